@@ -1,0 +1,44 @@
+# Everything a newcomer needs: `make demo`, `make test`. Only Python >= 3.11 and make are required.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help setup demo test bench chaos lint format lock
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /\1: /p' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## create .venv from requirements.lock
+
+$(INSTALLED): requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	touch $@
+
+demo: $(INSTALLED) ## the whole path on real services, with a live summary; SECONDS=40 ends by itself
+	$(BIN)/python -m devstack demo $(if $(filter command line environment,$(origin SECONDS)),--seconds $(SECONDS))
+
+test: $(INSTALLED) ## the whole test suite, on real services
+	$(BIN)/python -m pytest
+
+bench: $(INSTALLED) ## benchmarks, about half an hour; QUICK=1: about four minutes
+	$(BIN)/python -m bench $(if $(QUICK),--quick)
+
+chaos: $(INSTALLED) ## the fault campaign, with a table of its figures in out/; SHORT=1 for a few minutes of it
+	$(BIN)/python -m pytest tests/chaos --figures out $(if $(SHORT),,--long)
+
+lint: $(INSTALLED) ## formatter, linter, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## reformat
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(INSTALLED) ## renew requirements.lock from pyproject.toml
+	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --extra dev \
+		--python-version 3.11 --quiet pyproject.toml -o requirements.lock
