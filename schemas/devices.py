@@ -1,0 +1,105 @@
+"""Meters and vehicles as the HTTP API takes and gives them, and their live state."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from schemas.fields import Amount, DeviceId, Input, Metadata, Output, Query, Text
+
+MAX_VIN_CHARACTERS = 17
+DEFAULT_PAGE = 100
+MAX_PAGE = 1_000
+
+EnergyMode = Literal["interval", "register"]
+Vin = Annotated[Text, Field(min_length=1, max_length=MAX_VIN_CHARACTERS)]
+
+
+class DevicePage(Query):
+    """Which stretch of a list: at most `limit` devices whose ids come after `after`."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE
+    after: Text = ""
+
+
+class MeterChange(Input):
+    """The fields of a meter that may be changed; only those given are."""
+
+    location: Text | None = None
+    capacity_kw: Amount | None = None
+    metadata: Metadata = Field(default_factory=dict)
+    is_active: bool = True
+    energy_reading: EnergyMode | None = None
+    """Null means the deployment's ENERGY_READING."""
+
+
+class NewMeter(MeterChange):
+    """A meter to register."""
+
+    meter_id: DeviceId
+
+
+class Meter(Output):
+    """A registered meter; `capacity_kw` in kW."""
+
+    meter_id: str
+    location: str | None
+    capacity_kw: float | None
+    metadata: dict[str, Any]
+    is_active: bool
+    energy_reading: EnergyMode | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class VehicleChange(Input):
+    """The fields of a vehicle that may be changed; only those given are."""
+
+    vin: Vin | None = None
+    battery_capacity_kwh: Amount | None = None
+    model: Text | None = None
+    metadata: Metadata = Field(default_factory=dict)
+    is_active: bool = True
+    energy_reading: EnergyMode | None = None
+    """Null means the deployment's ENERGY_READING."""
+
+
+class NewVehicle(VehicleChange):
+    """A vehicle to register."""
+
+    vehicle_id: DeviceId
+
+
+class Vehicle(Output):
+    """A registered vehicle; `battery_capacity_kwh` in kWh."""
+
+    vehicle_id: str
+    vin: str | None
+    battery_capacity_kwh: float | None
+    model: str | None
+    metadata: dict[str, Any]
+    is_active: bool
+    energy_reading: EnergyMode | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class MeterState(Output):
+    """A meter's newest reading, and when it was stored."""
+
+    meter_id: str
+    kwh_consumed_ac: float
+    voltage: float
+    timestamp: datetime
+    updated_at: datetime
+
+
+class VehicleState(Output):
+    """A vehicle's newest reading, and when it was stored."""
+
+    vehicle_id: str
+    soc: float
+    kwh_delivered_dc: float
+    battery_temp: float
+    timestamp: datetime
+    updated_at: datetime

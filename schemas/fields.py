@@ -1,0 +1,126 @@
+"""The field types and base models that all inputs and outputs of the HTTP API share.
+
+Inputs are strict: nothing is coerced, unknown fields are refused, and no text gets through that
+PostgreSQL could not store. JSON names are camelCase, Python names snake_case.
+"""
+
+import math
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import orjson
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from schemas.readings import (
+    ID_SCHEMA,
+    MAX_ID_CHARACTERS,
+    check_id,
+    parse_timestamp,
+    to_datetime,
+)
+
+MAX_TEXT_CHARACTERS = 500
+MAX_METADATA_BYTES = 65_536
+MAX_METADATA_DEPTH = 32
+
+
+class Input(BaseModel):
+    """A JSON body: strict types, no unknown fields."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        alias_generator=to_camel,
+        use_attribute_docstrings=True,
+    )
+
+
+class Query(BaseModel):
+    """A query string: text turned into the field's type, no unknown parameters."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, use_attribute_docstrings=True
+    )
+
+
+class Output(BaseModel):
+    """A response body."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True
+    )
+
+
+def parse_time(value: object) -> datetime:
+    """An aware UTC datetime, from text in exactly the format of a reading's timestamp.
+
+    Raises ValueError for anything else, a time without an offset included.
+    """
+    if not isinstance(value, str):
+        raise ValueError("a time must be a string")
+    try:
+        return to_datetime(parse_timestamp(value))
+    except OverflowError:
+        raise ValueError(f"{value[:40]!r} is outside the years 1 to 9999") from None
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain the NUL character")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must not contain lone surrogates") from None
+    return text
+
+
+def _metadata(value: dict[str, Any]) -> dict[str, Any]:
+    """Check that jsonb can hold the object and give it back unchanged in meaning."""
+    level: list[Any] = [value]
+    for _ in range(MAX_METADATA_DEPTH):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below.extend(item)
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+            elif isinstance(item, str):
+                _storable(item)
+            elif isinstance(item, float) and not math.isfinite(item):
+                raise ValueError("must not contain infinite numbers")
+        level = below
+    if level:
+        raise ValueError(f"must not be nested deeper than {MAX_METADATA_DEPTH} levels")
+    if len(orjson.dumps(value)) > MAX_METADATA_BYTES:
+        raise ValueError(f"must not be larger than {MAX_METADATA_BYTES} bytes")
+    return value
+
+
+Time = Annotated[datetime, BeforeValidator(parse_time)]
+"""A moment, UTC; its text must carry an offset."""
+DeviceId = Annotated[
+    str,
+    AfterValidator(check_id),
+    AfterValidator(_storable),
+    Field(
+        examples=["MTR-001"],
+        json_schema_extra={"minLength": 1, "maxLength": MAX_ID_CHARACTERS, **ID_SCHEMA},
+    ),
+]
+"""1 to 64 characters, none of them a control character."""
+VehicleId = Annotated[DeviceId, Field(examples=["VH-001"])]
+"""A device id, shown as a vehicle's."""
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS), AfterValidator(_storable)]
+"""Text PostgreSQL can store."""
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""A finite number, zero or more."""
+Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
+"""Any JSON object of a bounded size and depth."""
+
+
+def utc_now() -> datetime:
+    """The clock of the HTTP API."""
+    return datetime.now(UTC)

@@ -1,0 +1,35 @@
+"""What the health routes answer."""
+
+from datetime import datetime
+from typing import Literal
+
+from schemas.fields import Output
+
+
+class Check(Output):
+    """One thing the API depends on; `message` says what is wrong with it."""
+
+    status: Literal["up", "down"]
+    message: str | None
+
+
+class Checks(Output):
+    """Everything the API depends on."""
+
+    database: Check
+    kafka: Check
+
+
+class Health(Output):
+    """Degraded: readings cannot be taken; unhealthy: nothing can be answered."""
+
+    status: Literal["healthy", "degraded", "unhealthy"]
+    timestamp: datetime
+    checks: Checks
+
+
+class Sign(Output):
+    """A sign of life."""
+
+    status: Literal["live", "ready"]
+    timestamp: datetime

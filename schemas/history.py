@@ -1,0 +1,20 @@
+"""Which readings of a device are asked for, and in which form."""
+
+from datetime import timedelta
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from schemas.analytics import WindowQuery
+
+MAX_READINGS = 1_000_000
+
+
+class HistoryQuery(WindowQuery):
+    """A window of at most 366 days, and at most `limit` readings of it."""
+
+    longest: ClassVar[timedelta] = timedelta(days=366)
+
+    limit: Annotated[int, Field(ge=1, le=MAX_READINGS)] | None = None
+    """All, when not given."""
+    format: Literal["json", "csv"] = "json"

@@ -1,0 +1,84 @@
+"""Rejected readings as the HTTP API gives them, and their bytes in a form that is safe to show."""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import Field, model_validator
+
+from schemas.fields import DeviceId, Output, Query, Text, Time
+
+DEFAULT_PAGE = 100
+MAX_PAGE = 1_000
+MAX_ID = 2**63 - 1
+
+Reason = Literal["malformed", "invalid", "too_old", "in_future", "conflict", "refused"]
+Outcome = Literal["stored", "duplicate"]
+RejectedId = Annotated[int, Field(ge=1, le=MAX_ID)]
+REASONS: tuple[str, ...] = get_args(Reason)
+
+
+class RejectedFilter(Query):
+    """Rejected readings, newest first; those rejected in `[startTime, endTime)`."""
+
+    reason: Reason | None = None
+    topic: Text | None = None
+    device_id: DeviceId | None = None
+    resolved: bool | None = None
+    """True: only those that were stored since, or found stored; false: only the others."""
+    start_time: Time | None = None
+    end_time: Time | None = None
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE
+    after: RejectedId | None = None
+    """The last id of the page before."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.start_time and self.end_time and self.start_time >= self.end_time:
+            raise ValueError("startTime must be before endTime")
+        return self
+
+
+class Rejected(Output):
+    """A reading that was not stored, where it came from, and why."""
+
+    id: int
+    topic: str
+    partition: int
+    offset: int
+    record_index: int | None
+    """Its place in the record; null when the record could not be split."""
+    device_id: str | None
+    reason: Reason
+    detail: str
+    raw_bytes: int | None
+    """Size of the reading's bytes; null when they were not kept: Kafka has them at that offset."""
+    rejected_at: datetime
+    resolved_at: datetime | None
+    resolved_by: str | None
+    outcome: Outcome | None
+
+
+class RejectedDetail(Rejected):
+    """A rejected reading with its bytes."""
+
+    raw: str | None
+    """The bytes as text; all but plain characters are escaped, as in `\\n` and `\\xff`."""
+    raw_escaped: bool | None
+    """Whether something in `raw` is escaped; then only `rawBase64` is exact."""
+    raw_base64: Annotated[str | None, Field(json_schema_extra={"contentEncoding": "base64"})]
+
+
+class Replay(Output):
+    """What became of a rejected reading when it was replayed, by now or by an earlier try."""
+
+    outcome: Outcome
+    record: Rejected
+
+
+def printable(raw: bytes) -> str:
+    """Bytes as text that no terminal takes for commands: all but plain characters are escaped."""
+    text = raw.decode("utf-8", "backslashreplace")
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )

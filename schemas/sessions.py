@@ -1,0 +1,77 @@
+"""Charging sessions as the HTTP API takes and gives them."""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+from uuid import UUID
+
+from pydantic import Field, field_validator, model_validator
+
+from schemas.fields import DeviceId, Input, Output, Query, Time
+
+MAX_SESSIONS = 1_000
+
+EndReason = Literal["ended", "timeout"]
+
+
+class SessionStart(Input):
+    """A session to begin, or a past one to enter whole when `ended_at` is given."""
+
+    meter_id: DeviceId
+    vehicle_id: DeviceId
+    started_at: Time | None = None
+    ended_at: Time | None = None
+
+
+class SessionEnd(Input):
+    """When to end a session; now, when not given."""
+
+    ended_at: Time | None = None
+
+
+class SessionChange(Input):
+    """Corrected times; only those given change, and `ended_at: null` opens the session again."""
+
+    started_at: Time | None = None
+    ended_at: Time | None = None
+
+    @field_validator("started_at")
+    @classmethod
+    def _given(cls, value: datetime | None) -> datetime:
+        if value is None:
+            raise ValueError("must not be null: every session has a start")
+        return value
+
+
+class Session(Output):
+    """One charging session, `[started_at, ended_at)`; active while `ended_at` is null."""
+
+    session_id: UUID
+    meter_id: str
+    vehicle_id: str
+    started_at: datetime
+    ended_at: datetime | None
+    is_active: bool
+    end_reason: EndReason | None
+    """Null while active; `timeout` when both devices had fallen silent and nobody ended it."""
+
+
+class SessionPage(Query):
+    """At most `limit` sessions, newest first, that come after the session `after`."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_SESSIONS)] = MAX_SESSIONS
+    after: UUID | None = None
+
+
+class SessionFilter(SessionPage):
+    """Sessions of a vehicle, of a meter, and those that touch `[start_time, end_time)`."""
+
+    vehicle_id: DeviceId | None = None
+    meter_id: DeviceId | None = None
+    start_time: Time | None = None
+    end_time: Time | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.start_time and self.end_time and self.start_time >= self.end_time:
+            raise ValueError("startTime must be before endTime")
+        return self

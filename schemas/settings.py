@@ -1,0 +1,175 @@
+"""The environment every process reads, checked once at start.
+
+Each field is one variable of the README's table. A value that cannot be right stops the process
+with the variable's name and what is allowed, before it touches Kafka or PostgreSQL.
+"""
+
+import ssl
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from psycopg.conninfo import make_conninfo
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.readings import METER, VEHICLE, ClockLimits, Decoder, clock_limits
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+KAFKA_NAME = r"^[a-zA-Z0-9._-]{1,249}$"
+
+
+class SettingsError(Exception):
+    """An environment variable holds a value that cannot be used; the text names it."""
+
+
+class EnergyReading(StrEnum):
+    """What a reading's kWh field means: energy since the previous reading, or a running total."""
+
+    INTERVAL = "interval"
+    REGISTER = "register"
+
+
+class Settings(BaseSettings):
+    """All settings, by the lower-case name of their environment variable."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    app_port: Port = 3000
+    """TCP port of the HTTP API."""
+    db_host: str = Field("localhost", min_length=1)
+    """PostgreSQL host."""
+    db_port: Port = 5432
+    """PostgreSQL port."""
+    db_username: str = Field("postgres", min_length=1)
+    """PostgreSQL role."""
+    db_password: str = "postgres"  # noqa: S105
+    """PostgreSQL password."""
+    db_database: str = Field("energy_ingestion", min_length=1)
+    """PostgreSQL database."""
+    db_sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = (
+        "prefer"
+    )
+    """libpq's sslmode."""
+    db_pool_size: int = Field(20, ge=1, le=1000)
+    """Connections an API process pools; replays of rejected readings open at most two more."""
+    batch_size: int = Field(100_000, ge=1, le=1_000_000)
+    """Most readings in one flush; a record is never split, a larger one goes alone."""
+    flush_interval_ms: int = Field(1000, ge=1, le=60_000)
+    """Longest a reading waits before its flush starts, in milliseconds."""
+    kafka_bootstrap_servers: str = Field("localhost:9092", min_length=1)
+    """Kafka brokers, host:port, comma separated."""
+    kafka_group_id: str = Field("energy-ingest", pattern=KAFKA_NAME)
+    """Consumer group of the workers; the positions in PostgreSQL are kept under this name."""
+    kafka_meter_topic: str = Field("meter-telemetry", pattern=KAFKA_NAME)
+    """Topic of meter readings."""
+    kafka_vehicle_topic: str = Field("vehicle-telemetry", pattern=KAFKA_NAME)
+    """Topic of vehicle readings."""
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How to talk to the brokers."""
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    """SASL mechanism, with a SASL_* protocol."""
+    kafka_sasl_username: str | None = None
+    """SASL user, required with a SASL_* protocol."""
+    kafka_sasl_password: str | None = None
+    """SASL password, required with a SASL_* protocol."""
+    kafka_ssl_cafile: str | None = None
+    """PEM file of the authority that signed the brokers' certificates; default: the system's."""
+    metrics_port: int = Field(9400, ge=0, le=65535)
+    """A worker's port for /metrics and /health; when taken, the next free one; 0 = any."""
+    energy_reading: EnergyReading = EnergyReading.INTERVAL
+    """Meaning of kWh for devices that don't say it themselves."""
+    max_reading_age_days: int = Field(730, ge=1, le=36_500)
+    """Older readings are rejected as too_old."""
+    max_clock_skew_seconds: int = Field(300, ge=0, le=86_400)
+    """Readings further ahead of the worker's clock are rejected as in_future."""
+    retention_days: int = Field(0, ge=0, le=36_500)
+    """Days of history to keep; 0 = keep all."""
+    rejected_raw_limit_mb: int = Field(1024, ge=0, le=1_000_000)
+    """Size of rejected_records from which rejected readings are kept without their raw bytes."""
+    session_idle_timeout_minutes: int = Field(0, ge=0, le=525_600)
+    """Close a session once neither side was heard of for so long; 0 = never."""
+    log_format: Literal["text", "json"] = "text"
+    """Form of log lines on stderr."""
+
+    @model_validator(mode="after")
+    def _together(self) -> "Settings":
+        if self.kafka_meter_topic == self.kafka_vehicle_topic:
+            raise ValueError("KAFKA_METER_TOPIC and KAFKA_VEHICLE_TOPIC must differ")
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_sasl_username and self.kafka_sasl_password
+        ):
+            raise ValueError(
+                "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD are required with "
+                f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol}"
+            )
+        return self
+
+    def conninfo(self, application_name: str, **parameters: Any) -> str:
+        """libpq connection string; dead peers are noticed within about half a minute."""
+        return make_conninfo(
+            host=self.db_host,
+            port=self.db_port,
+            user=self.db_username,
+            password=self.db_password,
+            dbname=self.db_database,
+            sslmode=self.db_sslmode,
+            application_name=application_name,
+            connect_timeout=10,
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
+            tcp_user_timeout=30_000,
+            **parameters,
+        )
+
+    def clock_limits(self, now: datetime) -> ClockLimits:
+        """The times a reading may carry at `now`."""
+        return clock_limits(
+            now,
+            max_age_days=self.max_reading_age_days,
+            retention_days=self.retention_days,
+            max_skew_seconds=self.max_clock_skew_seconds,
+        )
+
+    def decoders(self) -> dict[str, Decoder]:
+        """A decoder for each topic."""
+        return {
+            self.kafka_meter_topic: Decoder(METER),
+            self.kafka_vehicle_topic: Decoder(VEHICLE),
+        }
+
+    def kafka_options(self) -> dict[str, Any]:
+        """Keyword arguments every aiokafka client takes: servers and security.
+
+        Raises SettingsError when KAFKA_SSL_CAFILE cannot be read.
+        """
+        options: dict[str, Any] = {
+            "bootstrap_servers": self.kafka_bootstrap_servers,
+            "security_protocol": self.kafka_security_protocol,
+        }
+        if self.kafka_security_protocol.startswith("SASL"):
+            options["sasl_mechanism"] = self.kafka_sasl_mechanism
+            options["sasl_plain_username"] = self.kafka_sasl_username
+            options["sasl_plain_password"] = self.kafka_sasl_password
+        if self.kafka_security_protocol.endswith("SSL"):
+            try:
+                options["ssl_context"] = ssl.create_default_context(cafile=self.kafka_ssl_cafile)
+            except OSError as error:
+                raise SettingsError(f"KAFKA_SSL_CAFILE: {self.kafka_ssl_cafile}: {error}") from None
+        return options
+
+
+def load_settings() -> Settings:
+    """Read the environment. Raises SettingsError, one line a bad variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("\n".join(_explain(dict(e)) for e in error.errors())) from None
+
+
+def _explain(error: dict[str, Any]) -> str:
+    if not error["loc"]:
+        return str(error["msg"]).removeprefix("Value error, ")
+    name = str(error["loc"][0])
+    return f"{name.upper()}={error['input']!r}: {error['msg']}"

@@ -1,0 +1,40 @@
+"""Devices that have stopped reporting, as the HTTP API gives them."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from schemas.fields import Output, Query
+
+DEFAULT_SILENCE_MINUTES = 5
+LONGEST_SILENCE_MINUTES = 60 * 24 * 31
+DEFAULT_SILENT_SHOWN = 100
+MAX_SILENT_SHOWN = 1_000
+
+
+class SilenceQuery(Query):
+    """Devices without a reading for `minutes`; at most `limit` of them are named."""
+
+    minutes: Annotated[int, Field(ge=1, le=LONGEST_SILENCE_MINUTES)] = DEFAULT_SILENCE_MINUTES
+    limit: Annotated[int, Field(ge=0, le=MAX_SILENT_SHOWN)] = DEFAULT_SILENT_SHOWN
+
+
+class SilentDevice(Output):
+    """A device and the time of its newest reading; null when there never was one."""
+
+    stream: Literal["meter", "vehicle"]
+    device_id: str
+    last_reading: datetime | None
+
+
+class Silence(Output):
+    """Who has had no reading since `since`: how many of each kind, and who fell silent last.
+
+    Counted are devices that reported once or are registered, except those registered as inactive.
+    """
+
+    since: datetime
+    meters: int
+    vehicles: int
+    devices: list[SilentDevice]

@@ -1,0 +1,177 @@
+"""Telemetry over HTTP: the envelope readings come in, and what is said about them.
+
+The readings themselves are decoded by `schemas.readings`, as everywhere; msgspec leaves their bytes
+untouched here. `problems` looks at a rejected one again, slowly, to name every bad field.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+
+from schemas.errors import Problem
+from schemas.fields import Output
+from schemas.readings import (
+    MeterReading,
+    Rejection,
+    Stream,
+    VehicleReading,
+    check_id,
+    parse_timestamp,
+)
+
+MAX_BATCH_RECORDS = 10_000
+
+
+class Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """One reading as sent over HTTP: which stream, and the reading's own bytes."""
+
+    streamType: Literal["meter", "vehicle"]  # noqa: N815
+    payload: msgspec.Raw
+
+
+class Batch(msgspec.Struct, forbid_unknown_fields=True):
+    """A batch whose records all have the right shape, the usual case."""
+
+    records: Annotated[list[Envelope], msgspec.Meta(max_length=MAX_BATCH_RECORDS)]
+
+
+class LooseBatch(msgspec.Struct, forbid_unknown_fields=True):
+    """A batch with each record left as bytes, to find those with the wrong shape."""
+
+    records: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MAX_BATCH_RECORDS)]
+
+
+class MeterRecord(msgspec.Struct, tag_field="streamType", tag="meter", forbid_unknown_fields=True):
+    """A meter's reading as sent over HTTP."""
+
+    payload: MeterReading
+
+
+class VehicleRecord(
+    msgspec.Struct, tag_field="streamType", tag="vehicle", forbid_unknown_fields=True
+):
+    """A vehicle's reading as sent over HTTP."""
+
+    payload: VehicleReading
+
+
+SentRecord = MeterRecord | VehicleRecord
+"""What an Envelope stands for, its payload included."""
+
+
+class SentBatch(msgspec.Struct, forbid_unknown_fields=True):
+    """What a Batch stands for; records that are not valid are told apart in the answer."""
+
+    records: Annotated[list[SentRecord], msgspec.Meta(min_length=1, max_length=MAX_BATCH_RECORDS)]
+
+
+class IngestError(Output):
+    """Why one record of a batch was not taken; `index` is its place, from 0."""
+
+    index: int
+    reason: str
+    message: str
+
+
+class IngestResult(Output):
+    """What became of an ingest request: `processed` readings are in Kafka for good."""
+
+    success: bool
+    processed: int
+    failed: int
+    timestamp: datetime
+    errors: list[IngestError]
+
+
+class RejectedCount(Output):
+    """Rejected readings that nobody has resolved yet."""
+
+    total: int
+    by_reason: dict[str, int]
+
+
+class TopicStats(Output):
+    """One topic's books; `lag` in records, null while Kafka is away."""
+
+    topic: str
+    read: int
+    stored: int
+    duplicate: int
+    rejected: RejectedCount
+    lag: int | None
+
+
+class Stats(Output):
+    """The books of the consumer group, per topic."""
+
+    group_id: str
+    timestamp: datetime
+    topics: list[TopicStats]
+
+
+class Refusal(NamedTuple):
+    """Why one record of a batch was not taken, in a line and field by field."""
+
+    place: int
+    reason: str
+    message: str
+    problems: list[Problem]
+
+
+def envelope_problems(raw: bytes, prefix: str) -> list[Problem]:
+    """One entry for each bad field around a reading, their paths below `prefix`."""
+    dot = "." if prefix else ""
+    try:
+        fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except (ValueError, RecursionError) as error:
+        message = " ".join(str(error).split())
+        return [Problem(field=prefix or "body", message=message, reason="invalid")]
+    bad = {name: "unknown field" for name in fields if name not in ("streamType", "payload")}
+    bad |= {name: "missing" for name in ("streamType", "payload") if name not in fields}
+    if "streamType" in fields and bytes(fields["streamType"]) not in (b'"meter"', b'"vehicle"'):
+        bad["streamType"] = "must be meter or vehicle"
+    return [
+        Problem(field=f"{prefix}{dot}{name[:100]}", message=message, reason="invalid")
+        for name, message in bad.items()
+    ]
+
+
+def problems(stream: Stream, rejection: Rejection, prefix: str) -> list[Problem]:
+    """One entry for each bad field of a rejected reading, its paths below `prefix`."""
+    found: list[Problem] = []
+    if rejection.reason == "invalid":
+        found = [
+            Problem(field=f"{prefix}.{name}", message=message, reason="invalid")
+            for name, message in _bad_fields(stream, rejection.raw)
+        ]
+    elif rejection.reason in ("too_old", "in_future"):
+        prefix = f"{prefix}.timestamp"
+    return found or [Problem(field=prefix, message=rejection.detail, reason=rejection.reason)]
+
+
+def _bad_fields(stream: Stream, raw: bytes) -> list[tuple[str, str]]:
+    try:
+        value = msgspec.json.decode(raw)
+    except (ValueError, RecursionError):
+        return []
+    if not isinstance(value, dict):
+        return []
+    bad = []
+    for field in msgspec.structs.fields(stream.reading):
+        if field.encode_name not in value:
+            bad.append((field.encode_name, "missing"))
+            continue
+        try:
+            _check_field(stream, field, value[field.encode_name])
+        except (ValueError, TypeError) as error:
+            bad.append((field.encode_name, " ".join(str(error).split())))
+    return bad
+
+
+def _check_field(stream: Stream, field: msgspec.structs.FieldInfo, value: Any) -> None:
+    msgspec.convert(value, field.type)
+    if field.encode_name == stream.id_field:
+        check_id(value)
+    elif field.encode_name == "timestamp":
+        parse_timestamp(value)
