@@ -1,0 +1,39 @@
+"""`python -m sql migrate|status`: bring the database's schema up to date, or say where it is."""
+
+import argparse
+import sys
+
+import psycopg
+
+from schemas.settings import SettingsError, load_settings
+from sql.migrate import MigrationError, migrate, migrations
+
+
+def main() -> int:
+    """Run one command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m sql", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("migrate", help="apply the migrations that are missing")
+    commands.add_parser("status", help="list the migrations; exit 1 when one is missing")
+    command = parser.parse_args().command
+    try:
+        settings = load_settings()
+        with psycopg.connect(settings.conninfo("energy-migrate"), autocommit=True) as connection:
+            where = f"{settings.db_database} on {settings.db_host}:{settings.db_port}"
+            if command == "migrate":
+                print(f"migrating {where}", file=sys.stderr)
+                for name in migrate(connection):
+                    print(f"applied {name}")
+                print("up to date", file=sys.stderr)
+                return 0
+            found = migrations(connection)
+            for migration in found:
+                print(f"{migration.name}  {migration.applied_at or 'missing'}")
+            return 0 if all(migration.applied_at for migration in found) else 1
+    except (SettingsError, MigrationError, psycopg.Error) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2 if isinstance(error, SettingsError) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Replaying rejected readings: what is valid by now is stored, and marked so.
+
+The reading goes straight into PostgreSQL, by the same rules as from Kafka; the books move one
+reading from rejected to what it became. The operator's command and the HTTP API both use this.
+"""
+
+from typing import NamedTuple
+
+import psycopg
+
+from schemas.readings import ClockLimits, Decoder, Rejection, Row
+from sql import store
+from sql.named import load
+
+LOCK_TIMEOUT_S = 10
+
+
+class Replayed(NamedTuple):
+    """What became of one rejected reading."""
+
+    outcome: str | None
+    """stored or duplicate; None when it is still rejected."""
+    reason: str | None = None
+    detail: str | None = None
+    """Why it is still rejected."""
+
+
+class NotFound(Exception):  # noqa: N818
+    """There is no rejected reading of that id."""
+
+
+class _Undone(Exception):  # noqa: N818
+    """Rolls a dry run back."""
+
+
+def prepare(connection: store.Connection) -> None:
+    """Make a new autocommit connection ready for replays."""
+    store.prepare(connection)
+    connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
+
+
+def replay(
+    connection: store.Connection,
+    rejected_id: int,
+    *,
+    decoders: dict[str, Decoder],
+    limits: ClockLimits,
+    resolved_by: str,
+    dry_run: bool = False,
+) -> Replayed:
+    """Store one rejected reading if it is valid by now; twice stores once.
+
+    `decoders` are by topic. A dry run says what would happen and changes nothing. Raises NotFound,
+    or psycopg.Error when PostgreSQL cannot work.
+    """
+    replayed = Replayed(None)
+    try:
+        with connection.transaction():
+            replayed = _replay(connection, rejected_id, decoders, limits, resolved_by)
+            if dry_run:
+                raise _Undone
+    except _Undone:
+        pass
+    return replayed
+
+
+def _replay(
+    connection: store.Connection,
+    rejected_id: int,
+    decoders: dict[str, Decoder],
+    limits: ClockLimits,
+    resolved_by: str,
+) -> Replayed:
+    queries = load("rejected")
+    connection.execute(queries["lock"].encode(), {"id": rejected_id})
+    found = connection.execute(queries["select_one"].encode(), {"id": rejected_id}).fetchone()
+    if found is None:
+        raise NotFound(f"there is no rejected reading {rejected_id}")
+    topic, record_index, raw, resolved_at, outcome = found
+    if resolved_at:
+        return Replayed(outcome)
+    if raw is None:
+        return Replayed(None, "not kept", "its bytes were not kept; use replay from Kafka")
+    if topic not in decoders:
+        return Replayed(None, "unknown topic", f"{topic} is not a topic of this deployment")
+    decoder = decoders[topic]
+    row = _decode(decoder, raw, limits, record_index)
+    if isinstance(row, Rejection):
+        return Replayed(None, row.reason, row.detail)
+    try:
+        with connection.transaction():
+            outcome = _store(connection, decoder, row)
+    except psycopg.Error as error:
+        if not store.is_data_error(error):
+            raise
+        return Replayed(None, "refused", f"{error.sqlstate} {error.diag.message_primary}")
+    if outcome == "conflict":
+        return Replayed(None, "conflict", "another reading of that device and time is stored")
+    done = {"id": rejected_id, "resolved_by": resolved_by, "outcome": outcome}
+    connection.execute(queries["resolve"].encode(), done)
+    connection.execute(queries["move_books"].encode(), done)
+    return Replayed(outcome)
+
+
+def _decode(
+    decoder: Decoder, raw: bytes, limits: ClockLimits, record_index: int | None
+) -> Row | Rejection:
+    if record_index is not None:
+        return decoder.decode_piece(raw, limits, record_index)
+    rows, _, rejections = decoder.decode(raw, limits)
+    if rejections:
+        return rejections[0]
+    if len(rows) != 1:
+        return Rejection(None, "malformed", "a whole record; use replay from Kafka", raw)
+    return rows[0]
+
+
+def _store(connection: store.Connection, decoder: Decoder, row: Row) -> str:
+    store.create_days(connection, decoder.stream, [store.day_of(row)])
+    staged = store.store_staged(connection, decoder.stream, [row])
+    if staged.conflicts:
+        return "conflict"
+    if staged.stored:
+        store.upsert_live(connection, decoder.stream, [row])
+        return "stored"
+    return "duplicate"

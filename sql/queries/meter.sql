@@ -1,0 +1,64 @@
+-- name: create_staging
+-- staged_meter: rows that may be stored already; `seq` is the order of arrival.
+-- newest_meter: the newest of each device, on its way into live state.
+CREATE TEMP TABLE staged_meter (
+    seq integer NOT NULL,
+    kwh_consumed_ac double precision NOT NULL,
+    "timestamp" timestamptz NOT NULL,
+    voltage real NOT NULL,
+    meter_id text COLLATE "C" NOT NULL
+) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE newest_meter (
+    kwh_consumed_ac double precision NOT NULL,
+    "timestamp" timestamptz NOT NULL,
+    voltage real NOT NULL,
+    meter_id text COLLATE "C" NOT NULL
+) ON COMMIT DELETE ROWS
+
+-- name: empty_staging
+TRUNCATE staged_meter, newest_meter
+
+-- name: copy_staged
+COPY staged_meter FROM STDIN (FORMAT binary)
+
+-- name: copy_history
+-- Straight into one day partition: routing through the parent costs a twentieth of the rate.
+COPY {day_partition} (kwh_consumed_ac, "timestamp", voltage, meter_id) FROM STDIN (FORMAT binary)
+
+-- name: insert_staged
+-- Of several rows with one key the first to arrive stays. Returns the keys that were new.
+INSERT INTO meter_telemetry_history (kwh_consumed_ac, "timestamp", voltage, meter_id)
+SELECT kwh_consumed_ac, "timestamp", voltage, meter_id
+FROM staged_meter
+ORDER BY meter_id, "timestamp", seq
+ON CONFLICT DO NOTHING
+RETURNING meter_id, "timestamp"
+
+-- name: select_conflicts
+-- The staged rows that differ from the stored row of their key, with what is stored. The bounds
+-- are those of the staged rows: they leave only their day partitions to look into.
+SELECT staged.seq, stored.kwh_consumed_ac, stored.voltage
+FROM staged_meter AS staged
+JOIN meter_telemetry_history AS stored USING (meter_id, "timestamp")
+WHERE stored."timestamp" BETWEEN from_micros(%s) AND from_micros(%s)
+  AND (stored.kwh_consumed_ac, stored.voltage) <> (staged.kwh_consumed_ac, staged.voltage)
+
+-- name: select_newest
+-- The newest stored time of each of these devices that was ever heard of.
+SELECT meter_id, "timestamp" FROM meter_live_state WHERE meter_id = ANY (%s)
+
+-- name: copy_newest
+COPY newest_meter FROM STDIN (FORMAT binary)
+
+-- name: upsert_live
+-- Rows come in key order, so that workers cannot deadlock. Older readings change nothing.
+INSERT INTO meter_live_state AS live
+    (kwh_consumed_ac, "timestamp", voltage, meter_id)
+SELECT kwh_consumed_ac, "timestamp", voltage, meter_id
+FROM newest_meter
+ON CONFLICT (meter_id) DO UPDATE
+SET kwh_consumed_ac = EXCLUDED.kwh_consumed_ac,
+    "timestamp" = EXCLUDED."timestamp",
+    voltage = EXCLUDED.voltage,
+    updated_at = now()
+WHERE live."timestamp" < EXCLUDED."timestamp"

@@ -1,0 +1,91 @@
+-- name: insert
+-- One row a rejected reading; one that is here already is not inserted again. Returns where those
+-- that were new came from.
+INSERT INTO rejected_records
+    (group_id, topic, partition, "offset", record_index, record_ms, device_id, reason, detail, raw)
+SELECT %(group_id)s, * FROM unnest(
+    %(topics)s::text[], %(partitions)s::int[], %(offsets)s::int8[], %(record_indexes)s::int[],
+    %(record_ms)s::int8[], %(device_ids)s::text[], %(reasons)s::text[], %(details)s::text[],
+    %(raws)s::bytea[])
+ON CONFLICT ON CONSTRAINT rejected_once DO NOTHING
+RETURNING topic, partition
+
+-- name: size
+-- Bytes on disk, indexes and large values included.
+SELECT pg_total_relation_size('rejected_records')
+
+-- name: list
+-- Newest first.
+SELECT id, topic, partition, "offset", record_index, device_id, reason, detail,
+       octet_length(raw) AS raw_bytes, rejected_at, resolved_at, resolved_by, outcome
+FROM rejected_records
+WHERE (%(reason)s::text IS NULL OR reason = %(reason)s)
+  AND (%(topic)s::text IS NULL OR topic = %(topic)s)
+  AND (%(device_id)s::text IS NULL OR device_id = %(device_id)s)
+  AND (%(since)s::timestamptz IS NULL OR rejected_at >= %(since)s)
+  AND (%(until)s::timestamptz IS NULL OR rejected_at < %(until)s)
+  AND (%(resolved)s::boolean IS NULL OR (resolved_at IS NOT NULL) = %(resolved)s)
+ORDER BY id DESC
+LIMIT %(limit)s
+
+-- name: show
+SELECT * FROM rejected_records WHERE id = %(id)s
+
+-- name: select_open
+-- The ids of the unresolved ones that match, oldest first.
+SELECT id
+FROM rejected_records
+WHERE resolved_at IS NULL
+  AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+  AND (%(topic)s::text IS NULL OR topic = %(topic)s)
+  AND (%(device_id)s::text IS NULL OR device_id = %(device_id)s)
+  AND (%(since)s::timestamptz IS NULL OR rejected_at >= %(since)s)
+  AND (%(until)s::timestamptz IS NULL OR rejected_at < %(until)s)
+ORDER BY id
+
+-- name: lock
+-- The position's row is locked first, as in every flush: so the two cannot deadlock, and replays of
+-- one reading come one after the other.
+SELECT true
+FROM ingest_offsets AS held
+JOIN rejected_records AS rejected USING (group_id, topic, partition)
+WHERE rejected.id = %(id)s
+FOR UPDATE OF held
+
+-- name: select_one
+-- Read after the lock: what another replay has just resolved is seen.
+SELECT topic, record_index, raw, resolved_at, outcome FROM rejected_records WHERE id = %(id)s
+
+-- name: resolve
+UPDATE rejected_records
+SET resolved_at = now(), resolved_by = %(resolved_by)s, outcome = %(outcome)s
+WHERE id = %(id)s
+
+-- name: move_books
+-- A resolved reading is no longer rejected, but what it became.
+UPDATE ingest_offsets AS held
+SET rejected = held.rejected - 1,
+    stored = held.stored + CASE rejected.outcome WHEN 'stored' THEN 1 ELSE 0 END,
+    duplicate = held.duplicate + CASE rejected.outcome WHEN 'duplicate' THEN 1 ELSE 0 END
+FROM rejected_records AS rejected
+WHERE rejected.id = %(id)s
+  AND (held.group_id, held.topic, held.partition)
+    = (rejected.group_id, rejected.topic, rejected.partition)
+
+-- name: page
+-- Newest first, from below the id `after`. Each filter is off when it is null.
+SELECT id, topic, partition, "offset", record_index, device_id, reason, detail,
+       octet_length(raw) AS raw_bytes, rejected_at, resolved_at, resolved_by, outcome
+FROM rejected_records
+WHERE (%(after)s::bigint IS NULL OR id < %(after)s)
+  AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+  AND (%(topic)s::text IS NULL OR topic = %(topic)s)
+  AND (%(device_id)s::text IS NULL OR device_id = %(device_id)s)
+  AND (%(start_time)s::timestamptz IS NULL OR rejected_at >= %(start_time)s)
+  AND (%(end_time)s::timestamptz IS NULL OR rejected_at < %(end_time)s)
+  AND (%(resolved)s::boolean IS NULL OR (resolved_at IS NOT NULL) = %(resolved)s)
+ORDER BY id DESC
+LIMIT %(limit)s
+
+-- name: detail
+SELECT *, octet_length(raw) AS raw_bytes FROM rejected_records WHERE id = %(id)s

@@ -1,0 +1,96 @@
+-- Charging sessions. A start locks the meter's row, then the vehicle's: starts on one device queue
+-- up instead of deadlocking in the exclusion constraints, which stay as the belt.
+
+-- name: lock_meter
+-- No row when the meter is unknown.
+SELECT FROM meters WHERE meter_id = %(meter_id)s FOR NO KEY UPDATE
+
+-- name: lock_vehicle
+-- No row when the vehicle is unknown.
+SELECT FROM vehicles WHERE vehicle_id = %(vehicle_id)s FOR NO KEY UPDATE
+
+-- name: last_end
+-- When the newest session of the meter or the vehicle that ended within a second before `now` did.
+SELECT max(ended_at) AS ended_at
+FROM (
+    SELECT ended_at FROM charging_sessions
+    WHERE meter_id = %(meter_id)s
+        AND tstzrange(started_at, ended_at) && tstzrange(%(second)s, %(now)s, '[]')
+    UNION ALL
+    SELECT ended_at FROM charging_sessions
+    WHERE vehicle_id = %(vehicle_id)s
+        AND tstzrange(started_at, ended_at) && tstzrange(%(second)s, %(now)s, '[]')
+) AS recent
+WHERE ended_at <= %(now)s
+
+-- name: start
+INSERT INTO charging_sessions (meter_id, vehicle_id, started_at, ended_at)
+VALUES (%(meter_id)s, %(vehicle_id)s, %(started_at)s, %(ended_at)s)
+RETURNING *
+
+-- name: lock
+SELECT * FROM charging_sessions WHERE session_id = %(session_id)s FOR NO KEY UPDATE
+
+-- name: end
+UPDATE charging_sessions SET ended_at = %(ended_at)s WHERE session_id = %(session_id)s RETURNING *
+
+-- name: change
+-- A session whose end is given was ended by someone, whatever ended it before.
+UPDATE charging_sessions
+SET started_at = %(started_at)s, ended_at = %(ended_at)s, timed_out = timed_out AND NOT %(end_given)s
+WHERE session_id = %(session_id)s
+RETURNING *
+
+-- name: one
+SELECT * FROM charging_sessions WHERE session_id = %(session_id)s
+
+-- name: active
+-- Newest first, from below the session `after`.
+SELECT * FROM charging_sessions
+WHERE ended_at IS NULL
+    AND (%(after)s::uuid IS NULL OR (started_at, session_id) <
+        (SELECT started_at, session_id FROM charging_sessions WHERE session_id = %(after)s))
+ORDER BY started_at DESC, session_id DESC
+LIMIT %(limit)s
+
+-- name: search
+-- Sessions that touch [start, end), newest first, from below the session `after`. Each filter is
+-- off when it is null.
+SELECT * FROM charging_sessions
+WHERE (%(vehicle_id)s::text IS NULL OR vehicle_id = %(vehicle_id)s)
+    AND (%(meter_id)s::text IS NULL OR meter_id = %(meter_id)s)
+    AND (%(end_time)s::timestamptz IS NULL OR started_at < %(end_time)s)
+    AND (%(start_time)s::timestamptz IS NULL OR ended_at IS NULL OR ended_at > %(start_time)s
+        OR (ended_at = started_at AND ended_at >= %(start_time)s))
+    AND (%(after)s::uuid IS NULL OR (started_at, session_id) <
+        (SELECT started_at, session_id FROM charging_sessions WHERE session_id = %(after)s))
+ORDER BY started_at DESC, session_id DESC
+LIMIT %(limit)s
+
+-- name: idle_candidates
+-- Whether any active session's devices have both been silent since before `silent_since`.
+SELECT EXISTS (
+    SELECT FROM charging_sessions AS session
+    LEFT JOIN meter_live_state AS meter USING (meter_id)
+    LEFT JOIN vehicle_live_state AS vehicle USING (vehicle_id)
+    WHERE ended_at IS NULL
+        AND greatest(started_at, meter."timestamp", vehicle."timestamp") < %(silent_since)s)
+
+-- name: end_idle
+-- Ends those sessions a microsecond after the last reading in them, or where they started when
+-- there is none. An active session reaches to infinity: its last reading is its devices' newest.
+UPDATE charging_sessions AS session
+SET ended_at = greatest(
+        session.started_at, heard.meter_at + interval '1 microsecond',
+        heard.vehicle_at + interval '1 microsecond'),
+    timed_out = true
+FROM (
+    SELECT session_id, meter."timestamp" AS meter_at, vehicle."timestamp" AS vehicle_at
+    FROM charging_sessions
+    LEFT JOIN meter_live_state AS meter USING (meter_id)
+    LEFT JOIN vehicle_live_state AS vehicle USING (vehicle_id)
+    WHERE ended_at IS NULL) AS heard
+WHERE session.session_id = heard.session_id
+    AND session.ended_at IS NULL
+    AND greatest(session.started_at, heard.meter_at, heard.vehicle_at) < %(silent_since)s
+RETURNING session.session_id, session.meter_id, session.vehicle_id, session.ended_at

@@ -1,0 +1,70 @@
+-- name: create_staging
+-- staged_vehicle: rows that may be stored already; `seq` is the order of arrival.
+-- newest_vehicle: the newest of each device, on its way into live state.
+CREATE TEMP TABLE staged_vehicle (
+    seq integer NOT NULL,
+    kwh_delivered_dc double precision NOT NULL,
+    "timestamp" timestamptz NOT NULL,
+    soc real NOT NULL,
+    battery_temp real NOT NULL,
+    vehicle_id text COLLATE "C" NOT NULL
+) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE newest_vehicle (
+    kwh_delivered_dc double precision NOT NULL,
+    "timestamp" timestamptz NOT NULL,
+    soc real NOT NULL,
+    battery_temp real NOT NULL,
+    vehicle_id text COLLATE "C" NOT NULL
+) ON COMMIT DELETE ROWS
+
+-- name: empty_staging
+TRUNCATE staged_vehicle, newest_vehicle
+
+-- name: copy_staged
+COPY staged_vehicle FROM STDIN (FORMAT binary)
+
+-- name: copy_history
+-- Straight into one day partition: routing through the parent costs a twentieth of the rate.
+COPY {day_partition} (kwh_delivered_dc, "timestamp", soc, battery_temp, vehicle_id)
+FROM STDIN (FORMAT binary)
+
+-- name: insert_staged
+-- Of several rows with one key the first to arrive stays. Returns the keys that were new.
+INSERT INTO vehicle_telemetry_history
+    (kwh_delivered_dc, "timestamp", soc, battery_temp, vehicle_id)
+SELECT kwh_delivered_dc, "timestamp", soc, battery_temp, vehicle_id
+FROM staged_vehicle
+ORDER BY vehicle_id, "timestamp", seq
+ON CONFLICT DO NOTHING
+RETURNING vehicle_id, "timestamp"
+
+-- name: select_conflicts
+-- The staged rows that differ from the stored row of their key, with what is stored. The bounds
+-- are those of the staged rows: they leave only their day partitions to look into.
+SELECT staged.seq, stored.kwh_delivered_dc, stored.soc, stored.battery_temp
+FROM staged_vehicle AS staged
+JOIN vehicle_telemetry_history AS stored USING (vehicle_id, "timestamp")
+WHERE stored."timestamp" BETWEEN from_micros(%s) AND from_micros(%s)
+  AND (stored.kwh_delivered_dc, stored.soc, stored.battery_temp)
+   <> (staged.kwh_delivered_dc, staged.soc, staged.battery_temp)
+
+-- name: select_newest
+-- The newest stored time of each of these devices that was ever heard of.
+SELECT vehicle_id, "timestamp" FROM vehicle_live_state WHERE vehicle_id = ANY (%s)
+
+-- name: copy_newest
+COPY newest_vehicle FROM STDIN (FORMAT binary)
+
+-- name: upsert_live
+-- Rows come in key order, so that workers cannot deadlock. Older readings change nothing.
+INSERT INTO vehicle_live_state AS live
+    (kwh_delivered_dc, "timestamp", soc, battery_temp, vehicle_id)
+SELECT kwh_delivered_dc, "timestamp", soc, battery_temp, vehicle_id
+FROM newest_vehicle
+ON CONFLICT (vehicle_id) DO UPDATE
+SET kwh_delivered_dc = EXCLUDED.kwh_delivered_dc,
+    "timestamp" = EXCLUDED."timestamp",
+    soc = EXCLUDED.soc,
+    battery_temp = EXCLUDED.battery_temp,
+    updated_at = now()
+WHERE live."timestamp" < EXCLUDED."timestamp"
