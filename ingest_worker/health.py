@@ -1,0 +1,107 @@
+"""A worker's state for people and probes: /metrics, /health/live and /health/ready.
+
+Served from a thread of its own, so that a probe is answered while the worker is busy. Live means
+that the loop turns; ready that nothing it needs is away, and if not, what.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import orjson
+from prometheus_client import make_wsgi_app
+
+from ingest_worker import metrics
+
+STALLED_AFTER_S = 30
+PORTS_TRIED = 100
+
+log = logging.getLogger(__name__)
+
+
+class Status:
+    """What keeps the worker from its work, by name: kafka, database, a partition."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, str] = {"start": "starting"}
+        self._turned_at = time.monotonic()
+
+    def turned(self) -> None:
+        """The loop is alive."""
+        self._turned_at = time.monotonic()
+
+    def waits(self, name: str, why: str) -> None:
+        """Something is away; logged once a change, not once a try."""
+        if self._reasons.get(name) != why:
+            self._reasons = {**self._reasons, name: why}
+            log.warning("not ready: %s: %s", name, why)
+        metrics.READY.set(0)
+
+    def works(self, name: str) -> None:
+        """It is back, or was never away."""
+        if name in self._reasons:
+            self._reasons = {key: why for key, why in self._reasons.items() if key != name}
+            log.info("%s: fine", name)
+        metrics.READY.set(0 if self._reasons else 1)
+
+    def live(self) -> tuple[bool, dict[str, Any]]:
+        """Whether the loop turns."""
+        still_s = time.monotonic() - self._turned_at
+        return still_s < STALLED_AFTER_S, {"secondsSinceTurn": round(still_s, 1)}
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Whether nothing is away."""
+        return not self._reasons, {"reasons": self._reasons}
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        log.debug(format, *args)
+
+
+def serve(status: Status, port: int) -> int:
+    """Serve from a daemon thread; returns the port: the one asked for or the next free one.
+
+    Port 0 means any. Raises OSError when none of a hundred is free.
+    """
+    server = _bind(_app(status), port)
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+    return server.server_port
+
+
+def _bind(app: Any, port: int) -> WSGIServer:
+    for candidate in range(port, min(port + PORTS_TRIED, 65_536)):
+        try:
+            return make_server("", candidate, app, _Server, _Handler)
+        except OSError as error:
+            taken = error
+            log.info("port %d is taken", candidate)
+    raise taken
+
+
+def _app(status: Status) -> Callable[..., Any]:
+    exposition = make_wsgi_app()
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        path = environ["PATH_INFO"]
+        if path == "/metrics":
+            return exposition(environ, start_response)
+        checks = {"/health/live": status.live, "/health/ready": status.ready}
+        if path not in checks:
+            start_response("404 Not Found", [("Content-Type", "application/json")])
+            return [b'{"message":"try /metrics, /health/live or /health/ready"}']
+        fine, detail = checks[path]()
+        start_response(
+            "200 OK" if fine else "503 Service Unavailable", [("Content-Type", "application/json")]
+        )
+        return [orjson.dumps({"status": "ok" if fine else "unavailable", **detail})]
+
+    return app

@@ -1,0 +1,77 @@
+"""What must be done once for all workers, by whichever holds the advisory lock.
+
+The next days' partitions are created ahead of time, so that no flush waits for it; days older than
+RETENTION_DAYS are retired, once the rollups have taken in what was logged; sessions that fell
+silent are ended; the rollups are kept up to date.
+"""
+
+import asyncio
+import logging
+import time
+from datetime import UTC, datetime
+
+import psycopg
+
+from ingest_worker import metrics
+from ingest_worker.idle import end_idle_sessions
+from ingest_worker.retention import retire_days
+from ingest_worker.rollups import backlog, bring_up_to_date
+from schemas.readings import DAY_US, STREAMS, to_micros
+from schemas.settings import Settings
+from sql import store
+
+ADVISORY_LOCK = 7_226_002
+INTERVAL_S = 60.0
+ROLLUP_INTERVAL_S = 10.0
+ROLLUP_BUDGET_S = 3.0
+"""How long a round works the rollups' log off before it pauses."""
+PAUSE_TO_WORK = 4
+DAYS_AHEAD = 3
+LOCK_TIMEOUT_S = 30
+"""A day that is in use for so long is retired in a later round."""
+
+log = logging.getLogger(__name__)
+
+
+async def keep_house(settings: Settings) -> None:
+    """Bring the rollups up to date every few seconds, do the rounds every minute; until cancelled.
+
+    The pauses are long against the work, so that readings come first.
+    """
+    rounds_at = 0.0
+    while True:
+        began = time.monotonic()
+        everything = began >= rounds_at
+        try:
+            await asyncio.to_thread(do_rounds, settings, datetime.now(UTC), everything=everything)
+        except psycopg.Error as error:
+            log.info("housekeeping put off: %s", " ".join(str(error).split()))
+        if everything:
+            rounds_at = began + INTERVAL_S
+        took_s = time.monotonic() - began
+        await asyncio.sleep(max(ROLLUP_INTERVAL_S, took_s * PAUSE_TO_WORK))
+
+
+def do_rounds(settings: Settings, now: datetime, *, everything: bool = True) -> bool:
+    """One round, of the rollups alone unless `everything`; false when another worker is at it.
+
+    Raises psycopg.Error.
+    """
+    conninfo = settings.conninfo("energy-housekeeping")
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        locked = connection.execute("SELECT pg_try_advisory_lock(%s)", (ADVISORY_LOCK,)).fetchone()
+        if locked != (True,):
+            return False
+        if everything:
+            today = to_micros(now) // DAY_US
+            for stream in STREAMS.values():
+                store.create_days(connection, stream, range(today, today + DAYS_AHEAD + 1))
+            end_idle_sessions(connection, settings, now)
+        complete = bring_up_to_date(connection, settings, now, ROLLUP_BUDGET_S)
+        if everything and complete and settings.retention_days:
+            connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
+            retire_days(connection, now, settings.retention_days)
+        waiting = backlog(connection)
+        metrics.ROLLUP_BACKLOG.set(waiting.entries)
+        metrics.ROLLUP_AGE_SECONDS.set(waiting.age_s)
+        return True

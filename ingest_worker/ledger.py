@@ -1,0 +1,190 @@
+"""The rows of `ingest_offsets`: taking, locking and moving positions, and the books kept on them.
+
+Every function takes the connection of whoever calls, and joins its transaction.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from aiokafka import TopicPartition
+from psycopg import errors
+
+from ingest_worker import metrics
+from ingest_worker.admission import Gap
+from ingest_worker.batch import Part, Record
+from schemas.readings import Rejection
+from sql.named import load
+from sql.store import Connection
+
+APPLICATION_NAME = "energy-worker"
+LOCK_TIMEOUT_S = 3
+QUERIES = load("positions")
+
+log = logging.getLogger(__name__)
+
+
+class Fenced(Exception):  # noqa: N818
+    """A position is not where this batch starts: another owner has moved on."""
+
+
+class Position(NamedTuple):
+    """Where reading goes on, and the last record that was read before it."""
+
+    next_offset: int
+    last_offset: int | None
+    last_record_ms: int | None
+    stopped: str | None
+
+
+class Books:
+    """What became of one part's readings in this flush: each is exactly one of three."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.duplicate = 0
+        self.rejected: list[tuple[Record, Rejection]] = list(part.rejected)
+        self.newly_rejected = 0
+        """Those of `rejected` that were not rejected before: the others are duplicates."""
+
+    @property
+    def stored(self) -> int:
+        """All readings that are nothing else."""
+        return self.part.readings - self.duplicate - self.newly_rejected
+
+
+class Ledger:
+    """The positions and books of one consumer group."""
+
+    def __init__(self, group_id: str, max_quarantine_bytes: int) -> None:
+        self._group_id = group_id
+        self._max_quarantine_bytes = max_quarantine_bytes
+
+    def take(
+        self, connection: Connection, starts: dict[TopicPartition, int]
+    ) -> dict[TopicPartition, Position]:
+        """Read the positions of newly held partitions; `starts` are their logs' starts.
+
+        Taking the lock also ends whoever still holds one with an open transaction.
+        """
+        with self.ending_holders(connection, list(starts)), connection.transaction():
+            for source, start in sorted(starts.items()):
+                connection.execute(
+                    QUERIES["insert_missing"].encode(),
+                    {"group_id": self._group_id, "next_offset": start, **source._asdict()},
+                )
+            return self.lock(connection, list(starts))
+
+    def place(self, connection: Connection, positions: dict[TopicPartition, int]) -> None:
+        """Set positions to where a bounded read begins; the books stay."""
+        for source, next_offset in sorted(positions.items()):
+            names = {"group_id": self._group_id, "next_offset": next_offset, **source._asdict()}
+            connection.execute(QUERIES["set"].encode(), names)
+
+    def lock(
+        self, connection: Connection, sources: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, Position]:
+        """Lock and read the positions."""
+        rows = connection.execute(QUERIES["lock"].encode(), self._where(sources))
+        return {TopicPartition(*row[:2]): Position(*row[2:]) for row in rows}
+
+    def lock_starts(self, connection: Connection, parts: Sequence[Part]) -> None:
+        """Lock the parts' positions. Raises Fenced when one is not where its part starts."""
+        positions = self.lock(connection, [part.source for part in parts])
+        for part in parts:
+            position = positions.get(part.source)
+            if position is None or position.next_offset != part.start:
+                at = "nowhere" if position is None else position.next_offset
+                name = f"{part.source.topic}-{part.source.partition}"
+                raise Fenced(f"{name} is at {at}, the batch starts at {part.start}")
+
+    @contextmanager
+    def ending_holders(
+        self, connection: Connection, sources: Sequence[TopicPartition]
+    ) -> Iterator[None]:
+        """When a lock is not to be had, end the workers that hold it; then raise all the same."""
+        try:
+            yield
+        except errors.LockNotAvailable:
+            holders = {
+                "application_name": APPLICATION_NAME,
+                "held_longer_than": f"{LOCK_TIMEOUT_S - 1} s",
+            }
+            ended = connection.execute(
+                QUERIES["end_lock_holders"].encode(), self._where(sources) | holders
+            ).fetchall()
+            log.warning("ended backends that held our positions: %s", [pid for (pid,) in ended])
+            raise
+
+    def stop(
+        self, connection: Connection, source: TopicPartition, next_offset: int, why: str
+    ) -> None:
+        """Note in the position's row that the partition waits for an operator."""
+        names = {"group_id": self._group_id, "next_offset": next_offset, "stopped": why}
+        connection.execute(QUERIES["stop"].encode(), {**names, **source._asdict()})
+
+    def pass_over(self, connection: Connection, source: TopicPartition, gap: Gap) -> None:
+        """Move the position past offsets that hold no records. Raises Fenced."""
+        names = {"group_id": self._group_id, "expected": gap.position, "next_offset": gap.first}
+        moved = connection.execute(QUERIES["pass_over"].encode(), {**names, **source._asdict()})
+        if moved.rowcount != 1:
+            raise Fenced(f"{source.topic}-{source.partition} is not at {gap.position} any more")
+
+    def reject(self, connection: Connection, books: Sequence[Books]) -> None:
+        """Keep the rejected readings; those that were kept before count as duplicates.
+
+        From a certain size of the table on, they are kept without their bytes.
+        """
+        entries = [(b.part.source, *rejected) for b in books for rejected in b.rejected]
+        if not entries:
+            return
+        row = connection.execute(load("rejected")["size"].encode()).fetchone()
+        size = row[0] if row else 0
+        full = size >= self._max_quarantine_bytes
+        metrics.QUARANTINE_BYTES.set(size)
+        if full:
+            metrics.REJECTED_WITHOUT_RAW.inc(len(entries))
+        columns = {
+            "topics": [source.topic for source, _, _ in entries],
+            "partitions": [source.partition for source, _, _ in entries],
+            "offsets": [record.offset for _, record, _ in entries],
+            "record_ms": [record.timestamp for _, record, _ in entries],
+            "record_indexes": [rejection.place for _, _, rejection in entries],
+            "device_ids": [rejection.device_id for _, _, rejection in entries],
+            "reasons": [rejection.reason for _, _, rejection in entries],
+            "details": [rejection.detail for _, _, rejection in entries],
+            "raws": [None if full else rejection.raw for _, _, rejection in entries],
+        }
+        rows = connection.execute(
+            load("rejected")["insert"].encode(), {"group_id": self._group_id, **columns}
+        )
+        inserted = Counter(TopicPartition(*row) for row in rows)
+        for b in books:
+            b.newly_rejected = inserted[b.part.source]
+            b.duplicate += len(b.rejected) - b.newly_rejected
+
+    def advance(self, connection: Connection, books: Sequence[Books]) -> None:
+        """Move the positions and add up the books. Raises Fenced."""
+        parts = [b.part for b in books]
+        values: dict[str, Any] = {
+            "expected": [part.start for part in parts],
+            "next_offsets": [part.end for part in parts],
+            "last_offsets": [part.last.offset if part.last else None for part in parts],
+            "last_record_ms": [part.last.timestamp if part.last else None for part in parts],
+            "stored": [b.stored for b in books],
+            "duplicate": [b.duplicate for b in books],
+            "rejected": [b.newly_rejected for b in books],
+        }
+        where = self._where([part.source for part in parts])
+        moved = connection.execute(QUERIES["advance"].encode(), where | values)
+        if moved.rowcount != len(parts):
+            raise Fenced(f"only {moved.rowcount} of {len(parts)} positions moved")
+
+    def _where(self, sources: Sequence[TopicPartition]) -> dict[str, Any]:
+        return {
+            "group_id": self._group_id,
+            "topics": [source.topic for source in sources],
+            "partitions": [source.partition for source in sources],
+        }

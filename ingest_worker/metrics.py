@@ -1,0 +1,87 @@
+"""Every metric of a worker, each with its unit and what it tells."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+READINGS = (1, 10, 100, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)
+
+READINGS_TOTAL = Counter(
+    "energy_ingest_readings_total",
+    "Readings by what became of them; outcome is stored, duplicate or a reason of rejection.",
+    ["topic", "outcome"],
+)
+FLUSHES = Counter(
+    "energy_ingest_flushes_total",
+    "Flushes by cause: full, interval or caught_up.",
+    ["cause"],
+)
+FLUSH_SECONDS = Histogram(
+    "energy_ingest_flush_seconds",
+    "Duration of one flush, from its start to its commit.",
+    buckets=SECONDS,
+)
+COMMIT_SECONDS = Histogram(
+    "energy_ingest_commit_seconds",
+    "Duration of the COMMIT that ends a flush.",
+    buckets=SECONDS,
+)
+FLUSH_READINGS = Histogram(
+    "energy_ingest_flush_readings", "Readings in one flush.", buckets=READINGS
+)
+AGE_SECONDS = Histogram(
+    "energy_ingest_record_age_seconds",
+    "Age of the oldest record of each partition's share at its commit, by Kafka's time.",
+    ["topic"],
+    buckets=SECONDS,
+)
+LAG = Gauge(
+    "energy_ingest_lag_records",
+    "Records in Kafka that are not committed to PostgreSQL yet.",
+    ["topic", "partition"],
+)
+POSITION = Gauge(
+    "energy_ingest_position",
+    "Next offset to read, as committed to PostgreSQL.",
+    ["topic", "partition"],
+)
+HELD = Gauge(
+    "energy_ingest_partition_held",
+    "1 while this worker reads the partition, 0 while it is stopped for an operator.",
+    ["topic", "partition"],
+)
+RETRIES = Counter(
+    "energy_ingest_retries_total",
+    "Flushes tried again, by SQLSTATE; none = the connection was gone.",
+    ["sqlstate"],
+)
+FENCED = Counter(
+    "energy_ingest_fenced_total",
+    "Batches dropped since another owner had moved a position.",
+)
+TAKEOVERS = Counter(
+    "energy_ingest_takeovers_total",
+    "Times the positions were read anew, by cause.",
+    ["cause"],
+)
+GAPS = Counter(
+    "energy_ingest_gap_offsets_total",
+    "Offsets that the log itself does not hold: transaction markers, aborted or compacted records.",
+    ["topic"],
+)
+QUARANTINE_BYTES = Gauge(
+    "energy_ingest_quarantine_bytes",
+    "Size on disk of rejected_records, as of the last rejection.",
+)
+REJECTED_WITHOUT_RAW = Counter(
+    "energy_ingest_rejected_without_raw_total",
+    "Rejected readings kept without their bytes, since REJECTED_RAW_LIMIT_MB was reached.",
+)
+ROLLUP_BACKLOG = Gauge(
+    "energy_ingest_rollup_backlog_entries",
+    "Changes the rollups have yet to take in, as of this worker's last round of housekeeping.",
+)
+ROLLUP_AGE_SECONDS = Gauge(
+    "energy_ingest_rollup_age_seconds",
+    "Age of the oldest of them: how far the fleet's figures are behind.",
+)
+READY = Gauge("energy_ingest_ready", "1 while the worker is able to do its work.")

@@ -1,0 +1,127 @@
+"""`replay`: read a stretch of Kafka again and fill what history lacks; what is there stays.
+
+It writes the same way as a worker, but under the group `<group>:replay`, so that its books stand
+beside the workers' own, and its positions fence off a second replay, not the workers.
+"""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import psycopg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from ingest_worker.batch import MAX_BATCH_BYTES, Batch
+from ingest_worker.cluster import log_bounds
+from ingest_worker.hint import NewestKnown
+from ingest_worker.ledger import APPLICATION_NAME, Ledger
+from ingest_worker.positions import Refused
+from ingest_worker.sink import Sink
+from schemas.progress import Progress
+from schemas.readings import STREAMS
+from schemas.settings import Settings
+
+FETCH_WAIT_MS = 1_000
+ADVISORY_LOCK = 7_226_003
+
+
+async def replay(settings: Settings, topic: str, since: datetime, until: datetime | None) -> None:
+    """Replay what Kafka got at `since` or later, and before `until` or until now.
+
+    Raises Refused, KafkaError, or psycopg.Error; running it again is safe.
+    """
+    if topic not in settings.decoders():
+        raise Refused(f"--topic must be one of {', '.join(settings.decoders())}")
+    group_id = f"{settings.kafka_group_id}:replay"
+    conninfo = settings.conninfo(APPLICATION_NAME)
+    ledger = Ledger(group_id, settings.rejected_raw_limit_mb * 1_000_000)
+    sink = Sink(conninfo, ledger, {name: NewestKnown() for name in STREAMS})
+    options = settings.kafka_options()
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        lock = connection.execute("SELECT pg_try_advisory_lock(%s)", (ADVISORY_LOCK,)).fetchone()
+        if lock != (True,):
+            raise Refused("another replay is running")
+        consumer = AIOKafkaConsumer(
+            **options, isolation_level="read_committed", auto_offset_reset="none"
+        )
+        async with consumer:
+            stretch = await _find(settings, consumer, topic, since, until)
+            ledger.place(connection, {source: start for source, (start, _) in stretch.items()})
+            try:
+                await _read(settings, consumer, sink, stretch)
+            finally:
+                sink.close()
+
+
+async def _find(
+    settings: Settings,
+    consumer: AIOKafkaConsumer,
+    topic: str,
+    since: datetime,
+    until: datetime | None,
+) -> dict[TopicPartition, tuple[int, int]]:
+    """First and past-the-last offset of each partition that holds something of that time."""
+    bounds = await log_bounds(settings, [topic])
+    if not bounds:
+        raise Refused(f"there is no topic {topic}")
+    firsts = await _offsets_at(consumer, bounds, since)
+    pasts = await _offsets_at(consumer, bounds, until) if until else {}
+    stretch = {}
+    for source, (start, end) in sorted(bounds.items()):
+        first, past = firsts.get(source, end), pasts.get(source, end)
+        if start > 0 and first == start:
+            raise Refused(
+                f"{topic}-{source.partition} holds nothing of {since.isoformat()} any more:"
+                f" its log starts at offset {start}"
+            )
+        if first < past:
+            stretch[source] = (first, past)
+    return stretch
+
+
+async def _offsets_at(
+    consumer: AIOKafkaConsumer, sources: Mapping[TopicPartition, object], time: datetime
+) -> dict[TopicPartition, int]:
+    """The first offset at that time or later, of the partitions that have one."""
+    milliseconds = int(time.timestamp() * 1000)
+    found = await consumer.offsets_for_times(dict.fromkeys(sources, milliseconds))
+    return {source: at.offset for source, at in found.items() if at is not None}
+
+
+async def _read(
+    settings: Settings,
+    consumer: AIOKafkaConsumer,
+    sink: Sink,
+    stretch: dict[TopicPartition, tuple[int, int]],
+) -> None:
+    """Read the stretch to its end, batch by batch."""
+    total = sum(past - first for first, past in stretch.values())
+    print(f"replaying {total:,} offsets of {len(stretch)} partitions", file=sys.stderr)
+    consumer.assign(list(stretch))
+    positions = {source: first for source, (first, _) in stretch.items()}
+    for source, first in positions.items():
+        consumer.seek(source, first)
+    progress = Progress("offsets", total)
+    while any(positions[source] < past for source, (_, past) in stretch.items()):
+        fetched = await consumer.getmany(timeout_ms=FETCH_WAIT_MS)
+        batch = Batch(
+            settings.decoders(),
+            max_readings=settings.batch_size,
+            max_bytes=MAX_BATCH_BYTES,
+            limits=settings.clock_limits(datetime.now(UTC)),
+        )
+        for source, records in fetched.items():
+            wanted = [record for record in records if record.offset < stretch[source][1]]
+            taken = batch.add(source, positions[source], wanted) if not batch.full else 0
+            if taken < len(wanted):
+                consumer.seek(source, wanted[taken].offset)
+        if batch.parts:
+            await asyncio.to_thread(sink.flush, list(batch.parts.values()))
+        for source, (_, past) in stretch.items():
+            at = batch.parts[source].end if source in batch.parts else positions[source]
+            if source not in batch.parts and not fetched:
+                at = min(await consumer.position(source), past)
+            progress.advance(at - positions[source])
+            positions[source] = at
+    progress.close()

@@ -1,0 +1,116 @@
+"""Looks after a running worker from beside its loop.
+
+Notices positions that an operator changed, even while no reading comes in; keeps the lag's figures;
+and tells whether Kafka answers.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+import psycopg
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from ingest_worker import metrics
+from ingest_worker.health import Status
+from ingest_worker.source import Source
+from ingest_worker.worker import Worker
+from sql.named import load
+
+INTERVAL_S = 2.0
+KAFKA_TIMEOUT_S = 10.0
+
+log = logging.getLogger(__name__)
+
+
+async def watch(
+    worker: Worker, source: Source, status: Status, conninfo: str, group_id: str
+) -> None:
+    """Look every two seconds, until cancelled."""
+    positions = _Positions(conninfo, group_id)
+    ailing: set[TopicPartition] = set()
+    try:
+        while True:
+            status.turned()
+            ailing = _look_at_ailing(source, status, ailing)
+            await _look_at_positions(worker, source, positions)
+            await _look_at_kafka(worker, source, status)
+            await asyncio.sleep(INTERVAL_S)
+    finally:
+        positions.close()
+
+
+async def _look_at_positions(worker: Worker, source: Source, positions: "_Positions") -> None:
+    before = dict(worker.committed)
+    assigned = source.assignment()
+    if worker.moving():
+        return
+    try:
+        rows = await asyncio.to_thread(positions.read, list(assigned))
+    except psycopg.Error as error:
+        log.debug("positions cannot be read: %s", error)
+        return
+    changed = {
+        partition
+        for partition, (next_offset, stopped) in rows.items()
+        if (None if stopped else next_offset) != before.get(partition)
+    }
+    if changed and not worker.moving() and worker.committed == before:
+        worker.doubt = "positions were changed: " + ", ".join(
+            f"{partition.topic}-{partition.partition}" for partition in sorted(changed)
+        )
+
+
+def _look_at_ailing(
+    source: Source, status: Status, before: set[TopicPartition]
+) -> set[TopicPartition]:
+    """Say which partitions Kafka fails to hand out; returns them."""
+    ailing = dict(source.ailing)
+    for partition, ailment in ailing.items():
+        status.waits(f"{partition.topic}-{partition.partition}", ailment.why)
+    for partition in before.difference(ailing):
+        status.works(f"{partition.topic}-{partition.partition}")
+    return set(ailing)
+
+
+async def _look_at_kafka(worker: Worker, source: Source, status: Status) -> None:
+    held = list(worker.committed)
+    try:
+        bounds = await asyncio.wait_for(source.bounds(held), KAFKA_TIMEOUT_S)
+    except (KafkaError, TimeoutError) as error:
+        status.waits("kafka", f"no answer: {type(error).__name__}")
+        return
+    status.works("kafka")
+    for partition, (_, end) in bounds.items():
+        if partition in worker.committed:
+            metrics.LAG.labels(*partition).set(max(0, end - worker.committed[partition]))
+
+
+class _Positions:
+    """Reads the positions of partitions, over a connection of its own."""
+
+    def __init__(self, conninfo: str, group_id: str) -> None:
+        self._conninfo = conninfo
+        self._group_id = group_id
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def read(
+        self, partitions: list[TopicPartition]
+    ) -> dict[TopicPartition, tuple[int, str | None]]:
+        """Next offset, and why the partition is stopped if it is."""
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(self._conninfo, autocommit=True)
+        rows = self._connection.execute(
+            load("positions")["select_positions"].encode(),
+            {
+                "group_id": self._group_id,
+                "topics": [partition.topic for partition in partitions],
+                "partitions": [partition.partition for partition in partitions],
+            },
+        )
+        return {TopicPartition(topic, number): (at, why) for topic, number, at, why in rows}
+
+    def close(self) -> None:
+        if self._connection:
+            self._connection.close()
