@@ -1,0 +1,92 @@
+"""`python -m api`: the HTTP API on APP_PORT, until SIGTERM or SIGINT.
+
+It serves at once and waits for PostgreSQL, its schema, Kafka and the topics in the background:
+/health/live answers, /health/ready and everything that needs what is missing say 503 meanwhile.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+
+import uvicorn
+import uvloop
+
+from api.app import create_app
+from api.protocol import JsonErrorProtocol
+from schemas.logs import configure_logging
+from schemas.settings import Settings, SettingsError, load_settings
+
+HOST = "0.0.0.0"
+BACKLOG = 2048
+GRACE_S = 10
+"""How long requests under way may take once the process is asked to stop."""
+
+log = logging.getLogger("api")
+
+
+def main() -> int:
+    """Run the API; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m api",
+        description=__doc__,
+        epilog="Settings come from the environment: APP_PORT, DB_*, KAFKA_* and the others in "
+        "README.md.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args()
+    try:
+        settings = load_settings()
+        settings.kafka_options()
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    configure_logging(settings.log_format)
+    # What these say at every attempt, api.condition says once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    try:
+        listener = socket.create_server((HOST, settings.app_port), backlog=BACKLOG)
+    except OSError as error:
+        print(
+            f"error: APP_PORT={settings.app_port}: {os.strerror(error.errno or 0)}", file=sys.stderr
+        )
+        return 1
+    with listener:
+        uvloop.run(serve(settings, listener))
+    return 0
+
+
+async def serve(settings: Settings, listener: socket.socket) -> None:
+    """Answer requests on `listener` until a signal; requests under way are finished."""
+    config = uvicorn.Config(
+        create_app(settings),
+        http=JsonErrorProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    server = uvicorn.Server(config)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn raises the signals it caught again when it is done: to these, for a clean exit.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    log.info("serving on http://%s:%d", *listener.getsockname())
+    await server.serve(sockets=[listener])
+    log.info("stopped")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit(130)

@@ -1,0 +1,160 @@
+"""The application: its parts, wired together, and the table of its routes.
+
+Paths are matched before percent-decoding, so that an id may hold a slash as %2F.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.analytics import Analytics
+from api.books import Books
+from api.console import Console
+from api.database import Database
+from api.deadline import answer_in_time
+from api.devices import METERS, VEHICLES, Devices
+from api.docs import ASSETS_PATH, Docs, assets
+from api.endpoint import Endpoint, Handler
+from api.errors import HANDLERS
+from api.fleet import FleetAnalytics
+from api.health import HealthRoutes
+from api.history import History
+from api.inputs import BodyLimit
+from api.kafka import Kafka
+from api.log_ends import LogEnds
+from api.metrics import Measured, Metrics
+from api.rejected import RejectedReadings
+from api.sessions import Sessions
+from api.silence import SilentDevices
+from api.telemetry import Telemetry
+from schemas.readings import METER, VEHICLE
+from schemas.settings import Settings
+
+
+class Parts:
+    """What the routes work with; one of each for the process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.database = Database(settings)
+        self.kafka = Kafka(settings, self.metrics)
+        self.log_ends = LogEnds(settings)
+
+    @asynccontextmanager
+    async def running(self, app: Starlette) -> AsyncIterator[None]:
+        """Connect in the background while requests are served already; close at the end."""
+        tasks = [asyncio.create_task(self.database.run()), asyncio.create_task(self.kafka.run())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.log_ends.close()
+            await self.database.close()
+
+
+def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
+    """Every route: path -> method -> what answers it. The first path that matches counts."""
+    database, kafka, metrics = parts.database, parts.kafka, parts.metrics
+    telemetry = Telemetry(parts.settings, kafka, metrics)
+    books = Books(parts.settings, database, kafka, parts.log_ends)
+    meter_history, vehicle_history = History(METER, database), History(VEHICLE, database)
+    rejected = RejectedReadings(parts.settings, database)
+    meters, vehicles = Devices(METERS, database), Devices(VEHICLES, database)
+    sessions = Sessions(parts.settings, database)
+    analytics = Analytics(parts.settings, database)
+    fleet = FleetAnalytics(parts.settings, database)
+    silence = SilentDevices(database)
+    health = HealthRoutes(database, kafka, metrics)
+    return {
+        "/v1/telemetry/ingest": {"POST": telemetry.ingest},
+        "/v1/telemetry/ingest/batch": {"POST": telemetry.ingest_batch},
+        "/v1/telemetry/stats": {"GET": books.stats},
+        "/v1/telemetry/meters/{id}/history": {"GET": meter_history.readings},
+        "/v1/telemetry/vehicles/{id}/history": {"GET": vehicle_history.readings},
+        "/v1/telemetry/rejected": {"GET": rejected.page},
+        "/v1/telemetry/rejected/{id}": {"GET": rejected.one},
+        "/v1/telemetry/rejected/{id}/replay": {"POST": rejected.replay},
+        "/v1/devices/meters": {"GET": meters.page, "POST": meters.create},
+        "/v1/devices/meters/{id}": {"GET": meters.one, "PATCH": meters.change},
+        "/v1/devices/meters/{id}/state": {"GET": meters.state},
+        "/v1/devices/vehicles": {"GET": vehicles.page, "POST": vehicles.create},
+        "/v1/devices/vehicles/{id}": {"GET": vehicles.one, "PATCH": vehicles.change},
+        "/v1/devices/vehicles/{id}/state": {"GET": vehicles.state},
+        "/v1/devices/silent": {"GET": silence.silent},
+        "/v1/sessions": {"GET": sessions.search},
+        "/v1/sessions/start": {"POST": sessions.start},
+        "/v1/sessions/active": {"GET": sessions.active},
+        "/v1/sessions/{id}": {"GET": sessions.one, "PATCH": sessions.change},
+        "/v1/sessions/{id}/end": {"POST": sessions.end},
+        "/v1/analytics/performance/{id}": {"GET": analytics.performance},
+        "/v1/analytics/sessions/{id}": {"GET": analytics.session},
+        "/v1/analytics/fleet": {"GET": fleet.fleet},
+        "/v1/analytics/meters/{id}": {"GET": fleet.meter},
+        "/v1/analytics/realtime/{id}": {"GET": analytics.realtime},
+        "/health": {"GET": health.health},
+        "/health/ready": {"GET": health.ready},
+        "/health/live": {"GET": health.live},
+        "/metrics": {"GET": health.metrics},
+    }
+
+
+def create_app(settings: Settings) -> ASGIApp:
+    """The ASGI application. Must be called inside the event loop that will run it."""
+    parts = Parts(settings)
+    table = routes(parts)
+    docs, console = Docs(table), Console()
+    table |= {"/openapi.json": {"GET": docs.document}, "/docs": {"GET": docs.page}}
+    table |= {"/": {"GET": console.page}, "/static/{name}": {"GET": console.file}}
+    app = Starlette(
+        routes=[
+            *(Route(path, Methods(path, handlers)) for path, handlers in table.items()),
+            Mount(ASSETS_PATH, assets()),
+        ],
+        middleware=[Middleware(Measured, metrics=parts.metrics), Middleware(BodyLimit)],
+        exception_handlers=HANDLERS,
+        lifespan=parts.running,
+    )
+    app.router.redirect_slashes = False
+    return EncodedPaths(app)
+
+
+class Methods:
+    """All methods of one path; others are answered with 405 and what is allowed."""
+
+    def __init__(self, path: str, handlers: dict[str, Handler]) -> None:
+        self._template = path
+        self._endpoints = {method: Endpoint(handler) for method, handler in handlers.items()}
+        if "GET" in self._endpoints:
+            self._endpoints["HEAD"] = self._endpoints["GET"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["template"] = self._template
+        endpoint = self._endpoints.get(scope["method"])
+        if endpoint is None:
+            allowed = ", ".join(sorted(self._endpoints))
+            message = f"{scope['method']} is not allowed here, only {allowed}"
+            raise HTTPException(405, message, headers={"Allow": allowed})
+        response = await answer_in_time(endpoint, Request(scope, receive, send))
+        await response(scope, receive, send)
+
+
+class EncodedPaths:
+    """Shows the application the path as it was sent; ids are decoded where they are read."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope.get("raw_path"):
+            scope["path"] = scope["raw_path"].decode("latin-1")
+        await self._app(scope, receive, send)

@@ -1,0 +1,143 @@
+"""PostgreSQL for the API: wait for the schema, then a pool that outlives restarts of the server."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from api.condition import Condition
+from api.errors import unavailable
+from schemas.settings import Settings
+from sql.migrate import MigrationError, is_current
+from sql.named import load
+
+APPLICATION_NAME = "energy-api"
+SCHEMA_POLL_S = 1.0
+CONNECTION_WAIT_S = 4.0
+"""How long a request waits for a connection before it is answered with 503."""
+RECONNECT_S = 3.0
+"""How long the pool retries on its own; later requests make it try again at once."""
+STATEMENT_TIMEOUT_MS = 8_000
+LOCK_TIMEOUT_MS = 5_000
+OPTIONS = (
+    f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}"
+)
+"""Of every connection of the API."""
+CHECK_TIMEOUT_S = 2.0
+MIN_CONNECTIONS = 2
+
+Connection = AsyncConnection[DictRow]
+
+
+class Database:
+    """The pool, and whether PostgreSQL and its schema are there."""
+
+    def __init__(self, settings: Settings) -> None:
+        where = f"PostgreSQL at {settings.db_host}:{settings.db_port}/{settings.db_database}"
+        self.condition = Condition(where)
+        self._conninfo = settings.conninfo(APPLICATION_NAME, options=OPTIONS)
+        self._pool = AsyncConnectionPool[Connection](
+            self._conninfo,
+            kwargs={"autocommit": True, "row_factory": dict_row},
+            configure=_configure,
+            min_size=min(MIN_CONNECTIONS, settings.db_pool_size),
+            max_size=settings.db_pool_size,
+            timeout=CONNECTION_WAIT_S,
+            reconnect_timeout=RECONNECT_S,
+            open=False,
+        )
+        self._open = False
+
+    async def run(self) -> None:
+        """Wait for PostgreSQL and an up-to-date schema, then open the pool."""
+        while trouble := await asyncio.to_thread(_schema_trouble, self._conninfo):
+            self.condition.bad(trouble)
+            await asyncio.sleep(SCHEMA_POLL_S)
+        await self._pool.open()
+        self._open = True
+        self.condition.good()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        self._open = False
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A live connection in autocommit mode; rows are dicts, times UTC.
+
+        Raises ApiError 503 while the schema is not there, psycopg.OperationalError when
+        PostgreSQL is away.
+        """
+        if not self._open:
+            raise unavailable(f"Waiting for {self.condition.name}: {self.condition.trouble}")
+        try:
+            connection = await self._live_connection()
+        except psycopg.OperationalError as error:
+            late = isinstance(error, PoolTimeout)
+            self.condition.bad(f"no connection within {CONNECTION_WAIT_S:.0f} s" if late else error)
+            raise
+        self.condition.good()
+        try:
+            async with connection:
+                yield connection
+        finally:
+            await self._pool.putconn(connection)
+
+    async def _live_connection(self) -> Connection:
+        """A connection that answers; dead ones are given back, for the pool to replace.
+
+        psycopg_pool's own `check` pauses ever longer after each dead one, and after a restart of
+        PostgreSQL they all are.
+        """
+        until = time.monotonic() + CONNECTION_WAIT_S
+        while True:
+            connection = await self._pool.getconn(timeout=max(0.0, until - time.monotonic()))
+            try:
+                await AsyncConnectionPool.check_connection(connection)
+            except BaseException as error:
+                await self._pool.putconn(connection)
+                if not isinstance(error, psycopg.OperationalError):
+                    raise
+            else:
+                return connection
+
+    async def check(self) -> str | None:
+        """Ask PostgreSQL for a sign of life: None, or what is wrong."""
+        if not self._open:
+            return self.condition.trouble
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S), self.connection() as connection:
+                await connection.execute(load("telemetry")["answers"])
+        except TimeoutError:
+            return f"no answer within {CHECK_TIMEOUT_S:.0f} s"
+        except psycopg.Error as error:
+            return " ".join(str(error).split())
+        return None
+
+    def pool_stats(self) -> dict[str, int]:
+        """psycopg_pool's own counters."""
+        return self._pool.get_stats()
+
+
+async def _configure(connection: AsyncConnection[Any]) -> None:
+    set_json_loads(orjson.loads, connection)
+    set_json_dumps(orjson.dumps, connection)
+
+
+def _schema_trouble(conninfo: str) -> str | None:
+    try:
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            if is_current(connection):
+                return None
+            return "the schema is missing or old, run `python -m sql migrate`"
+    except (psycopg.Error, MigrationError) as error:
+        return str(error)

@@ -1,0 +1,122 @@
+"""Figures made of exact sums: totals, ratios, quality and alerts; rounding comes last.
+
+A row is what a query of `analytics.sql` returns for one hour, one session or one vehicle. All of
+them name their sums alike, and each row also carries what is known of the whole.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from schemas.analytics import Alert, Coverage, Hour, Metrics, Quality
+
+LOW_EFFICIENCY = Decimal("0.85")
+IMPOSSIBLE_EFFICIENCY = Decimal(1)
+COMPLETE_SHARE = Decimal("0.95")
+SECONDS_A_READING = 60
+
+Row = dict[str, Any]
+
+
+class Figures:
+    """The sums of some rows, and what follows from them.
+
+    `sessions` and `session_seconds` are those of the whole, not of each row.
+    """
+
+    def __init__(self, rows: Sequence[Row], *, sessions: int, session_seconds: Decimal) -> None:
+        self.energy_ac = total(rows, "energy_ac")
+        self.energy_dc = total(rows, "energy_dc")
+        self.energy_outside = total(rows, "energy_outside")
+        self.temp_sum = total(rows, "temp_sum")
+        self.readings = int(total(rows, "readings"))
+        self.ac_readings = int(total(rows, "ac_readings"))
+        self.dc_readings = int(total(rows, "dc_readings"))
+        self.counter_resets = int(total(rows, "counter_resets"))
+        self.sessions = sessions
+        self.readings_expected = int(session_seconds // SECONDS_A_READING)
+
+    @property
+    def ratio(self) -> Decimal | None:
+        """DC / AC, not rounded; None when AC is 0."""
+        return ratio(self.energy_dc, self.energy_ac)
+
+    @property
+    def quality(self) -> Quality:
+        """Whether the ratio rests on enough readings of both sides."""
+        fewest = min(self.ac_readings, self.dc_readings)
+        if fewest == 0 or self.sessions == 0:
+            return "none"
+        return "complete" if fewest >= COMPLETE_SHARE * self.readings_expected else "partial"
+
+    def metrics(self) -> Metrics:
+        """The figures themselves, rounded."""
+        return Metrics(
+            total_energy_consumed_ac=rounded(self.energy_ac, 3),
+            total_energy_delivered_dc=rounded(self.energy_dc, 3),
+            efficiency_ratio=rounded_ratio(self.energy_dc, self.energy_ac),
+            average_battery_temp=mean(self.temp_sum, self.readings),
+            charging_sessions=self.sessions,
+            reading_count=self.readings,
+        )
+
+    def coverage(self) -> Coverage:
+        """What the figures rest on."""
+        return Coverage(
+            dc_energy_outside_sessions=rounded(self.energy_outside, 3),
+            ac_readings=self.ac_readings,
+            ac_readings_expected=self.readings_expected,
+            dc_readings=self.dc_readings,
+            dc_readings_expected=self.readings_expected,
+            counter_resets=self.counter_resets,
+            quality=self.quality,
+        )
+
+    def alerts(self) -> list[Alert]:
+        """What stands out about the ratio, judged before it is rounded."""
+        if self.quality == "none" or self.ratio is None:
+            return []
+        if self.ratio < LOW_EFFICIENCY:
+            message = f"Efficiency {self.ratio:.3f} is under {LOW_EFFICIENCY}"
+            return [Alert(code="low_efficiency", message=message)]
+        if self.ratio > IMPOSSIBLE_EFFICIENCY:
+            message = f"Efficiency {self.ratio:.3f} is over 1: more DC delivered than AC consumed"
+            return [Alert(code="impossible_efficiency", message=message)]
+        return []
+
+
+def hour(row: Row) -> Hour:
+    """One hour's figures."""
+    return Hour(
+        hour=row["hour"],
+        energy_ac=rounded(row["energy_ac"], 3),
+        energy_dc=rounded(row["energy_dc"], 3),
+        avg_temp=mean(row["temp_sum"], row["readings"]),
+        efficiency=rounded_ratio(row["energy_dc"], row["energy_ac"]),
+    )
+
+
+def total(rows: Sequence[Row], column: str) -> Decimal:
+    """The exact sum of one column."""
+    return sum((row[column] for row in rows), Decimal(0))
+
+
+def ratio(energy_dc: Decimal, energy_ac: Decimal) -> Decimal | None:
+    """DC / AC, not rounded; None when AC is 0."""
+    return energy_dc / energy_ac if energy_ac else None
+
+
+def rounded_ratio(energy_dc: Decimal, energy_ac: Decimal) -> float | None:
+    """DC / AC to 0.001; None when AC is 0."""
+    exact = ratio(energy_dc, energy_ac)
+    return None if exact is None else rounded(exact, 3)
+
+
+def mean(total: Decimal, count: int) -> float | None:
+    """A mean temperature to 0.1; None of nothing."""
+    return rounded(total / count, 1) if count else None
+
+
+def rounded(value: Decimal, places: int) -> float:
+    """Half to even, in decimal."""
+    return float(round(value, places))

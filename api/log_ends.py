@@ -1,0 +1,64 @@
+"""How far the readers are behind: the ends of the logs against the positions in PostgreSQL."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.settings import Settings
+
+ANSWER_TIMEOUT_S = 3.0
+
+
+class LogEnds:
+    """Asks Kafka through a consumer that is in no group; it is made when first needed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._options = settings.kafka_options()
+        self._consumer: AIOKafkaConsumer | None = None
+        self._lock = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Close the consumer, if there is one."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await consumer.stop()
+
+    async def lag(
+        self, places: Iterable[tuple[str, int]], positions: Mapping[tuple[str, int], int]
+    ) -> dict[str, int] | None:
+        """Records not read yet by topic, over `places` as (topic, partition).
+
+        A place without a position counts from the log's start. None when Kafka does not answer.
+        """
+        wanted = [TopicPartition(*place) for place in places]
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S), self._lock:
+                consumer = self._consumer or await self._connect()
+                ends = await consumer.end_offsets(wanted)
+                unread = [place for place in wanted if tuple(place) not in positions]
+                starts = await consumer.beginning_offsets(unread) if unread else {}
+        except (KafkaError, OSError, TimeoutError, ValueError):
+            await self._drop()
+            return None
+        lag = dict.fromkeys((place.topic for place in wanted), 0)
+        for place, end in ends.items():
+            position = positions.get(tuple(place), starts.get(place, 0))
+            lag[place.topic] += max(0, end - position)
+        return lag
+
+    async def _connect(self) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
+            **self._options, client_id="energy-api", request_timeout_ms=int(ANSWER_TIMEOUT_S * 1000)
+        )
+        self._consumer = consumer
+        await consumer.start()
+        return consumer
+
+    async def _drop(self) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                await self.close()
+        except (KafkaError, OSError, TimeoutError):
+            pass

@@ -1,0 +1,73 @@
+"""Accepted readings as Kafka records: one array a partition, cut where it would grow too large.
+
+The bytes of each reading are passed on as the gateway sent them. A device's readings keep their
+order, and go where Kafka's own clients would send a record keyed by its id.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from aiokafka.partitioner import murmur2
+
+MAX_RECORD_BYTES = 900_000
+"""Below the 1 MiB a broker takes by default, with room for what is around a record."""
+MAX_CACHED_IDS = 200_000
+
+
+class Outgoing(NamedTuple):
+    """One Kafka record to deliver, and how many readings it holds."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes
+    readings: int
+
+
+@lru_cache(maxsize=MAX_CACHED_IDS)
+def _hash(device_id: str) -> int:
+    return int(murmur2(device_id.encode())) & 0x7FFFFFFF
+
+
+def partition_of(device_id: str, partitions: Sequence[int]) -> int:
+    """The one of the sorted `partitions` that Kafka's default partitioner picks for this key."""
+    return partitions[_hash(device_id) % len(partitions)]
+
+
+class Packer:
+    """Collects readings and turns them into records, in order."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[tuple[str, int], list[bytes]] = {}
+
+    def add(self, topic: str, partition: int, reading: bytes) -> None:
+        """Put `reading`, well-formed JSON of at most MAX_RECORD_BYTES, behind the others."""
+        try:
+            self._arrays[topic, partition].append(reading)
+        except KeyError:
+            self._arrays[topic, partition] = [reading]
+
+    def records(self) -> list[Outgoing]:
+        """Everything added, as arrays."""
+        packed = []
+        for (topic, partition), readings in self._arrays.items():
+            for chunk in _chunks(readings):
+                value = b"[" + b",".join(chunk) + b"]"
+                packed.append(Outgoing(topic, partition, None, value, len(chunk)))
+        return packed
+
+
+def _chunks(readings: list[bytes]) -> list[list[bytes]]:
+    """Cut so that each array stays within MAX_RECORD_BYTES, unless a single reading does not."""
+    if sum(map(len, readings)) + len(readings) < MAX_RECORD_BYTES:
+        return [readings]
+    chunks: list[list[bytes]] = [[]]
+    size = 1
+    for reading in readings:
+        size += len(reading) + 1
+        if size > MAX_RECORD_BYTES and chunks[-1]:
+            chunks.append([])
+            size = len(reading) + 2
+        chunks[-1].append(reading)
+    return chunks

@@ -1,0 +1,26 @@
+"""Bytes that are no HTTP at all get the same JSON error body as everything else."""
+
+from typing import Any
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from schemas.errors import ErrorBody
+from schemas.fields import utc_now
+
+
+class JsonErrorProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, answering what it cannot parse as our handlers would."""
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer 400 and close; there is no request, so there is no path."""
+        body = ErrorBody(
+            status_code=400, message=msg, details=None, timestamp=utc_now(), path=""
+        ).model_dump(by_alias=True)
+        content = orjson.dumps(body, option=orjson.OPT_UTC_Z)
+        transport: Any = self.transport
+        transport.write(
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(content), content)
+        )
+        transport.close()
