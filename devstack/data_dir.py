@@ -1,0 +1,83 @@
+"""The directory a stack lives in: claimed by one at a time, its ports and ids remembered."""
+
+import fcntl
+import json
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, Any
+
+from devstack.messages import DevstackError, say
+
+PREFIX = "energy-devstack-"
+ABANDONED_AFTER_S = 60.0
+
+
+class DataDirectory:
+    """A claimed directory; `close` lets others have it, and removes it when it was temporary."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.temporary = path is None
+        if path is None:
+            sweep_abandoned()
+        try:
+            self.path = Path(tempfile.mkdtemp(prefix=PREFIX)) if path is None else path.resolve()
+            if self.temporary or not self.path.exists():
+                self.path.mkdir(parents=True, exist_ok=True)
+                self.path.chmod(0o711)  # PostgreSQL's user passes through
+            self._lock: IO[str] = (self.path / "lock").open("w")
+        except OSError as error:
+            raise DevstackError(f"the data directory {path} can't be used: {error}") from error
+        if not _claim(self._lock):
+            self._lock.close()
+            raise DevstackError(f"another stack is running on {self.path}")
+
+    def remembered(self) -> dict[str, Any]:
+        """What the stack noted here the last time."""
+        try:
+            notes: dict[str, Any] = json.loads(
+                (self.path / "stack.json").read_text(encoding="utf-8")
+            )
+        except FileNotFoundError:
+            return {}
+        return notes
+
+    def remember(self, notes: dict[str, Any]) -> None:
+        """Notes what the next start must know."""
+        write_atomically(self.path / "stack.json", json.dumps(notes, indent=1) + "\n")
+
+    def close(self) -> None:
+        """Gives the directory up."""
+        if self.temporary:
+            shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.close()
+
+
+def write_atomically(path: Path, content: str) -> None:
+    """Replaces a file so that no reader ever sees half of it."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(content, encoding="utf-8")
+    fresh.replace(path)
+
+
+def sweep_abandoned() -> None:
+    """Removes the temporary directories of stacks that were killed."""
+    for lock_path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
+        try:
+            if time.time() - lock_path.stat().st_mtime < ABANDONED_AFTER_S:
+                continue
+            with lock_path.open("r+") as lock:
+                if _claim(lock):
+                    say(f"removing {lock_path.parent}, left behind by a stack that was killed")
+                    shutil.rmtree(lock_path.parent, ignore_errors=True)
+        except OSError:
+            continue  # someone else's, or just gone
+
+
+def _claim(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

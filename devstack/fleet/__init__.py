@@ -1,0 +1,8 @@
+"""A simulated fleet: depots whose gateways produce to Kafka, and that knows what it sent."""
+
+from devstack.fleet.command import main
+from devstack.fleet.options import FleetOptions, parse_faults
+from devstack.fleet.simulation import Fleet
+from devstack.fleet.truth import Truth
+
+__all__ = ["Fleet", "FleetOptions", "Truth", "main", "parse_faults"]

@@ -1,0 +1,115 @@
+"""What goes wrong between a device and Kafka, and what must become of each such reading.
+
+At most one fault meets a reading, and none loses energy: whatever goes wrong, the reading itself
+gets through in the end. A conflicting reading follows the first one in the same partition, so that
+it is certain which of them is stored; of equal ones it does not matter.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+from devstack.fleet.gateway import DUPLICATE, STORED, Sent, text_of
+from devstack.fleet.options import FAULTS
+from schemas.readings import DAY_US, POSTGRES_EPOCH, SECOND_US, Row, Stream, to_micros
+
+RATES = {"duplicates": 0.012, "late": 0.02, "clocks": 0.004, "garbage": 0.004, "conflicts": 0.004}
+"""The share of readings that each fault meets."""
+LONGEST_DELAY_STEPS = 30
+UNIX_EPOCH = to_micros(POSTGRES_EPOCH.replace(year=1970))
+YEAR_AHEAD_US = 365 * DAY_US
+CONFLICT_KWH = 0.25
+
+Later = tuple[int, Sent]
+"""How many steps later a reading is sent; 0 = now."""
+
+
+class Faults:
+    """Draws faults, from a seed of its own: switching them on changes nothing else."""
+
+    def __init__(self, kinds: frozenset[str], seed: int, partitions: dict[str, int]) -> None:
+        """`partitions` are the numbers of partitions by the stream's name."""
+        self._rng = Random(f"faults {seed}")
+        self._partitions = partitions
+        self._kinds = [kind for kind in FAULTS if kind in kinds]
+        self._weights = [RATES[kind] for kind in self._kinds]
+        self._rate = sum(self._weights)
+        self._make: dict[str, Callable[[Sent, Row], list[Later]]] = {
+            "duplicates": self._twice,
+            "late": self._late,
+            "clocks": self._with_a_broken_clock,
+            "garbage": self._with_garbage,
+            "conflicts": self._with_a_conflict,
+        }
+
+    def send(self, stream: Stream, partition: int, row: Row) -> list[Later]:
+        """All that is sent on account of one reading."""
+        good = Sent(stream, partition, row[-1], text_of(stream, row), STORED, row)
+        if self._rng.random() >= self._rate:
+            return [(0, good)]
+        (kind,) = self._rng.choices(self._kinds, self._weights)
+        return self._make[kind](good, row)
+
+    def _delay(self) -> int:
+        return self._rng.randint(1, LONGEST_DELAY_STEPS)
+
+    def _twice(self, good: Sent, row: Row) -> list[Later]:
+        """The same again: at once or later, in its partition or in another one."""
+        again = good._replace(outcome=DUPLICATE, row=None)
+        if self._rng.random() < 0.3:
+            partition = self._rng.randrange(self._partitions[good.stream.name])
+            again = again._replace(partition=partition)
+        return [(0, good), (self._rng.choice((0, self._delay())), again)]
+
+    def _late(self, good: Sent, row: Row) -> list[Later]:
+        return [(self._delay(), good)]
+
+    def _with_a_broken_clock(self, good: Sent, row: Row) -> list[Later]:
+        """A clock back in 1970 or a year ahead; then the reading comes again, corrected."""
+        if self._rng.random() < 0.5:
+            wrong = UNIX_EPOCH + self._rng.randrange(3600) * SECOND_US
+            reason = "too_old"
+        else:
+            wrong = row[1] + YEAR_AHEAD_US
+            reason = "in_future"
+        text = text_of(good.stream, (row[0], wrong, *row[2:]))
+        return [(0, good._replace(text=text, outcome=reason, row=None)), (0, good)]
+
+    def _with_a_conflict(self, good: Sent, row: Row) -> list[Later]:
+        """The same device and time with another energy, after the first."""
+        other = text_of(good.stream, (row[0] + CONFLICT_KWH, *row[1:]))
+        conflict = good._replace(text=other, outcome="conflict", row=None)
+        return [(0, good), (self._rng.choice((0, self._delay())), conflict)]
+
+    def _with_garbage(self, good: Sent, row: Row) -> list[Later]:
+        text = good.text or b""
+        made: bytes | None
+        if self._rng.random() < 0.5:
+            made = self._malformed(text)
+            garbage = good._replace(text=made, outcome="malformed", row=None, alone=True)
+        else:
+            made = self._invalid(good.stream, text)
+            garbage = good._replace(text=made, outcome="invalid", row=None)
+        return [(0, garbage), (0, good)]
+
+    def _malformed(self, text: bytes) -> bytes | None:
+        """Bytes that are no JSON, the tombstone included."""
+        cut = self._rng.randrange(1, len(text) - 1)
+        return self._rng.choice(
+            (
+                text[:cut],
+                b"\xff" + self._rng.randbytes(24),
+                b"",
+                None,
+                b"[]",
+                text.replace(b":", b":NaN,", 1),
+            )
+        )
+
+    def _invalid(self, stream: Stream, text: bytes) -> bytes:
+        """JSON that is no reading."""
+        field = self._rng.choice(stream.value_fields).encode()
+        bad = self._rng.choice((b'"%s":-1e3,', b'"%s":"12.5",', b'"%s":null,', b'"%s":1e400,'))
+        mutilated = text[:-1] + b"," + (bad % field)[:-1] + b"}"
+        return self._rng.choice(
+            (mutilated, text.replace(b'"timestamp"', b'"time"'), b"null", b"17", b"{}")
+        )

@@ -1,0 +1,134 @@
+"""The fleet itself: depots that live through time, step by step, and their gateways.
+
+No clock and no Kafka in here: whoever drives it says how much time passes. The same options, start
+and steps always give the same records.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+
+from aiokafka.partitioner import murmur2
+
+from devstack.fleet.faults import Faults
+from devstack.fleet.gateway import Gateway, Record, Sent
+from devstack.fleet.options import FleetOptions
+from devstack.fleet.physics import Depot, Session, advance, build_depots, voltage
+from devstack.fleet.truth import Truth
+from schemas.readings import METER, SECOND_US, VEHICLE, Row, Stream, to_micros
+
+MILLISECOND_US = 1000
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step brought."""
+
+    records: list[Record]
+    began: list[Session]
+    ended: list[Session]
+
+
+class Fleet:
+    """A simulated fleet."""
+
+    def __init__(self, options: FleetOptions, start: datetime, partitions: dict[str, int]) -> None:
+        """`partitions` are the numbers of partitions by the stream's name."""
+        self.options = options
+        self.truth = Truth()
+        self.now = to_micros(start.replace(microsecond=0))
+        """How far simulated time has come; no reading so far is newer."""
+        self._partitions = partitions
+        self._rng = Random(f"fleet {options.seed}")
+        self._faults = Faults(options.faults, options.seed, partitions)
+        self._step = 0
+        self._held_back: dict[int, list[tuple[Depot, Sent]]] = {}
+        self.depots = build_depots(options, self._rng)
+        self._gateways = [
+            Gateway(
+                f"{options.prefix}GW-{depot.number + 1:03}",
+                1 if options.mixed and depot.number % 2 else options.array_size,
+            )
+            for depot in self.depots
+        ]
+        self._home_partition = {
+            device_id: murmur2(device_id.encode()) % (1 << 31) % partitions[stream.name]
+            for depot in self.depots
+            for stream, device_id in _devices(depot)
+        }
+
+    def advance(self, step_s: float, *, hold: bool = False) -> Step:
+        """Let `step_s` seconds pass, in which each device takes one reading.
+
+        With `hold`, gateways wait for full arrays; else they send what they have.
+        """
+        start, end = self.now, self.now + round(step_s * 1000) * MILLISECOND_US
+        self._step += 1
+        self.now = end
+        records: list[Record] = []
+        began: list[Session] = []
+        ended: list[Session] = []
+        late: dict[int, list[Sent]] = {}
+        for depot, sent in self._held_back.pop(self._step, ()):
+            late.setdefault(depot.number, []).append(sent)
+        for depot in self.depots:
+            plugged, unplugged = advance(depot, start, end, self._rng)
+            began += plugged
+            ended += unplugged
+            now = self._read_all(depot, start, end)
+            records += self._publish(depot, late.get(depot.number, []) + now, hold=hold)
+        self.truth.sessions += began
+        return Step(records, began, ended)
+
+    def finish(self) -> list[Record]:
+        """What was held back and never sent; nothing is on its way after this."""
+        records: list[Record] = []
+        for step in sorted(self._held_back):
+            for depot, sent in self._held_back.pop(step):
+                records += self._publish(depot, [sent], hold=True)
+        for depot in self.depots:
+            records += self._publish(depot, [], hold=False)
+        return records
+
+    def open_sessions(self) -> list[Session]:
+        """Those that have not ended."""
+        return [v.session for depot in self.depots for v in depot.vehicles if v.session]
+
+    def _read_all(self, depot: Depot, start: int, end: int) -> list[Sent]:
+        """Every device's reading of one step, with the faults that meet it; keeps what is late."""
+        sent: list[Sent] = []
+        hours = (end - start) / SECOND_US / 3600
+        for meter in depot.meters:
+            time = _time(start, end, meter.delay)
+            volts = round(voltage(meter, hours, self._rng), 2)
+            self._take(depot, METER, (round(meter.ac_kwh, 6), time, volts, meter.meter_id), sent)
+        for vehicle in depot.vehicles:
+            time = _time(start, end, vehicle.delay)
+            soc, battery_c = round(vehicle.soc, 2), round(vehicle.battery_c, 2)
+            row = (round(vehicle.dc_kwh, 6), time, soc, battery_c, vehicle.vehicle_id)
+            self._take(depot, VEHICLE, row, sent)
+        return sent
+
+    def _take(self, depot: Depot, stream: Stream, row: Row, sent: list[Sent]) -> None:
+        for steps, one in self._faults.send(stream, self._home_partition[row[-1]], row):
+            if steps:
+                self._held_back.setdefault(self._step + steps, []).append((depot, one))
+            else:
+                sent.append(one)
+
+    def _publish(self, depot: Depot, sent: list[Sent], *, hold: bool) -> Iterator[Record]:
+        for one in sent:
+            self.truth.note(one)
+        return self._gateways[depot.number].publish(sent, hold=hold)
+
+
+def _devices(depot: Depot) -> list[tuple[Stream, str]]:
+    return [(METER, meter.meter_id) for meter in depot.meters] + [
+        (VEHICLE, vehicle.vehicle_id) for vehicle in depot.vehicles
+    ]
+
+
+def _time(start: int, end: int, delay: float) -> int:
+    """A device's own moment within a step, to the millisecond."""
+    return end - int((end - start) * delay) // MILLISECOND_US * MILLISECOND_US

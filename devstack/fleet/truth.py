@@ -1,0 +1,154 @@
+"""What a fleet knows it sent, and so what must be found in PostgreSQL and in the API's answers."""
+
+import math
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from devstack.fleet.gateway import DUPLICATE, STORED, Sent
+from devstack.fleet.physics import Session
+from schemas.readings import METER, STREAMS, VEHICLE, Row, Stream, format_micros
+
+
+class Energy(NamedTuple):
+    """Both sides of some charging, in kWh."""
+
+    ac: float
+    dc: float
+
+    @property
+    def efficiency(self) -> float | None:
+        """DC / AC; None without AC."""
+        return self.dc / self.ac if self.ac else None
+
+
+class _Series:
+    """The stored readings of one device, in the order they were sent; 24 to 32 bytes each."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.times = array("q")
+        self.values = [array("d") for _ in stream.value_fields]
+
+    def add(self, row: Row) -> None:
+        self.times.append(row[1])
+        for column, value in zip(self.values, (row[0], *row[2:-1]), strict=True):
+            column.append(value)
+
+
+@dataclass
+class Truth:
+    """Grows with every reading that is handed to Kafka."""
+
+    outcomes: dict[str, Counter[str]] = field(
+        default_factory=lambda: {name: Counter() for name in STREAMS}
+    )
+    """By stream: how many are stored, duplicate, or rejected for each reason."""
+    read: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """Readings as decoded, by stream and partition."""
+    sessions: list[Session] = field(default_factory=list)
+    first_time: int | None = None
+    last_time: int | None = None
+    """The span of the stored readings' times, both ends included."""
+    _series: dict[str, dict[str, _Series]] = field(
+        default_factory=lambda: {name: {} for name in STREAMS}
+    )
+
+    def note(self, sent: Sent) -> None:
+        """One more reading goes to Kafka."""
+        self.outcomes[sent.stream.name][sent.outcome] += 1
+        self.read[sent.stream.name, sent.partition] += 1
+        if sent.row is not None:
+            devices = self._series[sent.stream.name]
+            series = devices.get(sent.device_id)
+            if series is None:
+                series = devices[sent.device_id] = _Series(sent.stream)
+            series.add(sent.row)
+            time = sent.row[1]
+            if self.first_time is None or time < self.first_time:
+                self.first_time = time
+            if self.last_time is None or time > self.last_time:
+                self.last_time = time
+
+    @property
+    def sent(self) -> int:
+        """All readings as decoded: garbage that can't be split counts as one."""
+        return self.read.total()
+
+    def stored(self, stream: Stream) -> Iterator[Row]:
+        """Every distinct valid reading: one a device and time, the values that are kept."""
+        for device_id, series in self._series[stream.name].items():
+            for time, energy, *others in zip(series.times, *series.values, strict=True):
+                yield (energy, time, *others, device_id)
+
+    def newest(self, stream: Stream) -> dict[str, Row]:
+        """The newest stored reading of each device: its live state."""
+        newest: dict[str, Row] = {}
+        for row in self.stored(stream):
+            if row[-1] not in newest or row[1] > newest[row[-1]][1]:
+                newest[row[-1]] = row
+        return newest
+
+    def session_energy(self, session: Session, start: int, end: int) -> Energy:
+        """The readings of both sides inside the session and `[start, end)`."""
+        since = max(session.start, start)
+        until = end if session.end is None else min(session.end, end)
+        return Energy(
+            math.fsum(self._energies(METER, session.meter_id, since, until)),
+            math.fsum(self._energies(VEHICLE, session.vehicle_id, since, until)),
+        )
+
+    def vehicle_energy(self, vehicle_id: str, start: int, end: int) -> Energy:
+        """All its charging in `[start, end)`."""
+        parts = [
+            self.session_energy(session, start, end)
+            for session in self.sessions
+            if session.vehicle_id == vehicle_id and not session.refused
+        ]
+        return Energy(math.fsum(part.ac for part in parts), math.fsum(part.dc for part in parts))
+
+    def vehicles(self) -> list[str]:
+        """Those with a stored reading, sorted."""
+        return sorted(self._series[VEHICLE.name])
+
+    def summary(self, start: int, end: int) -> dict[str, Any]:
+        """Everything in JSON's terms, energies over `[start, end)`."""
+        return {
+            "sent": self.sent,
+            "streams": {name: self._stream_summary(name) for name in STREAMS},
+            "sessions": sum(not session.refused for session in self.sessions),
+            "sessionsRefused": sum(session.refused for session in self.sessions),
+            "window": {"start": format_micros(start), "end": format_micros(end)},
+            "vehicles": [self._vehicle_summary(name, start, end) for name in self.vehicles()],
+        }
+
+    def _energies(self, stream: Stream, device_id: str, start: int, end: int) -> Iterator[float]:
+        series = self._series[stream.name].get(device_id)
+        if series is not None:
+            for time, energy in zip(series.times, series.values[0], strict=True):
+                if start <= time < end:
+                    yield energy
+
+    def _stream_summary(self, name: str) -> dict[str, Any]:
+        counts = self.outcomes[name]
+        read = {key[1]: count for key, count in sorted(self.read.items()) if key[0] == name}
+        rejected = {k: counts[k] for k in sorted(counts) if k not in (STORED, DUPLICATE)}
+        return {
+            "read": sum(read.values()),
+            "stored": counts[STORED],
+            "duplicate": counts[DUPLICATE],
+            "rejected": rejected,
+            "readByPartition": read,
+        }
+
+    def _vehicle_summary(self, vehicle_id: str, start: int, end: int) -> dict[str, Any]:
+        energy = self.vehicle_energy(vehicle_id, start, end)
+        meters = {s.meter_id for s in self.sessions if s.vehicle_id == vehicle_id}
+        return {
+            "vehicleId": vehicle_id,
+            "meterIds": sorted(meters),
+            "energyAc": energy.ac,
+            "energyDc": energy.dc,
+            "efficiency": energy.efficiency,
+        }

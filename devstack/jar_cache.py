@@ -1,0 +1,165 @@
+"""The pinned jars on this machine: verified at each start, fetched when missing or different.
+
+They live outside the clone, in `$XDG_CACHE_HOME/energy-ingestion/maven` (`~/.cache` by default),
+laid out as a Maven repository. They come from the repositories in jgo's settings (`jgo.conf`,
+section `[repositories]`), then from jgo's default one, which an entry `central` replaces.
+"""
+
+import fcntl
+import hashlib
+import os
+import pwd
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import certifi
+import httpx
+from jgo.config import GlobalSettings
+from jgo.constants import MAVEN_CENTRAL_URL
+
+from devstack.jar_lock import Jar, read_lock
+from devstack.messages import DevstackError, say
+from devstack.progress import byte_progress
+
+FETCH_TIMEOUT_S = 20.0
+FETCHES_AT_ONCE = 4
+ATTEMPTS_A_JAR = 3
+
+
+def cache_directory() -> Path:
+    """Where the jars are kept; also without HOME in the environment."""
+    cache = os.environ.get("XDG_CACHE_HOME")
+    home = os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
+    return (Path(cache) if cache else Path(home) / ".cache") / "energy-ingestion" / "maven"
+
+
+def class_path() -> str:
+    """Kafka's class path, every jar on it verified against the lock.
+
+    Raises:
+        DevstackError: a jar is neither in the cache nor to be had from a repository.
+    """
+    directory = cache_directory()
+    jars = read_lock()
+    with _exclusive(directory):
+        missing = [jar for jar in jars if not is_intact(directory, jar)]
+        if missing:
+            fetch_all(directory, missing)
+    return os.pathsep.join(str(directory / jar.path) for jar in jars)
+
+
+def is_intact(directory: Path, jar: Jar) -> bool:
+    """Whether the cache holds exactly the pinned bytes."""
+    try:
+        with (directory / jar.path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == jar.sha256
+    except OSError:
+        return False
+
+
+def fetch_all(directory: Path, jars: list[Jar]) -> None:
+    """Downloads `jars`, a few at once, with a progress display."""
+    total_bytes = sum(jar.size_bytes for jar in jars)
+    say(f"fetching {len(jars)} jars of Kafka, {total_bytes / 1e6:.1f} MB, into {directory}")
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    with (
+        byte_progress("Kafka's jars", total_bytes) as advance,
+        httpx.Client(timeout=FETCH_TIMEOUT_S, verify=context, follow_redirects=True) as client,
+        ThreadPoolExecutor(FETCHES_AT_ONCE) as pool,
+    ):
+        fetcher = Fetcher(client, _repositories(), directory, advance)
+        fetches = [pool.submit(fetcher.fetch, jar) for jar in jars]
+        try:
+            for fetch in fetches:
+                fetch.result()
+        except BaseException:
+            fetcher.abandoned.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+class Fetcher:
+    """Gets jars from the first repository that has the pinned bytes; used by several threads."""
+
+    def __init__(
+        self,
+        client: httpx.Client,
+        repositories: list[str],
+        directory: Path,
+        advance: Callable[[int], None],
+    ) -> None:
+        self._client = client
+        self._repositories = repositories
+        self._directory = directory
+        self._advance = advance
+        self.abandoned = threading.Event()
+
+    def fetch(self, jar: Jar) -> None:
+        """Puts one jar into the cache."""
+        failure = ""
+        for repository in self._repositories * ATTEMPTS_A_JAR:
+            try:
+                content = self._download(f"{repository.rstrip('/')}/{jar.path}")
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                failure = f"{type(error).__name__}: {error}".splitlines()[0]
+                continue
+            if hashlib.sha256(content).hexdigest() == jar.sha256:
+                self._keep(jar, content)
+                return
+            self._advance(-len(content))
+            failure = "the repository's file is not the pinned one"
+        raise DevstackError(
+            f"{jar.coordinate} is not in {self._directory} and could not be had ({failure}); "
+            "connect this machine to its Maven repository once (jgo.conf may name another one), "
+            "or copy that directory from a machine that has it"
+        )
+
+    def _download(self, url: str) -> bytes:
+        """The bytes at `url`; what a broken attempt counted is taken back."""
+        chunks: list[bytes] = []
+        try:
+            with self._client.stream("GET", url) as response:
+                response.raise_for_status()
+                for chunk in response.iter_bytes():
+                    chunks.append(chunk)
+                    self._advance(len(chunk))
+                    if self.abandoned.is_set():
+                        raise DevstackError("the download was abandoned")
+        except httpx.HTTPError:
+            self._advance(-sum(map(len, chunks)))
+            raise
+        return b"".join(chunks)
+
+    def _keep(self, jar: Jar, content: bytes) -> None:
+        target = self._directory / jar.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(".part")
+        partial.write_bytes(content)
+        partial.replace(target)
+
+
+def _repositories() -> list[str]:
+    """The URLs jgo is configured with, its default repository last unless overridden by name."""
+    configured = GlobalSettings.load().repositories
+    return list({**configured, "central": configured.get("central", MAVEN_CENTRAL_URL)}.values())
+
+
+@contextmanager
+def _exclusive(directory: Path) -> Iterator[None]:
+    """Lets one process at a time look after the cache."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / ".lock").open("w")
+    except OSError as error:
+        raise DevstackError(
+            f"the cache {directory} can't be written ({error.strerror}); "
+            "set XDG_CACHE_HOME to another place"
+        ) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

