@@ -1,0 +1,91 @@
+"""`python -m bench [PART...]`: measure, print the table, write bench.json."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import httpx
+import psycopg
+from aiokafka.errors import KafkaError
+
+from bench import again, ask, drain, live, machine, plots, posts, report, scale
+from bench.lab import BenchError, Lab, say
+from bench.options import Options, parse
+from devstack.demo.interrupt import Interrupt, Interrupted
+from devstack.messages import DevstackError
+
+Part = Callable[[Lab, Options], dict[str, Any]]
+
+PARTS: dict[str, tuple[Part, str]] = {
+    "drain": (drain.run, "a backlog into empty tables"),
+    "scale": (scale.run, "the same with 1, 2 and 3 workers"),
+    "again": (again.run, "all duplicates, and one in ten"),
+    "live": (live.run, "from produce to visible, at steady rates"),
+    "ask": (ask.run, "a vehicle's performance over a full day of the fleet"),
+    "http": (posts.run, "batches of readings through one API process"),
+}
+INTERRUPTED = 130
+FAILURES = (BenchError, DevstackError, KafkaError, psycopg.Error, httpx.HTTPError)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what is asked for; returns the exit status."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    names, options = parse(arguments, {name: text for name, (_, text) in PARTS.items()})
+    try:
+        with Interrupt() as interrupt:
+            failed = measure(names, options, interrupt)
+    except (DevstackError, OSError) as error:
+        say(f"error: {error}")
+        return 1
+    except Interrupted:
+        say("stopped before its end")
+        return INTERRUPTED
+    if failed:
+        say(f"error: no figures for {', '.join(failed)}")
+    return 1 if failed else 0
+
+
+def measure(names: list[str], options: Options, interrupt: Interrupt) -> list[str]:
+    """Run the parts one after another, print what they found; returns which of them failed.
+
+    Each is written to bench.json once it is done; one that fails does not stop the others.
+    """
+    path = options.out / "bench.json"
+    parts = report.load(path)
+    done = {}
+    with Lab() as lab:
+        try:
+            for name in names:
+                found = _measure_part(lab, name, options)
+                if found:
+                    parts[name] = done[name] = found
+                    report.write(path, parts)
+        finally:
+            interrupt.ignore()
+    print("\n".join(report.table(done)))
+    say(f"written: {', '.join(str(one) for one in [path, *plots.draw(done, options.out)])}")
+    return [name for name in names if name not in done]
+
+
+def _measure_part(lab: Lab, name: str, options: Options) -> dict[str, Any] | None:
+    began = time.monotonic()
+    about = machine.describe(lab)
+    say(f"part {name}")
+    try:
+        found = PARTS[name][0](lab, options)
+    except FAILURES as error:
+        say(f"part {name} failed: {error}")
+        lab.end_children()
+        return None
+    minutes = (time.monotonic() - began) / 60
+    say(f"part {name} took {minutes:.1f} minutes")
+    sizes = asdict(options) | {"out": str(options.out)}
+    return {"machine": about, "options": sizes, "minutes": minutes, **found}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

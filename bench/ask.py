@@ -1,0 +1,148 @@
+"""ask: a vehicle's performance over 24 hours, on a full day of the whole fleet.
+
+Cold: PostgreSQL has just started, its files are out of the page cache, and each vehicle is asked
+for once. Warm: a set of vehicles that were asked for before. Then the same while readings come in.
+A worker is there all the time, as always: its housekeeping is a part of the picture.
+"""
+
+import json
+import os
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from bench import day
+from bench.apis import Api
+from bench.backlog import ends
+from bench.checks import check_books
+from bench.drain import Figures, medians, yesterday
+from bench.draining import start_workers
+from bench.lab import BenchError, Environment, Lab, say
+from bench.live import WARM_UP_S, start_load
+from bench.options import Options
+from bench.readings import device_ids
+from bench.usage import peak_rss_mb
+from bench.watching import Watch
+from schemas.readings import VEHICLE
+
+COLD_VEHICLES = 200
+WARM_VEHICLES = 500
+CLIENTS = 16
+SECONDS, QUICK_SECONDS = 10.0, 4.0
+READINGS_COMING_IN_S = 5_000
+
+
+def run(lab: Lab, options: Options) -> dict[str, Any]:
+    """Load the day, then ask; medians over the runs."""
+    topics = lab.topics()
+    start = yesterday()
+    with lab.database(topics) as environment:
+        loaded = day.load(lab, environment, options, start)
+        say(f"loaded: {', '.join(f'{name} {value:,.4g}' for name, value in loaded.items())}")
+        day.add_sessions(lab, environment, options.day_devices, start)
+        (worker,) = start_workers(lab, environment)
+        settled = day.settle(lab, environment)
+        say(f"settled: {settled}")
+        paths = _paths(options.day_devices, start)
+        runs = [_quiet(lab, environment, paths, options) for _ in range(options.runs)]
+        busy_runs, sent = _busy(lab, environment, paths, options)
+        with Watch(lab, environment, ends(lab, topics)) as watch:
+            watch.until_done([worker])
+        peak = peak_rss_mb(worker.process.pid)
+        lab.stop(worker)
+        if options.load == "kafka":
+            total = int(loaded["readings"]) + sent
+            check_books(lab, environment, read=total, stored=total)
+    lab.drop_topics(topics)
+    return {
+        "load": loaded,
+        "settled": settled,
+        "clients": CLIENTS,
+        "runs": runs,
+        "busy_runs": busy_runs,
+        "quiet": medians(runs),
+        "busy": medians(busy_runs),
+        "peak_rss_mb": peak,
+    }
+
+
+def _quiet(
+    lab: Lab, environment: Environment, paths: list[str], options: Options
+) -> dict[str, Figures]:
+    """Cold, then warm with one client and with many."""
+    restart_cold(lab)
+    api = Api(lab, environment)
+    cold = paths[-COLD_VEHICLES:]
+    figures = {"cold": api.ask(kind="get", clients=1, seconds=600, paths=cold, most=len(cold))}
+    _check_answer(api, paths[0])
+    figures |= _ask_warm(api, paths[:WARM_VEHICLES], options)
+    api.stop()
+    say_asked("quiet", figures)
+    return figures
+
+
+def _busy(
+    lab: Lab, environment: Environment, paths: list[str], options: Options
+) -> tuple[list[dict[str, Figures]], int]:
+    """Warm, while the worker stores what comes in; also how much that was."""
+    api = Api(lab, environment)
+    seconds = QUICK_SECONDS if options.quick else SECONDS
+    runs, sent = [], 0
+    for _ in range(options.runs):
+        lasts_s = 3 * seconds + 2 * WARM_UP_S
+        load = start_load(lab, environment, READINGS_COMING_IN_S, lasts_s, options.devices)
+        runs.append(_ask_warm(api, paths[:WARM_VEHICLES], options))
+        sent += json.loads(lab.output(load))["sent"]
+        say_asked("with readings coming in", runs[-1])
+    api.stop()
+    return runs, sent
+
+
+def _ask_warm(api: Api, paths: list[str], options: Options) -> dict[str, Figures]:
+    seconds = QUICK_SECONDS if options.quick else SECONDS
+    api.ask(kind="get", clients=2, seconds=seconds, paths=paths, most=len(paths))
+    return {
+        "one": api.ask(kind="get", clients=1, seconds=seconds, paths=paths),
+        "many": api.ask(kind="get", clients=CLIENTS, seconds=seconds, paths=paths),
+    }
+
+
+def restart_cold(lab: Lab) -> None:
+    """PostgreSQL anew, with nothing of its files in the page cache."""
+    lab.postgres.stop()
+    for path in (lab.postgres.directory / "base").rglob("*"):
+        with suppress(FileNotFoundError):
+            if path.is_file():
+                file = os.open(path, os.O_RDONLY)
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.close(file)
+    lab.postgres.start()
+
+
+def say_asked(when: str, figures: dict[str, Figures]) -> None:
+    """A line a run."""
+    texts = [
+        f"{name} p50 {found['p50_ms']:.1f} p99 {found['p99_ms']:.1f} ms {found['requests_s']:.0f}/s"
+        for name, found in figures.items()
+    ]
+    say(f"performance, {when}: {'; '.join(texts)}")
+
+
+def _paths(devices: int, start: datetime) -> list[str]:
+    window = f"startTime={_iso(start)}&endTime={_iso(start + timedelta(days=1))}"
+    return [
+        f"/v1/analytics/performance/{vehicle_id}?{window}"
+        for vehicle_id in device_ids(VEHICLE, devices)
+    ]
+
+
+def _check_answer(api: Api, path: str) -> None:
+    answer = api.get(path)
+    metrics, quality = answer["metrics"], answer["coverage"]["quality"]
+    found = (metrics["readingCount"], metrics["chargingSessions"], quality)
+    if found != (day.DAY_MINUTES, len(day.SESSIONS), "complete"):
+        raise BenchError(f"the figure is void: {path} answers {found}")
+
+
+def _iso(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,80 @@
+"""`python -m bench.load JSON`: readings at a steady rate, whatever becomes of them (open loop).
+
+The devices take turns, both streams alike, each reading stamped with the instant it is due. Every
+few milliseconds all that is due goes out, one reading a record. A process of its own.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.partitioner import murmur2
+
+from bench.producing import PARTITIONS, Writer
+from bench.readings import Readings, as_json
+from schemas.readings import POSTGRES_EPOCH, STREAMS
+
+TICK_S = 0.005
+
+
+async def produce(wanted: dict[str, Any]) -> dict[str, float]:
+    """Send `rate` readings a second for `seconds`; return how many, and how far behind at most."""
+    producer = AIOKafkaProducer(bootstrap_servers=wanted["servers"], acks="all")
+    await producer.start()
+    try:
+        lanes = [
+            _Lane(producer, wanted["topics"][name], name, wanted["devices"]) for name in STREAMS
+        ]
+        sent, worst_s = 0, 0.0
+        began = time.time()
+        total = int(wanted["rate"] * wanted["seconds"])
+        while sent < total:
+            due = min(total, int((time.time() - began) * wanted["rate"]))
+            if sent < due:
+                worst_s = max(worst_s, time.time() - began - sent / wanted["rate"])
+            for number in range(sent, due):
+                await lanes[number % 2].send(number // 2, began + number / wanted["rate"])
+            sent = due
+            for lane in lanes:
+                await lane.writer.flush()
+            await asyncio.sleep(TICK_S)
+        await producer.flush()
+    finally:
+        await producer.stop()
+    return {"sent": sent, "worst_delay_s": worst_s, "cpu_s": time.process_time()}
+
+
+class _Lane:
+    """One stream's devices, in turns."""
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str, name: str, devices: int) -> None:
+        stream = STREAMS[name]
+        self.writer = Writer(producer, topic)
+        self._readings = Readings(stream, devices=devices, start=POSTGRES_EPOCH)
+        self._keys = [device_id.encode() for device_id in self._readings.ids]
+        self._partitions = [(murmur2(key) & 0x7FFFFFFF) % PARTITIONS for key in self._keys]
+        self._json = as_json(stream)
+        self._turn, self._fields = 0, self._readings.minute(0)
+
+    async def send(self, number: int, at: float) -> None:
+        """The reading of that number, with that time."""
+        turn, place = divmod(number, len(self._keys))
+        if turn != self._turn:
+            self._turn, self._fields = turn, self._readings.minute(turn)
+        device = self._readings.order[place]
+        fields = self._fields(device)
+        text = self._json((fields[0], stamp(at), *fields[2:]))
+        await self.writer.write(self._partitions[device], self._keys[device], text.encode())
+
+
+def stamp(at: float) -> str:
+    """Unix time as gateways write it, with milliseconds."""
+    whole = int(at)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int(at % 1 * 1000):03}Z"
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(produce(json.loads(sys.argv[1])))))

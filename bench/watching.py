@@ -1,0 +1,72 @@
+"""Looking at the workers' positions in PostgreSQL, while they work."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from aiokafka import TopicPartition
+
+from bench.lab import BenchError, Environment, Lab
+from devstack.demo.child import Child
+
+LOOK_EVERY_S = 0.025
+STALLED_AFTER_S = 90.0
+POSITIONS = """
+SELECT topic, partition, next_offset, read FROM ingest_offsets WHERE group_id = %s
+"""
+
+
+class Watch:
+    """Looks at one group's positions until they are where the logs end."""
+
+    def __init__(self, lab: Lab, environment: Environment, ends: dict[TopicPartition, int]) -> None:
+        self._group_id = environment["KAFKA_GROUP_ID"]
+        self._ends = ends
+        self._connection = lab.connect(environment)
+        self._samples: list[tuple[float, int]] = []
+        self.done = False
+        """Whether everything was committed at the last look."""
+
+    def __enter__(self) -> Self:
+        self.look()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._connection.close()
+
+    def until_done(self, workers: Sequence[Child]) -> float:
+        """Return when all was read, in Unix time. Raises BenchError when nothing moves for long."""
+        moved_at = time.time()
+        while not self.done:
+            before = self.read
+            if self.look() != before:
+                moved_at = time.time()
+            if time.time() - moved_at > STALLED_AFTER_S:
+                raise BenchError(f"nothing moves any more\n{workers[0].log_tail()}")
+            for worker in workers:
+                worker.check()
+            time.sleep(LOOK_EVERY_S)
+        return self._samples[-1][0]
+
+    def look(self) -> int:
+        """Look once; return the readings committed so far."""
+        rows = self._connection.execute(POSITIONS, (self._group_id,)).fetchall()
+        at = {TopicPartition(*row[:2]): row[2] for row in rows}
+        self.done = all(at.get(source, 0) >= end for source, end in self._ends.items())
+        self._samples.append((time.time(), sum(row[3] for row in rows)))
+        return self.read
+
+    @property
+    def read(self) -> int:
+        """Readings committed at the last look."""
+        return self._samples[-1][1]
+
+    def read_by(self, instant: float) -> int:
+        """Readings committed at that instant, as far as was seen."""
+        return max((read for at, read in self._samples if at <= instant), default=0)

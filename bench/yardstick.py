@@ -1,0 +1,89 @@
+"""The yardstick: `psql \\copy` of the same rows, in order of arrival, into the same tables.
+
+Into an empty, migrated database whose day partitions are there already; meters, then vehicles, each
+one command and one transaction. It writes history only: no live state, no positions, no checks.
+"""
+
+import os
+import subprocess
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from bench.checks import check_rows, history_bytes, wal_bytes
+from bench.lab import BenchError, Lab
+from bench.readings import Fleet, as_copy_line
+from bench.usage import cpu_s
+from schemas.progress import Progress
+from schemas.readings import DAY_US, Stream, to_micros
+from sql.store import create_days
+
+
+def write_files(directory: Path, fleet: Fleet) -> dict[str, Path]:
+    """The rows as files for `\\copy`, by the stream's name."""
+    files = {}
+    progress = Progress("rows for \\copy", fleet.readings)
+    for name, readings in fleet.streams.items():
+        files[name] = directory / f"{name}.copy"
+        with files[name].open("w", encoding="ascii") as file:
+            for minute in range(fleet.minutes):
+                fields = readings.minute(minute)
+                file.writelines(as_copy_line(fields(device)) for device in readings.order)
+                progress.advance(len(readings.order))
+    progress.close()
+    return files
+
+
+def measure(lab: Lab, files: dict[str, Path], fleet: Fleet) -> dict[str, float]:
+    """One run: rows a second, and what it cost."""
+    topics = {"meter": "unused-meter", "vehicle": "unused-vehicle"}
+    with lab.database(topics) as environment:
+        with lab.connect(environment) as connection:
+            for readings in fleet.streams.values():
+                create_days(connection, readings.stream, _days(fleet))
+            connection.execute("CHECKPOINT")
+        wal_before, cpu_before = wal_bytes(lab, environment), cpu_s(lab.postgres.pid)
+        began = time.monotonic()
+        for name, readings in fleet.streams.items():
+            copy(lab, environment["DB_DATABASE"], readings.stream, files[name])
+        seconds = time.monotonic() - began
+        used = cpu_s(lab.postgres.pid) - cpu_before
+        written = wal_bytes(lab, environment) - wal_before
+        check_rows(lab, environment, fleet.readings)
+        return {
+            "readings_s": fleet.readings / seconds,
+            "seconds": seconds,
+            "postgres_cpu_us": used * 1e6 / fleet.readings,
+            "wal_bytes": written / fleet.readings,
+            **history_bytes(lab, environment),
+        }
+
+
+def copy(lab: Lab, database: str, stream: Stream, file: Path) -> None:
+    """Run psql. Raises BenchError."""
+    columns = [stream.value_columns[0], '"timestamp"', *stream.value_columns[1:], stream.id_column]
+    statement = f"\\copy {stream.history_table} ({', '.join(columns)}) FROM '{file}'"
+    services = lab.stack.environment
+    done = subprocess.run(
+        [str(lab.postgres.programs / "psql"), "-X", "-q", "-c", statement],
+        env=os.environ
+        | {
+            "PGHOST": services["DB_HOST"],
+            "PGPORT": services["DB_PORT"],
+            "PGUSER": services["DB_USERNAME"],
+            "PGPASSWORD": services["DB_PASSWORD"],
+            "PGDATABASE": database,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise BenchError(f"psql: {done.stderr.strip()}")
+
+
+def _days(fleet: Fleet) -> list[int]:
+    starts = [readings.start for readings in fleet.streams.values()]
+    first = to_micros(min(starts)) // DAY_US
+    last = to_micros(max(starts) + timedelta(minutes=fleet.minutes)) // DAY_US
+    return list(range(first, last + 1))
