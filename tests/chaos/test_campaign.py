@@ -1,0 +1,69 @@
+"""Everything at once, and an outage at a rate that would fill any memory."""
+
+import psutil
+
+from tests.chaos.admin import set_positions
+from tests.chaos.together import Scene
+from tests.chaos.world import World
+from tests.truth import Mix
+from tests.workers import WorkerProcess, wait_until
+
+MIX = Mix(bad=0.005, clocks=0.005, conflicts=0.005, duplicates=0.10, late=0.02)
+MOST_GROWTH_BYTES = 96 * 1024 * 1024
+"""Less than the readings of a minute at 5,000/s would take."""
+SETTLED_AFTER_S = 5.0
+
+
+def test_campaign(scene: Scene) -> None:
+    world = scene("campaign: three workers, kills of all kinds, then all read again", mix=MIX)
+    readings, kills, outages = (300_000, 30, 2) if world.long else (10_000, 2, 1)
+    world.gateway.rate = 3_000
+    world.start(3)
+    faults = ["worker"] * kills + ["postgres"] * outages + ["kafka"]
+    world.random.shuffle(faults)
+    for number, fault in enumerate(faults, 1):
+        due = readings * number / (len(faults) + 1)
+        wait_until(
+            lambda due=due: world.gateway.readings > due, f"{due:.0f} readings", patience_s=300
+        )
+        if fault == "worker":
+            world.replace(world.random.choice(world.workers))
+        else:
+            world.kill_service(fault)
+            world.wait(0, 3)
+            world.start_service(fault)
+    wait_until(lambda: world.gateway.readings > readings, "all was sent", patience_s=300)
+    world.settle()
+    read_all_again(world)
+
+
+def test_away_for_minutes_under_load(scene: Scene) -> None:
+    world = scene("PostgreSQL away for minutes at 5,000 readings/s", rate=5_000)
+    workers = world.start(2)
+    for _ in workers:
+        world.reads_on()
+    world.stack.service("postgres").stop()
+    for worker in workers:
+        worker.says("not ready: database")
+    world.wait(SETTLED_AFTER_S)
+    before = memory(workers)
+    world.wait(300 if world.long else 15)
+    growth = memory(workers) - before
+    world.start_service("postgres")
+    world.settle()
+    assert growth < MOST_GROWTH_BYTES
+
+
+def read_all_again(world: World) -> None:
+    """From the start: nothing changes but the duplicates."""
+    world.figures.held = False
+    for stream, expected in world.expected.items():
+        set_positions(world.environment, world.topic(stream), "earliest")
+        expected.read_again()
+    world.start(3)
+    world.settle()
+
+
+def memory(workers: list[WorkerProcess]) -> int:
+    """Resident bytes of all of them."""
+    return sum(int(psutil.Process(worker.process.pid).memory_info().rss) for worker in workers)

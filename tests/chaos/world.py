@@ -1,0 +1,182 @@
+"""The world of one scenario: services that may fail, workers that may die, readings all the while.
+
+with World("workers killed", stack) as world:
+    world.start(3)
+    world.kill(world.workers[0])
+    world.settle()
+"""
+
+import random
+import time
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from devstack.stack import Stack
+from tests.chaos.gateway import Gateway
+from tests.chaos.proxy import Proxy
+from tests.chaos.report import Figures
+from tests.conftest import fresh_environment
+from tests.connections import connect
+from tests.truth import Expected, all_read, assert_holds
+from tests.workers import WorkerProcess, wait_until
+
+CATCH_UP_S = 120.0
+LOG_TAIL_LINES = 25
+
+
+class World:
+    """A database and topics of its own on a stack, a gateway that sends, workers that store."""
+
+    def __init__(
+        self, name: str, stack: Stack, *, long: bool = False, seed: int = 1, **gateway: Any
+    ) -> None:
+        """`gateway` are the gateway's options."""
+        self.stack = stack
+        self.long = long
+        self.random = random.Random(seed)
+        self.figures = Figures(name)
+        self.workers: list[WorkerProcess] = []
+        self._options = {"rate": 1_000, "seed": seed, **gateway}
+        self._undo = ExitStack()
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            services = self.stack.environment
+            brokers = services["KAFKA_BOOTSTRAP_SERVERS"].count(",") + 1
+            self.environment = fresh_environment(services, replicas=brokers)
+            self.proxy = undo.enter_context(Proxy(self.stack.services["postgres"].port))
+            self.worker_environment = {
+                **self.environment,
+                "DB_PORT": str(self.proxy.port),
+                "BATCH_SIZE": "5000",
+            }
+            self._undo = undo.pop_all()
+            self.gateways: list[Gateway] = []
+            self.gateway = self.open_gateway(**self._options)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.figures.seconds = time.monotonic() - self._began
+        self.figures.readings = sum(gateway.readings for gateway in self.gateways)
+        for number, worker in enumerate(() if self.figures.held else self.workers):
+            tail = "\n".join(worker.log.splitlines()[-LOG_TAIL_LINES:])
+            print(f"--- worker {number} of {self.figures.scenario!r}:\n{tail}")
+        for worker in self.workers:
+            worker.__exit__(None, None, None)
+        self._undo.close()
+
+    def open_gateway(self, **options: Any) -> Gateway:
+        """One more gateway; no two send the same stream."""
+        gateway = Gateway(self.environment, **options)
+        self.gateways.append(self._undo.enter_context(gateway))
+        return gateway
+
+    @property
+    def expected(self) -> dict[str, Expected]:
+        """What each topic must become."""
+        expected = {"meter": Expected(), "vehicle": Expected()}
+        for gateway in self.gateways:
+            expected.update(gateway.expected)
+        return expected
+
+    def start(self, count: int = 1) -> list[WorkerProcess]:
+        """Start so many more workers."""
+        started = [WorkerProcess(self.worker_environment) for _ in range(count)]
+        self.workers += started
+        return started
+
+    def kill(self, worker: WorkerProcess) -> None:
+        """kill -9."""
+        worker.kill()
+        self.figures.kills += 1
+        self._dismiss(worker)
+
+    def terminate(self, worker: WorkerProcess) -> None:
+        """SIGTERM; it must end cleanly."""
+        assert worker.terminate() == 0, worker.log
+        self._dismiss(worker)
+
+    def replace(self, worker: WorkerProcess) -> WorkerProcess:
+        """Kill one and start another at once."""
+        self.kill(worker)
+        self.figures.restarts += 1
+        return self.start()[0]
+
+    def kill_service(self, name: str) -> None:
+        """kill -9 for a broker or PostgreSQL."""
+        self.stack.service(name).kill()
+        self.figures.kills += 1
+
+    def start_service(self, name: str) -> None:
+        """Start it again."""
+        self.stack.service(name).start()
+        self.figures.restarts += 1
+
+    def wait(self, least_s: float, most_s: float | None = None) -> None:
+        """Let time pass, a random while between both: the faults must not keep step."""
+        time.sleep(self.random.uniform(least_s, most_s or least_s))
+
+    def topic(self, stream: str) -> str:
+        """The name of the stream's topic."""
+        return self.environment[f"KAFKA_{stream.upper()}_TOPIC"]
+
+    def read(self, stream: str | None = None) -> int:
+        """Readings the books account for, of both streams or one."""
+        for gateway in self.gateways:
+            gateway.check()
+        return int(
+            self.ask(
+                "SELECT coalesce(sum(read), 0) FROM ingest_offsets"
+                " WHERE topic = coalesce(%s, topic)",
+                self.topic(stream) if stream else None,
+            )
+        )
+
+    def ask(self, question: str, *parameters: Any) -> Any:
+        """The one value that a query returns."""
+        with connect(self.environment) as connection:
+            (value,) = connection.execute(question.encode(), parameters).fetchone() or (None,)
+        return value
+
+    def reads_on(
+        self,
+        what: str = "readings are read",
+        *,
+        stream: str | None = None,
+        within_s: float = 60.0,
+    ) -> float:
+        """Wait until more readings have been read; returns the seconds that took."""
+        began = time.monotonic()
+        before = self.read(stream)
+        wait_until(lambda: self.read(stream) > before, what, patience_s=within_s)
+        return time.monotonic() - began
+
+    def settle(self) -> None:
+        """Stop sending, let the workers catch up and leave, and compare everything."""
+        self.catch_up()
+        expected = self.expected
+        for worker in list(self.workers):
+            self.terminate(worker)
+        difference = assert_holds(self.environment, expected)
+        self.figures.lost, self.figures.doubled = difference
+        self.figures.held = True
+
+    def catch_up(self) -> None:
+        """Stop sending; returns once all is read."""
+        for gateway in self.gateways:
+            gateway.finish()
+        expected = self.expected
+        wait_until(
+            lambda: all_read(self.environment, expected), "all was read", patience_s=CATCH_UP_S
+        )
+
+    def _dismiss(self, worker: WorkerProcess) -> None:
+        worker.__exit__(None, None, None)
+        self.workers.remove(worker)

@@ -1,0 +1,120 @@
+"""Meters and vehicles over HTTP; what holds for one kind holds for the other."""
+
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from tests.connections import connect
+
+KINDS: list[tuple[str, str, dict[str, Any]]] = [
+    ("meters", "meterId", {"location": "Depot A", "capacityKw": 22.1}),
+    ("vehicles", "vehicleId", {"vin": "1HGBH41JXMN109186", "batteryCapacityKwh": 75.5}),
+]
+both = pytest.mark.parametrize(("plural", "id_field", "fields"), KINDS, ids=["meters", "vehicles"])
+
+
+@both
+def test_register_read_change(
+    api: httpx.Client, plural: str, id_field: str, fields: dict[str, Any]
+) -> None:
+    path = f"/v1/devices/{plural}"
+    body = {id_field: "D-1", "metadata": {"tags": ["a", {"b": 1.5}]}} | fields
+    created = api.post(path, json=body)
+    assert created.status_code == 201
+    assert created.json().items() >= (body | {"isActive": True, "energyReading": None}).items()
+    assert created.headers["Location"] == f"{path}/D-1"
+    again = api.post(path, json=body)
+    assert (again.status_code, again.json()["statusCode"]) == (409, 409)
+    assert api.get(f"{path}/D-1").json() == created.json()
+
+    first = next(iter(fields))
+    changes = {first: None, "isActive": False, "energyReading": "register"}
+    changed = api.patch(f"{path}/D-1", json=changes)
+    assert changed.status_code == 200
+    assert changed.json().items() >= (body | changes).items()
+    assert changed.json()["updatedAt"] > created.json()["updatedAt"]
+    assert api.patch(f"{path}/D-1", json={}).json() == changed.json()
+    assert api.patch(f"{path}/D-1", json={id_field: "D-2"}).status_code == 400
+    assert api.patch(f"{path}/nobody", json={"isActive": True}).status_code == 404
+
+
+@both
+def test_ids_of_every_kind(
+    api: httpx.Client, plural: str, id_field: str, fields: dict[str, Any]
+) -> None:
+    for device_id in ("a/b", "a%2Fb", "ü &?#+", "..", ".", "x" * 64, "state", "a/state", "日本"):
+        created = api.post(f"/v1/devices/{plural}", json={id_field: device_id})
+        assert created.status_code == 201, device_id
+        path = f"/v1/devices/{plural}/{quote(device_id, safe='').replace('.', '%2E')}"
+        assert raw_get(api, path).json()[id_field] == device_id
+        assert raw_get(api, f"{path}/state").json()["message"].endswith("not been heard of yet")
+
+
+def raw_get(api: httpx.Client, path: str) -> httpx.Response:
+    """httpx tidies paths up; this one is sent as it is."""
+    request = api.build_request("GET", "/")
+    request.url = request.url.copy_with(raw_path=path.encode())
+    return api.send(request)
+
+
+@pytest.mark.parametrize(
+    "encoded", ["%00", "a%0Ab", "%C2%85", "%FF", "%ED%A0%80", "x" * 65, "%E6%97%A5" * 65]
+)
+@both
+def test_ids_that_cannot_exist(
+    api: httpx.Client, plural: str, id_field: str, fields: dict[str, Any], encoded: str
+) -> None:
+    for path in (f"/v1/devices/{plural}/{encoded}", f"/v1/devices/{plural}/{encoded}/state"):
+        answer = raw_get(api, path)
+        assert (answer.status_code, answer.json()["path"]) == (404, path)
+
+
+@both
+def test_lists_page_by_page(
+    api: httpx.Client, plural: str, id_field: str, fields: dict[str, Any]
+) -> None:
+    for number in range(5):
+        api.post(f"/v1/devices/{plural}", json={id_field: f"page &/{number}"})
+    everything = api.get(f"/v1/devices/{plural}", params={"limit": 1000})
+    assert "Link" not in everything.headers
+    ids = [device[id_field] for device in everything.json()]
+    assert ids == sorted(ids) and len(ids) >= 5
+    seen, path = [], f"/v1/devices/{plural}?limit=2"
+    while path:
+        answer = api.get(path)
+        assert 1 <= len(answer.json()) <= 2
+        seen += [device[id_field] for device in answer.json()]
+        path = answer.links.get("next", {}).get("url", "")
+    assert seen == ids
+
+
+def test_state_prints_the_shortest_form(api: httpx.Client, environment: dict[str, str]) -> None:
+    with connect(environment) as connection:
+        connection.execute(
+            'INSERT INTO meter_live_state (kwh_consumed_ac, "timestamp", voltage, meter_id)'
+            " VALUES (0.1, '2026-01-31T12:00:00.5Z', 230.53, 'unregistered')"
+        )
+        connection.execute(
+            'INSERT INTO vehicle_live_state (kwh_delivered_dc, "timestamp", soc, battery_temp,'
+            " vehicle_id) VALUES (45.2, '2026-01-31T12:00:00Z', 75.1, -0.3, 'unregistered')"
+        )
+    text = api.get("/v1/devices/meters/unregistered/state").text
+    assert text.startswith(
+        '{"meterId":"unregistered","kwhConsumedAc":0.1,"voltage":230.53,'
+        '"timestamp":"2026-01-31T12:00:00.500000Z","updatedAt":"'
+    )
+    text = api.get("/v1/devices/vehicles/unregistered/state").text
+    assert text.startswith(
+        '{"vehicleId":"unregistered","soc":75.1,"kwhDeliveredDc":45.2,"batteryTemp":-0.3,'
+        '"timestamp":"2026-01-31T12:00:00Z","updatedAt":"'
+    )
+    assert api.get("/v1/devices/meters/unregistered").status_code == 404
+
+
+def test_extreme_metadata_comes_back(api: httpx.Client) -> None:
+    metadata = {"big": 1e308, "small": 5e-324, "long": 2**63, "": [None, True, "\x7f'\"\\"]}
+    created = api.post("/v1/devices/meters", json={"meterId": "META", "metadata": metadata})
+    assert created.status_code == 201
+    assert api.get("/v1/devices/meters/META").json()["metadata"] == metadata

@@ -1,0 +1,168 @@
+"""The fleet's and the meters' figures over HTTP, against the reference."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+
+from ingest_worker.rollups import bring_up_to_date
+from schemas.settings import Settings
+from tests import fleets, reference
+from tests.connections import connect
+from tests.fleets import GRID, START
+from tests.readings import iso
+from tests.reference import Device, Fleet, Reading, Session
+
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+numbers = count(1)
+WINDOW = {"startTime": iso(START - HOUR), "endTime": iso(START + 12 * HOUR)}
+
+
+def rounded(value: Decimal) -> float:
+    return float(round(value, 3))
+
+
+def charged(ratio: str) -> tuple[Device, Device]:
+    """Both sides of 3 hours, read every minute."""
+    times = [START + n * MINUTE for n in range(180)]
+    meter = Device(False, [Reading(time, Decimal("0.1")) for time in times])
+    vehicle = [Reading(time, Decimal("0.1") * Decimal(ratio), Decimal(25)) for time in times]
+    return meter, Device(False, vehicle)
+
+
+@pytest.fixture(scope="module")
+def fleet(environment: dict[str, str]) -> Fleet:
+    """Vehicles by their efficiency; one never charged, one whose vehicle was silent."""
+    fleet = Fleet()
+    ratios = {"bad": "0.7", "edge": "0.85", "good": "0.92", "odd": "1.1", "silent": "0.5"}
+    for name, ratio in ratios.items():
+        fleet.meters[f"M-{name}"], fleet.vehicles[name] = charged(ratio)
+        fleet.sessions.append(Session(f"M-{name}", name, START, START + 3 * HOUR))
+    fleet.vehicles["silent"].readings = []
+    fleet.vehicles["idle"] = charged("1")[1]
+    with connect(environment) as connection:
+        fleets.create_days(connection)
+        fleets.load(connection, fleet)
+        connection.execute(
+            "INSERT INTO rollup_log (stream, devices, first, past)"
+            " SELECT 'vehicle', ARRAY[vehicle_id], '-infinity', 'infinity' FROM vehicles"
+        )
+        names = {name.lower(): value for name, value in environment.items()}
+        bring_up_to_date(connection, Settings(**names), START + 12 * HOUR, 60)
+    return fleet
+
+
+def get(api: httpx.Client, path: str, **query: Any) -> dict[str, Any]:
+    answer = api.get(f"/v1/analytics/{path}", params=WINDOW | query)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def test_vehicles_come_from_the_worst_on(api: httpx.Client, fleet: Fleet) -> None:
+    body = get(api, "fleet")
+    names = [vehicle["vehicleId"] for vehicle in body["vehicles"]]
+    assert names == ["bad", "edge", "good", "odd", "idle", "silent"]
+    assert body["vehicleCount"] == 6
+    assert body["alertCounts"] == {"lowEfficiency": 1, "impossibleEfficiency": 1}
+    for alert, name in (("low_efficiency", "bad"), ("impossible_efficiency", "odd")):
+        (found,) = get(api, "fleet", alert=alert)["vehicles"]
+        assert (found["vehicleId"], found["alerts"][0]["code"]) == (name, alert)
+    assert len(get(api, "fleet", limit=2)["vehicles"]) == 2
+
+
+def test_a_vehicles_share_is_its_own_performance(api: httpx.Client, fleet: Fleet) -> None:
+    body = get(api, "fleet")
+    for vehicle in body["vehicles"]:
+        own = get(api, f"performance/{vehicle['vehicleId']}")
+        for part in ("metrics", "coverage", "alerts"):
+            assert vehicle[part] == own[part], vehicle["vehicleId"]
+    for name in ("totalEnergyConsumedAc", "totalEnergyDeliveredDc", "readingCount"):
+        shares = sum(vehicle["metrics"][name] for vehicle in body["vehicles"])
+        assert body["metrics"][name] == pytest.approx(shares, abs=0.003)
+
+
+def test_windows_are_widened_to_hours_and_days_make_no_difference(
+    api: httpx.Client, fleet: Fleet
+) -> None:
+    start, end = START + 59 * MINUTE, START + 61 * MINUTE
+    body = get(api, "fleet", startTime=iso(start), endTime=iso(end))
+    assert body["period"] == {"start": iso(START), "end": iso(START + 2 * HOUR)}
+    bad = next(v for v in body["vehicles"] if v["vehicleId"] == "bad")
+    assert bad["metrics"]["totalEnergyConsumedAc"] == 12
+    month = get(
+        api,
+        "fleet",
+        startTime=iso(START - timedelta(days=20, minutes=7)),
+        endTime=iso(START + timedelta(days=11, minutes=-7)),
+    )
+    assert month["metrics"] == get(api, "fleet")["metrics"]
+
+
+def test_as_of_is_the_oldest_change_not_taken_in(
+    api: httpx.Client, environment: dict[str, str], fleet: Fleet
+) -> None:
+    before = datetime.fromisoformat(get(api, "fleet")["asOf"])
+    with connect(environment) as connection:
+        connection.execute("SET timezone = 'UTC'")
+        row = connection.execute(
+            "INSERT INTO rollup_log (stream, devices, first, past)"
+            " VALUES ('meter', '{x}', now(), now()) RETURNING logged_at"
+        ).fetchone()
+        assert row and before < row[0]
+        assert get(api, "fleet")["asOf"] == iso(row[0])
+        connection.execute("DELETE FROM rollup_log")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"endTime": iso(START + timedelta(days=32))},
+        {"endTime": iso(START - 2 * HOUR)},
+        {"limit": 0},
+        {"limit": 1001},
+        {"alert": "else"},
+        {"endTime": "9999-12-31T23:30:00Z", "startTime": "9999-12-31T23:00:00Z"},
+    ],
+)
+def test_questions_that_make_no_sense(api: httpx.Client, query: dict[str, Any]) -> None:
+    assert api.get("/v1/analytics/fleet", params=WINDOW | query).status_code == 400
+
+
+@settings(fleets.UNSHRUNK, max_examples=15)
+@given(fleet=fleets.fleets())
+def test_a_meters_figures(api: httpx.Client, environment: dict[str, str], fleet: Fleet) -> None:
+    prefix = f"m{next(numbers)}-"
+    with connect(environment) as connection:
+        fleets.create_days(connection)
+        fleets.load(connection, fleet, prefix)
+    check_meter(api, fleet, prefix)
+
+
+def test_a_meter_nobody_ever_heard_of(api: httpx.Client) -> None:
+    assert api.get("/v1/analytics/meters/nobody").status_code == 404
+
+
+def check_meter(api: httpx.Client, fleet: Fleet, prefix: str) -> None:
+    start, end = START + GRID, START + 30 * GRID
+    body = get(api, f"meters/{prefix}M0", startTime=iso(start), endTime=iso(end))
+    expected = reference.meter(fleet, "M0", start, end)
+    hours = {hour["hour"]: hour["energyAc"] for hour in body["hourlyBreakdown"]}
+    assert hours == {iso(hour): rounded(energy) for hour, energy in sorted(expected.items())}
+    metrics = body["metrics"]
+    assert metrics["totalEnergyConsumedAc"] == rounded(sum(expected.values(), Decimal(0)))
+    clipped = [(s, *s.clip(start, end)) for s in fleet.sessions if s.meter == "M0"]
+    on_it = sorted((s.start, s.vehicle, first, past) for s, first, past in clipped if first < past)
+    assert metrics["chargingSessions"] == len(on_it)
+    for session, (_, vehicle, first, past) in zip(body["sessions"], on_it, strict=True):
+        assert session["vehicleId"] == prefix + vehicle
+        share = sum(reference.meter(fleet, "M0", first, past).values(), Decimal(0))
+        assert session["energyAc"] == rounded(share)
+    assert metrics["energyInSessions"] == pytest.approx(
+        sum(session["energyAc"] for session in body["sessions"]), abs=0.005
+    )

@@ -1,0 +1,206 @@
+"""The API while PostgreSQL or Kafka is away, and how it starts and stops.
+
+These tests break the services, so they have a stack of their own.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import psycopg
+import pytest
+
+from devstack.stack import Stack
+from sql.migrate import migrate
+from tests.api_process import ApiProcess, free_port
+from tests.connections import connect
+from tests.readings import meter
+from tests.workers import ROOT, wait_until
+
+INGEST = "/v1/telemetry/ingest"
+METERS = "/v1/devices/meters"
+LIMIT_S = 10.0
+FAST_S = 2.0
+SOON_S = 15.0
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with Stack() as running:
+        with connect(running.environment) as connection:
+            migrate(connection)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def process(stack: Stack) -> Iterator[ApiProcess]:
+    with ApiProcess(stack.environment) as running:
+        yield running
+
+
+def unavailable(answer: httpx.Response) -> bool:
+    if answer.status_code != 503:
+        return False
+    assert int(answer.headers["Retry-After"]) > 0
+    assert answer.json()["statusCode"] == 503
+    return True
+
+
+@pytest.mark.parametrize(("end", "again"), [("kill", "start"), ("freeze", "thaw")])
+def test_kafka_away(stack: Stack, process: ApiProcess, end: str, again: str) -> None:
+    http, kafka = process.http, stack.service("kafka")
+    assert http.post(INGEST, json=meter()).status_code == 202
+    getattr(kafka, end)()
+    try:
+        with ThreadPoolExecutor(8) as clients:
+            answers = list(
+                clients.map(lambda n: http.post(INGEST, json=meter(f"M-{n}")), range(24))
+            )
+        assert all(unavailable(answer) for answer in answers)
+        assert all(answer.elapsed.total_seconds() < LIMIT_S for answer in answers)
+        batch = http.post(f"{INGEST}/batch", json={"records": [meter("M-1"), meter("M-2")]})
+        assert unavailable(batch)
+        assert batch.elapsed.total_seconds() < FAST_S  # nothing is queued behind what is stuck
+        assert http.get(METERS).status_code == 200
+        assert http.get("/health/ready").status_code == 200
+        health = http.get("/health")
+        assert (health.status_code, health.json()["status"]) == (200, "degraded")
+        assert health.json()["checks"]["kafka"]["status"] == "down"
+        assert [t["lag"] for t in http.get("/v1/telemetry/stats").json()["topics"]] == [None, None]
+    finally:
+        getattr(kafka, again)()
+    wait_until(
+        lambda: http.post(INGEST, json=meter()).status_code == 202, "202 again", patience_s=SOON_S
+    )
+    wait_until(lambda: http.get("/health").json()["status"] == "healthy", "healthy again")
+
+
+@pytest.mark.parametrize(
+    ("end", "again"), [("stop", "start"), ("kill", "start"), ("freeze", "thaw")]
+)
+def test_postgres_away(stack: Stack, process: ApiProcess, end: str, again: str) -> None:
+    http, postgres = process.http, stack.service("postgres")
+    assert http.get(METERS).status_code == 200
+    getattr(postgres, end)()
+    try:
+        assert unavailable(http.get(METERS))
+        assert unavailable(http.get("/health/ready"))
+        assert http.get("/health/live").status_code == 200
+        health = http.get("/health")
+        assert (health.status_code, health.json()["status"]) == (503, "unhealthy")
+        assert http.post(INGEST, json=meter()).status_code == 202
+    finally:
+        getattr(postgres, again)()
+    wait_until(lambda: http.get(METERS).status_code == 200, "200 again", patience_s=SOON_S)
+    assert http.get("/health").json()["status"] == "healthy"
+
+
+def test_a_restart_costs_at_most_the_requests_under_way(stack: Stack, process: ApiProcess) -> None:
+    with ThreadPoolExecutor(8) as clients:
+        list(clients.map(lambda _: process.http.get(METERS), range(40)))
+    stack.service("postgres").stop()
+    stack.service("postgres").start()
+    for _ in range(20):  # every connection of the pool is a dead one at first
+        assert process.http.get(METERS).status_code == 200
+
+
+def test_it_serves_and_waits_before_anything_is_there() -> None:
+    nowhere = f"127.0.0.1:{free_port()}"
+    environment = {
+        "DB_HOST": "127.0.0.1",
+        "DB_PORT": str(free_port()),
+        "KAFKA_BOOTSTRAP_SERVERS": nowhere,
+    }
+    with ApiProcess(environment, ready=False) as process:
+        assert process.http.get("/health/live").status_code == 200
+        assert unavailable(process.http.get("/health/ready"))
+        assert unavailable(process.http.get(METERS))
+        assert unavailable(process.http.get("/v1/telemetry/stats"))
+        assert unavailable(process.http.post(INGEST, json=meter()))
+        assert process.http.get("/health").json()["status"] == "unhealthy"
+        process.says("waiting for PostgreSQL at 127.0.0.1", "refused")
+        process.says(f"waiting for Kafka at {nowhere}")
+        lines = process.log.splitlines()
+        assert len([line for line in lines if "waiting for" in line]) == 2
+        assert process.terminate() == 0
+
+
+def test_it_waits_for_the_schema_and_the_topics(stack: Stack) -> None:
+    environment = stack.environment | {"DB_DATABASE": "later", "KAFKA_METER_TOPIC": "not-there"}
+    with psycopg.connect(
+        host=environment["DB_HOST"],
+        port=environment["DB_PORT"],
+        user=environment["DB_USERNAME"],
+        password=environment["DB_PASSWORD"],
+        dbname="postgres",
+        autocommit=True,
+    ) as connection:
+        connection.execute("CREATE DATABASE later")
+    with ApiProcess(environment, ready=False) as process:
+        process.says("waiting for PostgreSQL", "python -m sql migrate")
+        process.says("waiting for Kafka", "there is no topic not-there")
+        assert unavailable(process.http.get(METERS))
+        with connect(environment) as connection:
+            migrate(connection)
+        process.says("PostgreSQL", "is there")
+        assert process.http.get(METERS).json() == []
+        assert unavailable(process.http.post(INGEST, json=meter()))
+
+
+def test_requests_under_way_are_finished(stack: Stack) -> None:
+    with ApiProcess(stack.environment) as process, connect(stack.environment) as connection:
+        process.http.post(METERS, json={"meterId": "SLOW"})
+        with connection.transaction():
+            connection.execute("SELECT FROM meters WHERE meter_id = 'SLOW' FOR UPDATE")
+            with ThreadPoolExecutor(1) as client:
+                change = {"location": "here"}
+                answer = client.submit(process.http.patch, f"{METERS}/SLOW", json=change)
+                waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                with connect(stack.environment) as watcher:
+                    wait_until(lambda: watcher.execute(waiting).fetchone() == (1,), "it waits")
+                process.process.send_signal(signal.SIGTERM)
+                wait_until(lambda: refused(process.http.base_url.port), "it takes no more")
+                connection.execute("SELECT pg_sleep(1)")  # the lock is held a second longer
+                connection.execute("UPDATE meters SET location = 'there' WHERE meter_id = 'SLOW'")
+                connection.execute("COMMIT")
+                assert answer.result().status_code == 200
+        assert process.process.wait(SOON_S) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("APP_PORT", "0"), ("DB_POOL_SIZE", "many"), ("KAFKA_SSL_CAFILE", "/no")]
+)
+def test_a_bad_variable_stops_it(name: str, value: str) -> None:
+    environment = {name: value, "KAFKA_SECURITY_PROTOCOL": "SSL"}
+    done = run_api(environment)
+    assert done.returncode == 2
+    assert name in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_taken_port_stops_it(process: ApiProcess) -> None:
+    port = str(process.http.base_url.port)
+    done = run_api({"APP_PORT": port})
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"error: APP_PORT={port}: Address already in use"
+
+
+def refused(port: int | None) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port or 0)) != 0
+
+
+def run_api(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "api"],
+        env=os.environ | environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=SOON_S,
+        check=False,
+    )

@@ -1,0 +1,152 @@
+"""How PostgreSQL answers: through the index, and from the day partitions of the window alone."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from schemas.analytics import Window
+from sql.named import load
+from tests.connections import connect
+
+TODAY = datetime(2026, 3, 20, tzinfo=UTC)
+DAYS = 60
+HISTORIES = ("meter_telemetry_history", "vehicle_telemetry_history")
+
+
+@pytest.fixture(scope="module")
+def connection(environment: dict[str, str]) -> Iterator[psycopg.Connection[Any]]:
+    """60 days, readings every minute of the last 4 of them, one session of each vehicle a day.
+
+    Devices with an even number are registers.
+    """
+    with connect(environment) as connection:
+        connection.execute("SET timezone = 'UTC'")
+        for table in HISTORIES:
+            for day in range(-DAYS, 2):
+                connection.execute(
+                    "SELECT create_day_partition(%s, %s)",
+                    (table, (TODAY + timedelta(days=day)).date()),
+                )
+        connection.execute(
+            """INSERT INTO meters (meter_id, energy_reading)
+            SELECT 'M' || n, CASE n % 2 WHEN 0 THEN 'register' END FROM generate_series(1, 30) AS n;
+            INSERT INTO vehicles (vehicle_id, energy_reading)
+            SELECT 'V' || n, CASE n % 2 WHEN 0 THEN 'register' END FROM generate_series(1, 30) AS n;
+            INSERT INTO charging_sessions (meter_id, vehicle_id, started_at, ended_at)
+            SELECT 'M' || n, 'V' || n, day + interval '1 hour', day + interval '3 hours'
+            FROM generate_series(1, 30) AS n,
+                generate_series('2026-03-17'::timestamptz, '2026-03-20', '1 day') AS day;
+            INSERT INTO meter_telemetry_history (meter_id, "timestamp", kwh_consumed_ac, voltage)
+            SELECT 'M' || n, at, 1, 230
+            FROM generate_series(1, 30) AS n,
+                generate_series('2026-03-17'::timestamptz, '2026-03-20T23:59', '1 minute') AS at;
+            INSERT INTO vehicle_telemetry_history
+                (vehicle_id, "timestamp", kwh_delivered_dc, soc, battery_temp)
+            SELECT 'V' || n, at, 1, 50, 20
+            FROM generate_series(1, 30) AS n,
+                generate_series('2026-03-17'::timestamptz, '2026-03-20T23:59', '1 minute') AS at"""
+        )
+        connection.execute("VACUUM ANALYZE")
+        yield connection
+
+
+def scans(
+    connection: psycopg.Connection[Any], query: str, parameters: dict[str, Any]
+) -> dict[str, set[str]]:
+    """The tables the query really looked into, and by which kinds of nodes."""
+    explained = connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {query}".encode(), parameters)
+    ((((plan,),),)) = explained.fetchall()
+    found: dict[str, set[str]] = {}
+    pending = [plan["Plan"]]
+    while pending:
+        node = pending.pop()
+        pending += node.get("Plans", [])
+        if "Relation Name" in node and node["Actual Loops"]:
+            found.setdefault(node["Relation Name"], set()).add(node["Node Type"])
+    return found
+
+
+def history_days(found: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Of each history, the days that were looked into."""
+    return {
+        history: {table[-10:] for table in found if table.startswith(f"{history}_2026")}
+        for history in HISTORIES
+    }
+
+
+def performance(vehicle: str, first: datetime, past: datetime) -> dict[str, Any]:
+    window = Window(first, past)
+    names = {"vehicle_id": vehicle, "energy_reading": "interval", "base_start": window.base_start}
+    return names | window._asdict()
+
+
+@pytest.mark.parametrize("vehicle", ["V1", "V2"])
+def test_a_vehicles_figures_are_read_from_the_index_of_its_days(
+    connection: psycopg.Connection[Any], vehicle: str
+) -> None:
+    start = TODAY - timedelta(days=2, hours=-2)
+    found = scans(
+        connection,
+        load("analytics")["performance"],
+        performance(vehicle, start, start + timedelta(days=1)),
+    )
+    window_days = {"2026_03_18", "2026_03_19"}
+    assert history_days(found) == dict.fromkeys(HISTORIES, window_days)
+    kinds = {kind for table, kinds in found.items() if "history" in table for kind in kinds}
+    assert kinds == {"Index Only Scan"}
+
+
+def test_a_base_is_looked_for_day_by_day_from_the_newest_on(
+    connection: psycopg.Connection[Any],
+) -> None:
+    found = scans(
+        connection,
+        load("analytics")["performance"],
+        performance("V2", TODAY, TODAY + timedelta(hours=24)),
+    )
+    assert history_days(found) == {
+        "meter_telemetry_history": {"2026_03_20"},
+        "vehicle_telemetry_history": {"2026_03_19", "2026_03_20"},
+    }
+    lonely = scans(
+        connection,
+        load("analytics")["performance"],
+        performance("V2", TODAY - timedelta(days=10), TODAY - timedelta(days=9)),
+    )
+    assert len(history_days(lonely)["vehicle_telemetry_history"]) == 32
+
+
+@pytest.mark.parametrize("kind", ["meter", "vehicle"])
+def test_history_is_read_through_the_key_of_its_days(
+    connection: psycopg.Connection[Any], kind: str
+) -> None:
+    start = TODAY - timedelta(days=2)
+    device = {"id": f"{kind[0].upper()}3", "start": start, "end": start + timedelta(days=1)}
+    for name in ("next", "readings"):
+        query = load("history")[f"{kind}_{name}"]
+        found = scans(connection, query, device | {"limit": 1000})
+        assert list(found) == [f"{kind}_telemetry_history_2026_03_18"]
+        assert found.popitem()[1] <= {"Index Scan", "Index Only Scan", "Bitmap Heap Scan"}
+
+
+def test_a_meters_figures_are_read_from_the_index_of_its_days(
+    connection: psycopg.Connection[Any],
+) -> None:
+    window = performance("V3", TODAY - timedelta(days=2), TODAY - timedelta(days=1))
+    found = scans(connection, load("analytics")["meter"], window | {"meter_id": "M3"})
+    assert history_days(found)["meter_telemetry_history"] == {"2026_03_18"}
+    assert found["meter_telemetry_history_2026_03_18"] == {"Index Only Scan"}
+
+
+def test_live_state_is_read_by_its_key(connection: psycopg.Connection[Any]) -> None:
+    connection.execute(
+        """INSERT INTO vehicle_live_state (vehicle_id, kwh_delivered_dc, "timestamp", soc,
+            battery_temp)
+        SELECT 'V' || n, 1, now(), 50, 20 FROM generate_series(1, 5000) AS n"""
+    )
+    connection.execute("ANALYZE vehicle_live_state")
+    found = scans(connection, load("analytics")["realtime"], {"vehicle_id": "V7"})
+    assert found["vehicle_live_state"] == {"Index Scan"}

@@ -1,0 +1,151 @@
+"""Rejected readings get another chance: stored once, and the books move with them."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.connections import connect
+from tests.integration.test_worker_process import send
+from tests.workers import WorkerProcess, books, command, wait_until
+
+
+def reading(device: str, time: datetime, kwh: float = 1.0) -> bytes:
+    fields = {"meterId": device, "kwhConsumedAc": kwh, "voltage": 230.5}
+    return json.dumps({**fields, "timestamp": time.isoformat()}).encode()
+
+
+def rejected(environment: dict[str, str], *words: str) -> Any:
+    return command(environment, "ingest_worker", "rejected", *words)
+
+
+@pytest.fixture
+def quarantined(own_environment: dict[str, str]) -> dict[str, str]:
+    """Four rejections: one too old, one conflict, one of no JSON, one refused by a constraint."""
+    environment = own_environment
+    now = datetime.now(UTC)
+    with connect(environment) as connection:
+        connection.execute(
+            "ALTER TABLE meter_live_state ADD CONSTRAINT operators CHECK (meter_id <> 'Z')"
+        )
+    send(
+        environment,
+        reading("A", now - timedelta(days=20)),
+        reading("B", now, 1),
+        reading("B", now, 2),
+        b"junk",
+        b"[" + reading("Z", now) + b"," + reading("C", now) + b"]",
+    )
+    with WorkerProcess({**environment, "MAX_READING_AGE_DAYS": "10"}) as worker:
+        wait_until(lambda: books(environment)["total"]["read"] == 6, "all were read")
+        assert worker.terminate() == 0
+    assert outcomes(environment) == {"stored": 2, "duplicate": 0, "rejected": 4}
+    return environment
+
+
+def outcomes(environment: dict[str, str]) -> dict[str, int]:
+    total = books(environment)["total"]
+    return {name: total[name] for name in ("stored", "duplicate", "rejected")}
+
+
+def ids(environment: dict[str, str]) -> dict[str, str]:
+    with connect(environment) as connection:
+        rows = connection.execute("SELECT reason, id FROM rejected_records")
+        return {reason: str(rejected_id) for reason, rejected_id in rows}
+
+
+def test_one_that_is_valid_by_now_is_stored_once(quarantined: dict[str, str]) -> None:
+    one = ids(quarantined)["too_old"]
+    dry = rejected(quarantined, "replay", one, "--dry-run")
+    assert (dry.returncode, dry.stdout) == (0, "would be stored: 1\n")
+    assert outcomes(quarantined)["stored"] == 2
+    for _ in range(2):
+        done = rejected(quarantined, "replay", one)
+        assert (done.returncode, done.stdout) == (0, "stored: 1\n")
+        assert outcomes(quarantined) == {"stored": 3, "duplicate": 0, "rejected": 3}
+    shown = rejected(quarantined, "show", one).stdout
+    assert "outcome:" in shown
+    assert "resolved_by:" in shown
+    assert "(stored by " in rejected(quarantined, "list", "--resolved").stdout
+
+
+def test_one_that_is_still_not_valid_stays(quarantined: dict[str, str]) -> None:
+    for reason, detail in (("conflict", "another reading"), ("malformed", "malformed")):
+        done = rejected(quarantined, "replay", ids(quarantined)[reason])
+        assert done.returncode == 1
+        assert detail in done.stdout
+        assert f"still rejected: {reason}: 1" in done.stdout
+    refused = rejected(quarantined, "replay", "--reason", "refused")
+    assert "still rejected: refused: 1" in refused.stdout
+    assert outcomes(quarantined) == {"stored": 2, "duplicate": 0, "rejected": 4}
+
+
+def test_a_filter_replays_what_matches(quarantined: dict[str, str]) -> None:
+    with connect(quarantined) as connection:
+        connection.execute("ALTER TABLE meter_live_state DROP CONSTRAINT operators")
+    done = rejected(quarantined, "replay", "--device-id", "Z")
+    assert (done.returncode, done.stdout) == (0, "stored: 1\n")
+    done = rejected(quarantined, "replay", "--all")
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        "still rejected: conflict: 1",
+        "still rejected: malformed: 1",
+        "stored: 1",
+    ]
+    assert outcomes(quarantined) == {"stored": 4, "duplicate": 0, "rejected": 2}
+
+
+def test_one_that_was_stored_meanwhile_is_a_duplicate(quarantined: dict[str, str]) -> None:
+    with connect(quarantined) as connection:
+        raw = connection.execute("SELECT raw FROM rejected_records WHERE reason = 'too_old'")
+        (value,) = raw.fetchone() or (b"",)
+    send(quarantined, value)
+    with WorkerProcess(quarantined) as worker:
+        wait_until(lambda: outcomes(quarantined)["stored"] == 3, "it was stored")
+        worker.terminate()
+    done = rejected(quarantined, "replay", "--reason", "too_old")
+    assert (done.returncode, done.stdout) == (0, "duplicate: 1\n")
+    assert outcomes(quarantined) == {"stored": 3, "duplicate": 1, "rejected": 3}
+
+
+def test_what_is_not_there_or_not_named_is_refused(quarantined: dict[str, str]) -> None:
+    assert "no rejected reading 999" in rejected(quarantined, "replay", "999").stderr
+    assert rejected(quarantined, "replay").returncode == 2
+
+
+def test_replay_fills_what_history_lacks(own_environment: dict[str, str]) -> None:
+    environment = own_environment
+    topic = environment["KAFKA_METER_TOPIC"]
+    began = datetime.now(UTC) - timedelta(minutes=1)
+    now = datetime.now(UTC)
+    values = [reading(f"M{n}", now - timedelta(seconds=n)) for n in range(50)]
+    send(environment, *values, b"junk")
+    with WorkerProcess(environment) as worker:
+        wait_until(lambda: books(environment, "--quick")["total"]["read"] == 51, "all were read")
+        worker.terminate()
+    with connect(environment) as connection:
+        connection.execute("DELETE FROM meter_telemetry_history WHERE meter_id LIKE 'M1%'")
+        connection.execute("UPDATE meter_telemetry_history SET voltage = 1 WHERE meter_id = 'M2'")
+        words = ("ingest_worker", "replay", "--topic", topic, "--from", began.isoformat())
+        done = command(environment, *words)
+        assert done.returncode == 0, done.stderr
+        assert "51 of 51" in done.stderr
+        assert _count(connection, "meter_telemetry_history") == 50
+        changed = "SELECT voltage FROM meter_telemetry_history WHERE meter_id = 'M2'"
+        assert connection.execute(changed).fetchone() == (1.0,)
+        rows = connection.execute(
+            "SELECT stored, duplicate, rejected FROM ingest_offsets WHERE group_id LIKE '%:replay'"
+        ).fetchall()
+        assert rows == [(11, 39, 1)]
+        later = command(environment, *words[:-1], datetime.now(UTC).isoformat())
+        assert later.returncode == 0
+        assert "0 offsets" in later.stderr
+    assert "--topic must be one of" in command(environment, *words[:3], "x", *words[4:]).stderr
+
+
+def _count(connection: psycopg.Connection[Any], table: str) -> int:
+    row = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
+    assert row
+    return int(row[0])

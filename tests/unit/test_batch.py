@@ -1,0 +1,98 @@
+"""A batch keeps its bounds, and knows where each of its readings came from."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from aiokafka import TopicPartition
+
+from ingest_worker.batch import Batch
+from schemas.readings import METER, VEHICLE, Decoder, clock_limits
+
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
+METERS, VEHICLES = TopicPartition("m", 0), TopicPartition("v", 3)
+
+
+@dataclass
+class Record:
+    offset: int
+    value: bytes | None
+    timestamp: int = 0
+
+
+def reading(device: str, second: int = 0) -> bytes:
+    time = f"2026-01-31T12:00:{second:02}Z"
+    fields = {"meterId": device, "kwhConsumedAc": 1, "voltage": 2, "timestamp": time}
+    return json.dumps(fields).encode()
+
+
+def array(*readings: bytes) -> bytes:
+    return b"[" + b",".join(readings) + b"]"
+
+
+def new_batch(max_readings: int = 100, max_bytes: int = 10**6) -> Batch:
+    return Batch(
+        {"m": Decoder(METER), "v": Decoder(VEHICLE)},
+        max_readings=max_readings,
+        max_bytes=max_bytes,
+        limits=clock_limits(NOW, max_age_days=730, retention_days=0, max_skew_seconds=0),
+    )
+
+
+def test_a_record_is_never_split_and_a_larger_one_goes_alone():
+    records = [Record(5, reading("A")), Record(6, array(*[reading("B")] * 3)), Record(7, b"")]
+    batch = new_batch(max_readings=3)
+    assert batch.add(METERS, 5, records) == 1
+    assert batch.full
+    assert batch.parts[METERS].end == 6
+    batch = new_batch(max_readings=2)
+    assert batch.add(METERS, 6, records[1:]) == 1
+    assert batch.readings == 3
+    assert batch.full
+
+
+def test_bytes_are_bounded_too():
+    batch = new_batch(max_bytes=150)
+    assert batch.add(METERS, 0, [Record(n, reading("A", n)) for n in range(5)]) == 2
+
+
+def test_a_part_starts_at_the_position_even_after_a_gap():
+    batch = new_batch()
+    batch.add(METERS, 3, [Record(7, reading("A"))])
+    batch.add(METERS, 8, [Record(8, reading("B"))])
+    part = batch.parts[METERS]
+    assert (part.start, part.end, part.readings) == (3, 9, 2)
+    assert part.first.offset == 7
+    assert part.last.offset == 8
+
+
+def test_every_row_knows_its_record_and_place():
+    batch = new_batch()
+    first = Record(10, array(reading("A"), b"null", reading("B")))
+    second = Record(11, reading("C"))
+    third = Record(12, array(reading("D"), reading("E")))
+    batch.add(METERS, 10, [first, second, Record(13, b"x"), third])
+    part = batch.parts[METERS]
+    assert [row[-1] for row in part.rows] == ["A", "B", "C", "D", "E"]
+    assert [part.origin(row) for row in range(5)] == [
+        (first, 0),
+        (first, 2),
+        (second, 0),
+        (third, 0),
+        (third, 1),
+    ]
+    assert [(r.offset, j.place, j.reason) for r, j in part.rejected] == [
+        (10, 1, "invalid"),
+        (13, None, "malformed"),
+    ]
+    record, rejection = part.reject(1, "conflict", "differs")
+    assert (record, rejection.place, rejection.raw) == (first, 2, reading("B"))
+    assert rejection.device_id == "B"
+
+
+def test_parts_split_by_stream_only_when_large():
+    batch = new_batch()
+    batch.add(VEHICLES, 0, [Record(0, b"")])
+    batch.add(METERS, 0, [Record(0, reading("A"))])
+    assert [[part.source for part in parts] for parts in batch.split(3)] == [[VEHICLES, METERS]]
+    assert [[part.source for part in parts] for parts in batch.split(2)] == [[METERS], [VEHICLES]]

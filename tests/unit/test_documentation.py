@@ -1,0 +1,48 @@
+"""The documents keep up with the code: settings, metrics and links."""
+
+import re
+from pathlib import Path
+
+import prometheus_client
+
+from ingest_worker import metrics
+from schemas.settings import Settings
+
+ROOT = Path(__file__).parent.parent.parent
+ROW = re.compile(r"^\| `([A-Z_]+)` \| (.*?) \| (.*) \|$", re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+
+
+def settings_table() -> str:
+    """The README's table of settings, as it has to be."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        shown = "" if default is None else f"`{getattr(default, 'value', default)}`"
+        rows.append(f"| `{name.upper()}` | {shown} | {field.description} |")
+    return "\n".join(rows)
+
+
+def test_the_readme_lists_every_setting_with_its_default():
+    readme = (ROOT / "README.md").read_text()
+    assert [row.group(0) for row in ROW.finditer(readme)] == settings_table().splitlines()
+
+
+def test_every_metric_of_a_worker_is_explained():
+    text = (ROOT / "docs" / "operations.md").read_text()
+    names = {
+        metric.describe()[0].name
+        for metric in vars(metrics).values()
+        if isinstance(
+            metric,
+            prometheus_client.Counter | prometheus_client.Gauge | prometheus_client.Histogram,
+        )
+    }
+    assert len(names) > 10
+    assert [name for name in sorted(names) if f"`{name}" not in text] == []
+
+
+def test_links_lead_somewhere():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in LINK.findall(page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -1,0 +1,97 @@
+"""Worker processes as an operator runs them, and what tests wait for."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+PATIENCE_S = 60.0
+ROOT = Path(__file__).parent.parent
+
+
+def wait_until(condition: Callable[[], Any], what: str, *, patience_s: float = PATIENCE_S) -> Any:
+    """Poll until the condition holds and return its value; fails saying what did not happen."""
+    deadline = time.monotonic() + patience_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {patience_s:.0f} s: {what}"
+        time.sleep(0.05)
+    return value
+
+
+def command(
+    environment: dict[str, str], *words: str, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m words...` in the environment; output is captured as text."""
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        env={**os.environ, **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S * 2,
+        check=False,
+        **options,
+    )
+
+
+def books(environment: dict[str, str], *options: str) -> dict[str, Any]:
+    """What `reconcile --json` says; fails when they do not balance."""
+    done = command(environment, "ingest_worker", "reconcile", "--json", *options)
+    assert done.stdout, done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    assert done.returncode == (0 if report["balanced"] else 1), done.stderr
+    assert report["balanced"], report
+    return report
+
+
+class WorkerProcess:
+    """One `python -m ingest_worker`; killed at the end unless it has ended before."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._log = tempfile.NamedTemporaryFile(prefix="worker-", suffix=".log")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "ingest_worker"],
+            env={**os.environ, **environment},
+            cwd=ROOT,
+            stderr=self._log,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.kill()
+        self._log.close()
+
+    @property
+    def log(self) -> str:
+        """Everything it has said so far."""
+        return Path(self._log.name).read_text()
+
+    def says(self, text: str) -> None:
+        """Wait until its log holds the text."""
+        wait_until(lambda: text in self.log, f"the worker says {text!r}:\n{self.log}")
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self) -> int:
+        """SIGTERM; returns the exit status."""
+        self.process.terminate()
+        return self.process.wait(PATIENCE_S)
