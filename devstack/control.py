@@ -103,6 +103,12 @@ class Control:
                 say(f"{service.name} ended by itself\n{service.log_tail()}")
 
 
+def answers(path: Path) -> bool:
+    """Whether a stack listens at `path`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        return connection.connect_ex(str(path)) == 0
+
+
 def request(path: Path, action: str, service: str) -> None:
     """Asks the stack behind `path` to do `action` to `service`; returns once it is done.
 

@@ -34,13 +34,14 @@ class DataDirectory:
             raise DevstackError(f"another stack is running on {self.path}")
 
     def remembered(self) -> dict[str, Any]:
-        """What the stack noted here the last time."""
+        """What the stack noted here the last time. Raises DevstackError when it is damaged."""
+        path = self.path / "stack.json"
         try:
-            notes: dict[str, Any] = json.loads(
-                (self.path / "stack.json").read_text(encoding="utf-8")
-            )
+            notes: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
+        except ValueError as error:
+            raise DevstackError(f"{path} is damaged ({error}); name another --data-dir") from error
         return notes
 
     def remember(self, notes: dict[str, Any]) -> None:

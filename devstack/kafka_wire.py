@@ -49,7 +49,10 @@ def ask(port: int, request: RequestStruct, timeout_s: float = ANSWER_TIMEOUT_S) 
             prefix = stream.read(4)
             if len(prefix) < 4:
                 raise ConnectionError("the broker closed the connection")
-            answer = BytesIO(stream.read(struct.unpack(">i", prefix)[0]))
+            (size,) = struct.unpack(">i", prefix)
+            answer = BytesIO(stream.read(size))
+            if len(answer.getvalue()) < size:
+                raise ConnectionError("the broker closed the connection amid its answer")
     request.parse_response_header(answer)
     return request.RESPONSE_TYPE.decode(answer)
 
@@ -90,8 +93,11 @@ def create_topic(
     """Creates a topic unless it is there.
 
     Raises:
-        DevstackError: the cluster refuses.
+        DevstackError: the cluster refuses, or it is there with another number of partitions.
     """
+    there = sum(partition.topic == name for partition in cluster(port)[1])
+    if there not in (0, partitions):
+        raise DevstackError(f"the topic {name} is there with {there} partitions, not {partitions}")
     wanted: tuple[Any, ...] = (name, partitions, replicas, [], list(settings.items()))
     request = CreateTopicsRequest_v3([wanted], CREATE_TIMEOUT_MS, False)
     answer = ask(port, request, CREATE_TIMEOUT_MS / 1000).to_object()

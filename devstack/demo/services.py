@@ -13,8 +13,14 @@ from devstack.stack import Stack
 
 PORTS_TRIED = 100
 HIGHEST_PORT = 65_535
-NOT_FOR_OUR_OWN = ("KAFKA_SECURITY_PROTOCOL", "DB_SSLMODE", "KAFKA_GROUP_ID")
-"""Meant for services elsewhere; our own need none of it."""
+NOT_FOR_OUR_OWN = (
+    "KAFKA_SECURITY_PROTOCOL",
+    "DB_SSLMODE",
+    "KAFKA_GROUP_ID",
+    "MAX_READING_AGE_DAYS",
+    "RETENTION_DAYS",
+)
+"""Meant for services and data elsewhere; our own need none of it."""
 
 
 class Services(NamedTuple):
