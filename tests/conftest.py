@@ -6,8 +6,6 @@ embedded ones. No test is skipped because one is missing.
 
 import asyncio
 import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import count
@@ -19,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from devstack.stack import Stack
 from sql.migrate import migrate
 from tests.connections import connect
+from tests.containers import docker_answers, start_containers
 
 PARTITIONS = 6
 _numbers = count(1)
@@ -34,8 +33,8 @@ def services() -> Iterator[dict[str, str]]:
                 for name, value in os.environ.items()
                 if name.startswith(("KAFKA_", "DB_"))
             }
-        elif _docker_answers():
-            yield _containers(stack)
+        elif docker_answers():
+            yield start_containers(stack)
         else:
             yield stack.enter_context(Stack()).environment
 
@@ -92,30 +91,6 @@ async def create_topics(
         )
     finally:
         await admin.close()
-
-
-def _docker_answers() -> bool:
-    if not shutil.which("docker"):
-        return False
-    asked = subprocess.run(
-        ["docker", "info", "--format", "{{.ServerVersion}}"], capture_output=True, check=False
-    )
-    return asked.returncode == 0
-
-
-def _containers(stack: ExitStack) -> dict[str, str]:
-    from testcontainers.kafka import KafkaContainer
-    from testcontainers.postgres import PostgresContainer
-
-    kafka = stack.enter_context(KafkaContainer().with_kraft())
-    postgres = stack.enter_context(PostgresContainer("postgres:18", "postgres", "postgres"))
-    return {
-        "KAFKA_BOOTSTRAP_SERVERS": kafka.get_bootstrap_server(),
-        "DB_HOST": postgres.get_container_host_ip(),
-        "DB_PORT": str(postgres.get_exposed_port(5432)),
-        "DB_USERNAME": "postgres",
-        "DB_PASSWORD": "postgres",
-    }
 
 
 @pytest.fixture(scope="module")
