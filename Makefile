@@ -27,7 +27,7 @@ bench: $(INSTALLED) ## benchmarks, about half an hour; QUICK=1: about four minut
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 chaos: $(INSTALLED) ## the fault campaign, with a table of its figures in out/; SHORT=1 for a few minutes of it
-	$(BIN)/python -m pytest tests/chaos --figures out $(if $(SHORT),,--long)
+	$(BIN)/python -m pytest tests/chaos tests/integration/test_model.py --figures out $(if $(SHORT),,--long)
 
 lint: $(INSTALLED) ## formatter, linter, types, import rules
 	$(BIN)/ruff format --check .

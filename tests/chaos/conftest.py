@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     config = terminalreporter.config
     figures = config.stash.get(FIGURES, [])
-    if figures and config.getoption("--long", False):
+    if figures and config.getoption("--figures", None):
         terminalreporter.section("chaos")
         terminalreporter.write_line(report.table(figures))
 
@@ -86,10 +86,10 @@ class _Scene:
         self._figures = figures
         self._undo = undo
         self._together = together
-        self._long = long
+        self.long = long
 
     def __call__(self, name: str, on: Stack | None = None, **options: object) -> World:
-        world = World(name, on or self._stack, long=self._long, **options)
+        world = World(name, on or self._stack, long=self.long, **options)
         self._figures.append(world.figures)
         return self._undo.enter_context(world)
 

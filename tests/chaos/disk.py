@@ -67,6 +67,7 @@ def small_disk(world: World) -> Iterator[MountedDisk | PretendedDisk]:
     path.mkdir(exist_ok=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "small-disk", str(path)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        world.figures.scenario += ", as a trigger pretends"
         yield PretendedDisk(world)
         return
     try:

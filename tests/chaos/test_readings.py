@@ -29,7 +29,7 @@ def test_every_reading_three_times(scene: Scene) -> None:
 
 @calm
 def test_everything_replayed(scene: Scene) -> None:
-    world = scene("a whole day replayed", rate=2_000)
+    world = scene("all that was ever sent, read again", rate=2_000)
     world.start(2)
     world.reads_on()
     world.wait(60 if world.long else 2)

@@ -53,11 +53,12 @@ def test_rolling_restarts_under_load(scene: Scene) -> None:
 
 @calm
 def test_replicas_join_and_leave_at_random(scene: Scene) -> None:
-    world = scene("ten replicas joining and leaving at random")
+    most = 10 if scene.long else 4
+    world = scene(f"up to {most} replicas joining and leaving at random")
     world.start(1)
     for _ in range(40 if world.long else 6):
         world.wait(0, 2)
-        joins = world.random.random() < 0.6 and len(world.workers) < 10
+        joins = world.random.random() < 0.6 and len(world.workers) < most
         if joins or not world.workers:
             world.start()
             world.figures.restarts += 1
@@ -65,7 +66,7 @@ def test_replicas_join_and_leave_at_random(scene: Scene) -> None:
             worker = world.random.choice(world.workers)
             leave = world.random.choice((world.terminate, world.kill))
             leave(worker)
-    world.start(10 - len(world.workers) if world.long else 1)
+    world.start(most - len(world.workers))
     world.settle()
 
 

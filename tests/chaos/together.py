@@ -19,6 +19,10 @@ Scenario = Callable[["Scene"], None]
 class Scene(Protocol):
     """Opens a scenario's world by its name in the table; it ends with the test."""
 
+    @property
+    def long(self) -> bool:
+        """Whether this is the long form."""
+
     def __call__(self, name: str, on: Stack | None = None, **options: object) -> World:
         """`on` another stack than the one shared by all; the options are the world's."""
 

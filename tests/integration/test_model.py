@@ -35,7 +35,7 @@ from tests.integration.test_sink import NOW, Record, new_sink
 PARTITIONS = [TopicPartition("meters", number) for number in range(2)]
 REFUSED_KWH = 13
 LAST_STEP = 30
-MAX_EXAMPLES = 25
+MAX_EXAMPLES, MAX_EXAMPLES_LONG = 25, 500
 
 READINGS = st.tuples(
     st.sampled_from("ABC"), st.integers(0, 5), st.sampled_from([1, 2, REFUSED_KWH])
@@ -252,7 +252,9 @@ class SinkAgainstModel(RuleBasedStateMachine):
             {"meters": Decoder(METER)},
             max_readings=1000,
             max_bytes=10**6,
-            limits=clock_limits(NOW, max_age_days=730, retention_days=0, max_skew_seconds=0),
+            limits=lambda: clock_limits(
+                NOW, max_age_days=730, retention_days=0, max_skew_seconds=0
+            ),
         )
         for partition in partitions:
             start = owner.positions[partition]
@@ -279,14 +281,17 @@ def machine(own_environment: dict[str, str]) -> Iterator[type[SinkAgainstModel]]
         yield SinkAgainstModel
 
 
-def test_the_sink_does_what_the_model_does(machine: type[SinkAgainstModel]) -> None:
+def test_the_sink_does_what_the_model_does(
+    machine: type[SinkAgainstModel], pytestconfig: pytest.Config
+) -> None:
+    long = bool(pytestconfig.getoption("--long", False))
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=MAX_EXAMPLES,
+            max_examples=MAX_EXAMPLES_LONG if long else MAX_EXAMPLES,
             stateful_step_count=20,
             deadline=None,
-            derandomize=True,
+            derandomize=not long,
             phases=(Phase.generate,),
             suppress_health_check=list(HealthCheck),
         ),
