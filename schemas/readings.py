@@ -5,6 +5,7 @@ msgspec checks types and limits; what it leaves open (time format, control chara
 ignored fields) is checked here.
 """
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -183,6 +184,8 @@ class Decoder:
             stream.reading | list[stream.reading]  # type: ignore[name-defined]
         ).decode
         self._decode_one: Callable[[Any], Any] = msgspec.json.Decoder(stream.reading).decode
+        self._texts = {stream.id_field: check_id, "timestamp": parse_timestamp}
+        self._keys = [f'"{name}"'.encode() for name in self._texts]
 
     def decode(
         self, value: bytes | None, limits: ClockLimits
@@ -207,7 +210,7 @@ class Decoder:
                 if not oldest <= row[1] <= newest:
                     break
             else:
-                if rows:
+                if rows and self._keys_once(value, len(rows)):
                     return rows, None, []
         except (ValueError, RecursionError):
             pass  # whatever it was, decoding piece by piece finds and names it
@@ -224,7 +227,9 @@ class Decoder:
         except (ValueError, TypeError, RecursionError):
             return None
         times = [row[1] for row in rows]
-        return rows if limits.oldest <= min(times) and max(times) <= limits.newest else None
+        if min(times) < limits.oldest or max(times) > limits.newest:
+            return None
+        return rows if self._keys_once(b"".join(values), len(rows)) else None
 
     def _decode_pieces(
         self, value: bytes | None, limits: ClockLimits
@@ -247,6 +252,8 @@ class Decoder:
         """Decode one reading that is known to be well-formed JSON."""
         try:
             row: Row = self._decode_one(piece).row()
+            if not self._keys_once(piece, 1):
+                self._check_repeated(piece)
         except (ValueError, RecursionError) as error:
             return Rejection(place, "invalid", _one_line(error), piece, self._device_id(piece))
         if row[1] < limits.oldest:
@@ -258,6 +265,22 @@ class Decoder:
         side = "before the oldest" if reason == "too_old" else "after the newest"
         detail = f"{format_micros(row[1])} is {side} accepted time, {format_micros(bound)}"
         return Rejection(place, reason, detail, piece, row[-1])
+
+    def _keys_once(self, value: bytes, readings: int) -> bool:
+        """Whether the keys of texts surely come once a reading."""
+        return b"\\" not in value and all(value.count(key) == readings for key in self._keys)
+
+    def _check_repeated(self, piece: bytes) -> None:
+        """Raise ValueError unless each text of a repeated key is valid.
+
+        The last one counts; msgspec has checked the types and limits of all.
+        """
+        pairs: list[tuple[str, Any]] = json.loads(
+            piece, object_pairs_hook=list, parse_int=str, parse_float=str, parse_constant=str
+        )
+        for name, text in pairs:
+            if name in self._texts:
+                self._texts[name](text)
 
     def _device_id(self, piece: bytes) -> str | None:
         """The id of an invalid reading, where it has a valid one."""

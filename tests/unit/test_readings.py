@@ -271,3 +271,29 @@ def test_check_id_says_what_is_wrong():
         check_id("a\nb")
     with pytest.raises(ValueError, match="1 to 64"):
         check_id("")
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        b'"timestamp":"soon"',
+        b'"timestamp":"2026-13-31T12:00:00Z"',
+        b'"time\\u0073tamp":"soon"',
+        b'"meterId":"M\\u0000"',
+        b'"voltage":501',
+    ],
+)
+def test_each_of_repeated_keys_must_be_valid(extra):
+    repeated = b"{" + extra + b"," + RAW[1:]
+    assert outcome(repeated).reason == "invalid"
+    assert Decoder(METER).decode_singles([RAW, repeated], LIMITS) is None
+    rows, places, rejections = Decoder(METER).decode(b"[" + RAW + b"," + repeated + b"]", LIMITS)
+    assert (len(rows), places) == (1, [0])
+    assert [(one.place, one.reason) for one in rejections] == [(1, "invalid")]
+
+
+def test_the_last_of_repeated_keys_counts_and_ignored_ones_are_ignored():
+    again = b'{"meterId":"first","timestamp":"2026-01-01T00:00:00Z",' + RAW[1:]
+    assert outcome(again) == outcome(RAW)
+    nested = RAW[:-1] + b',"ignored":{"timestamp":"soon","meterId":' + b"9" * 5000 + b"}}"
+    assert outcome(nested) == outcome(RAW)
