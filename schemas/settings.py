@@ -10,17 +10,26 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from psycopg.conninfo import make_conninfo
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.readings import METER, VEHICLE, ClockLimits, Decoder, clock_limits
 
-Port = Annotated[int, Field(ge=1, le=65535)]
+MAX_PORT = 65_535
+Port = Annotated[int, Field(ge=1, le=MAX_PORT)]
 KAFKA_NAME = r"^[a-zA-Z0-9._-]{1,249}$"
 
 
 class SettingsError(Exception):
     """An environment variable holds a value that cannot be used; the text names it."""
+
+
+def _check_servers(text: str) -> str:
+    for server in text.split(","):
+        host, _, port = server.strip().rpartition(":")
+        if not host or not port.isdecimal() or not 1 <= int(port) <= MAX_PORT:
+            raise ValueError(f"{server!r} is not host:port; name one or several, comma separated")
+    return text
 
 
 class EnergyReading(StrEnum):
@@ -57,7 +66,7 @@ class Settings(BaseSettings):
     """Most readings in one flush; a record is never split, a larger one goes alone."""
     flush_interval_ms: int = Field(1000, ge=1, le=60_000)
     """Longest a reading waits before its flush starts, in milliseconds."""
-    kafka_bootstrap_servers: str = Field("localhost:9092", min_length=1)
+    kafka_bootstrap_servers: Annotated[str, AfterValidator(_check_servers)] = "localhost:9092"
     """Kafka brokers, host:port, comma separated."""
     kafka_group_id: str = Field("energy-ingest", pattern=KAFKA_NAME)
     """Consumer group of the workers; the positions in PostgreSQL are kept under this name."""
@@ -86,7 +95,7 @@ class Settings(BaseSettings):
     retention_days: int = Field(0, ge=0, le=36_500)
     """Days of history to keep; 0 = keep all."""
     rejected_raw_limit_mb: int = Field(1024, ge=0, le=1_000_000)
-    """Size of rejected_records from which rejected readings are kept without their raw bytes."""
+    """Size of rejected_records from which readings are kept without their raw bytes; 0 = none."""
     session_idle_timeout_minutes: int = Field(0, ge=0, le=525_600)
     """Close a session once neither side was heard of for so long; 0 = never."""
     log_format: Literal["text", "json"] = "text"
@@ -169,7 +178,7 @@ def load_settings() -> Settings:
 
 
 def _explain(error: dict[str, Any]) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
     if not error["loc"]:
-        return str(error["msg"]).removeprefix("Value error, ")
-    name = str(error["loc"][0])
-    return f"{name.upper()}={error['input']!r}: {error['msg']}"
+        return message
+    return f"{str(error['loc'][0]).upper()}={error['input']!r}: {message}"
