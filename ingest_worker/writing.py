@@ -1,8 +1,8 @@
 """Three ways to write the readings of one stream, from the fastest to the most careful.
 
 `write_new` copies what the hint knows to be new and stages the rest. When the key or a constraint
-objects, `write_any` stages everything, and when it objects again, `write_piecewise` finds the rows
-that PostgreSQL refuses. Each joins the caller's transaction, which is rolled back in between.
+objects, `write_any` stages everything, and when it objects again, `write_piecewise` leaves out the
+rows that PostgreSQL refuses. Each joins the caller's transaction, which is rolled back in between.
 """
 
 from collections.abc import Iterable, Sequence
@@ -74,10 +74,16 @@ def write_any(
 def write_piecewise(
     connection: store.Connection, stream: Stream, rows: Sequence[Row], hint: NewestKnown
 ) -> Written:
-    """Halve until each row that PostgreSQL refuses stands alone, and reject just those."""
+    """Reject the rows that PostgreSQL refuses, and just those; store the others.
+
+    It is asked for each row by itself. Should it refuse some only when they come together, they are
+    halved until each of those stands alone.
+    """
     hint.forget()
-    written = Written([], {})
-    pending: list[Sequence[int]] = [range(len(rows))]
+    connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # none may wait for COMMIT to object
+    refused = store.refused_of(connection, stream, rows)
+    written = Written([], {place: ("refused", detail) for place, detail in refused.items()})
+    pending: list[Sequence[int]] = [[place for place in range(len(rows)) if place not in refused]]
     while pending:
         places = pending.pop()
         try:

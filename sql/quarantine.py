@@ -13,6 +13,8 @@ from sql import store
 from sql.named import load
 
 LOCK_TIMEOUT_S = 10
+TRANSACTION_TIMEOUT_S = 30
+"""Who is stopped amid a replay must not hold the workers up."""
 
 
 class Replayed(NamedTuple):
@@ -36,7 +38,10 @@ class _Undone(Exception):  # noqa: N818
 def prepare(connection: store.Connection) -> None:
     """Make a new autocommit connection ready for replays."""
     store.prepare(connection)
-    connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
+    connection.execute(
+        f"SET lock_timeout = '{LOCK_TIMEOUT_S}s';"
+        f" SET transaction_timeout = '{TRANSACTION_TIMEOUT_S}s'"
+    )
 
 
 def replay(

@@ -92,10 +92,7 @@ def store_staged(connection: Connection, stream: Stream, rows: Sequence[Row]) ->
     """
     queries = load(stream.name)
     with connection.cursor(binary=True) as cursor:
-        with cursor.copy(queries["copy_staged"].encode()) as copy:
-            copy.set_types(["int4", *stream.copy_types])
-            for seq, row in enumerate(rows):
-                copy.write_row((seq, *row))
+        _copy_staged(cursor, stream, rows)
         new_keys = set(cursor.execute(queries["insert_staged"].encode()).fetchall())
         times = [row[1] for row in rows]
         bounds = (min(times), max(times))
@@ -109,6 +106,21 @@ def store_staged(connection: Connection, stream: Stream, rows: Sequence[Row]) ->
             stored.append(seq)
     note_stored(connection, stream, [[rows[seq]] for seq in stored])
     return Staged(stored, conflicts)
+
+
+def _copy_staged(cursor: psycopg.Cursor[Any], stream: Stream, rows: Sequence[Row]) -> None:
+    with cursor.copy(load(stream.name)["copy_staged"].encode()) as copy:
+        copy.set_types(["int4", *stream.copy_types])
+        for seq, row in enumerate(rows):
+            copy.write_row((seq, *row))
+
+
+def refused_of(connection: Connection, stream: Stream, rows: Sequence[Row]) -> dict[int, str]:
+    """Which of these rows PostgreSQL refuses, each by itself, and why; nothing is stored."""
+    with connection.cursor() as cursor:
+        _copy_staged(cursor, stream, rows)
+        cursor.execute(load(stream.name)["select_refused"].encode())
+        return dict(cursor.fetchall())
 
 
 def newest_known(connection: Connection, stream: Stream, ids: Iterable[str]) -> dict[str, int]:

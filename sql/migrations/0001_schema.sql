@@ -130,6 +130,36 @@ CREATE FUNCTION from_micros(micros bigint) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN timestamptz '2000-01-01 00:00:00+00' + micros * interval '1 microsecond';
 
+-- Which rows of a staging table PostgreSQL refuses, and why. Each is stored by itself, by a statement
+-- that takes its ctid, and taken back at once. What is no fault of the row is raised: its class is
+-- another, or its day partition is missing (a check violation without a constraint's name).
+CREATE FUNCTION refused_rows(staged regclass, store_one text)
+RETURNS TABLE (seq integer, detail text)
+LANGUAGE plpgsql AS $$
+DECLARE
+    place tid;
+    state text;
+    violated text;
+BEGIN
+    FOR seq, place IN EXECUTE format('SELECT seq, ctid FROM %s ORDER BY seq', staged) LOOP
+        BEGIN
+            EXECUTE store_one USING place;
+            RAISE SQLSTATE 'UNDO1';
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS
+                state = RETURNED_SQLSTATE, detail = MESSAGE_TEXT, violated = CONSTRAINT_NAME;
+            CONTINUE WHEN state = 'UNDO1';
+            IF NOT (left(state, 2) IN ('22', '23') OR state = 'P0001')
+                OR (state = '23514' AND violated = '')
+            THEN
+                RAISE;
+            END IF;
+            detail := state || ' ' || detail;
+            RETURN NEXT;
+        END;
+    END LOOP;
+END $$;
+
 -- Positions and books --------------------------------------------------------------------------
 
 CREATE TABLE ingest_offsets (

@@ -43,6 +43,24 @@ JOIN meter_telemetry_history AS stored USING (meter_id, "timestamp")
 WHERE stored."timestamp" BETWEEN from_micros(%s) AND from_micros(%s)
   AND (stored.kwh_consumed_ac, stored.voltage) <> (staged.kwh_consumed_ac, staged.voltage)
 
+-- name: select_refused
+-- The places of the staged rows that are refused, each by itself, and why.
+SELECT seq, detail FROM refused_rows('staged_meter', $store_one$
+    WITH stored AS (
+        INSERT INTO meter_telemetry_history (kwh_consumed_ac, "timestamp", voltage, meter_id)
+        SELECT kwh_consumed_ac, "timestamp", voltage, meter_id FROM staged_meter WHERE ctid = $1
+        ON CONFLICT DO NOTHING
+        RETURNING kwh_consumed_ac, "timestamp", voltage, meter_id
+    )
+    INSERT INTO meter_live_state AS live (kwh_consumed_ac, "timestamp", voltage, meter_id)
+    SELECT kwh_consumed_ac, "timestamp", voltage, meter_id FROM stored
+    ON CONFLICT (meter_id) DO UPDATE
+    SET "timestamp" = EXCLUDED."timestamp",
+        kwh_consumed_ac = EXCLUDED.kwh_consumed_ac,
+        voltage = EXCLUDED.voltage
+    WHERE live."timestamp" < EXCLUDED."timestamp"
+$store_one$)
+
 -- name: select_newest
 -- The newest stored time of each of these devices that was ever heard of.
 SELECT meter_id, "timestamp" FROM meter_live_state WHERE meter_id = ANY (%s)

@@ -48,6 +48,25 @@ WHERE stored."timestamp" BETWEEN from_micros(%s) AND from_micros(%s)
   AND (stored.kwh_delivered_dc, stored.soc, stored.battery_temp)
    <> (staged.kwh_delivered_dc, staged.soc, staged.battery_temp)
 
+-- name: select_refused
+-- The places of the staged rows that are refused, each by itself, and why.
+SELECT seq, detail FROM refused_rows('staged_vehicle', $store_one$
+    WITH stored AS (
+        INSERT INTO vehicle_telemetry_history (kwh_delivered_dc, "timestamp", soc, battery_temp, vehicle_id)
+        SELECT kwh_delivered_dc, "timestamp", soc, battery_temp, vehicle_id FROM staged_vehicle WHERE ctid = $1
+        ON CONFLICT DO NOTHING
+        RETURNING kwh_delivered_dc, "timestamp", soc, battery_temp, vehicle_id
+    )
+    INSERT INTO vehicle_live_state AS live (kwh_delivered_dc, "timestamp", soc, battery_temp, vehicle_id)
+    SELECT kwh_delivered_dc, "timestamp", soc, battery_temp, vehicle_id FROM stored
+    ON CONFLICT (vehicle_id) DO UPDATE
+    SET "timestamp" = EXCLUDED."timestamp",
+        kwh_delivered_dc = EXCLUDED.kwh_delivered_dc,
+        soc = EXCLUDED.soc,
+        battery_temp = EXCLUDED.battery_temp
+    WHERE live."timestamp" < EXCLUDED."timestamp"
+$store_one$)
+
 -- name: select_newest
 -- The newest stored time of each of these devices that was ever heard of.
 SELECT vehicle_id, "timestamp" FROM vehicle_live_state WHERE vehicle_id = ANY (%s)

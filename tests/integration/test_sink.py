@@ -14,6 +14,7 @@ from aiokafka import TopicPartition
 from psycopg import errors
 
 from ingest_worker.batch import Batch, Part
+from ingest_worker.connections import Connections
 from ingest_worker.hint import NewestKnown
 from ingest_worker.ledger import APPLICATION_NAME, LOCK_TIMEOUT_S, Fenced, Ledger
 from ingest_worker.sink import Sink
@@ -53,7 +54,8 @@ def new_sink(environment: dict[str, str], max_quarantine_bytes: int = 10**9) -> 
     names = {name.lower(): value for name, value in environment.items()}
     settings = Settings(**names)
     hints = {name: NewestKnown() for name in STREAMS}
-    return Sink(settings.conninfo(APPLICATION_NAME), Ledger("group", max_quarantine_bytes), hints)
+    ledger = Ledger("group", max_quarantine_bytes)
+    return Sink(Connections(), settings.conninfo(APPLICATION_NAME), ledger, hints)
 
 
 def reading(device: str, minute: int, kwh: float = 1.0, day: int = 30) -> bytes:
@@ -68,7 +70,7 @@ def parts(*values: bytes, start: int = 0, source: TopicPartition = SOURCE) -> li
         {"meters": Decoder(METER), "vehicles": Decoder(VEHICLE)},
         max_readings=10**6,
         max_bytes=10**9,
-        limits=clock_limits(NOW, max_age_days=730, retention_days=0, max_skew_seconds=0),
+        limits=lambda: clock_limits(NOW, max_age_days=730, retention_days=0, max_skew_seconds=0),
     )
     batch.add(source, start, [Record(start + n, value) for n, value in enumerate(values)])
     return list(batch.parts.values())
@@ -311,3 +313,20 @@ def test_many_may_create_the_same_day_at_once(database, own_environment):
     count = database.execute("SELECT count(*) FROM pg_inherits").fetchone()
     assert count
     assert count[0] >= 60
+
+
+def test_a_constraint_that_waits_for_commit_refuses_its_row_too(sink, database):
+    database.execute(
+        """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF NEW.meter_id = 'M3' THEN RAISE EXCEPTION 'not this one'; END IF;
+            RETURN NULL;
+        END $$"""
+    )
+    database.execute(
+        "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON meter_live_state"
+        " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+    sink.flush(parts(*(reading(f"M{n}", 1) for n in range(5))))
+    assert books(database) == (5, 5, 4, 0, 1)
+    assert rejected(database)[0][:3] == (3, 0, "refused")
