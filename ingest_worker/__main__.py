@@ -38,6 +38,7 @@ def main() -> int:
         Fenced,
         KafkaError,
         psycopg.Error,
+        OSError,
     ) as error:
         print(f"error: {' '.join(str(error).split()) or repr(error)}", file=sys.stderr)
         return 1
@@ -78,8 +79,9 @@ def _execute_rejected(settings: Settings, arguments: argparse.Namespace) -> int:
         listing = {"resolved": arguments.resolved, "limit": arguments.limit}
         list_rejected(settings, filters | listing)
         return 0
-    if arguments.id is None and not arguments.all and not any(filters.values()):
-        print("error: name an id, a filter, or --all", file=sys.stderr)
+    named = [arguments.id is not None, arguments.all, any(filters.values())]
+    if sum(named) != 1:
+        print("error: name either an id, or filters, or --all", file=sys.stderr)
         return 2
     done = replay_rejected(settings, arguments.id, filters, dry_run=arguments.dry_run)
     return 0 if done else 1

@@ -16,6 +16,7 @@ from aiokafka import TopicPartition
 from psycopg.rows import dict_row
 
 from ingest_worker.cluster import live_owned, log_bounds
+from ingest_worker.ledger import LOCK_TIMEOUT_S
 from ingest_worker.reconcile import log_ends
 from schemas.settings import Settings
 from sql.named import load
@@ -25,6 +26,15 @@ QUERIES = load("positions")
 
 class Refused(Exception):  # noqa: N818
     """What an operator asked for would do harm or cannot be done; the text says why."""
+
+
+def operator() -> str:
+    """Who runs this command, and where."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in many containers
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def list_positions(settings: Settings) -> None:
@@ -49,8 +59,12 @@ def set_positions(settings: Settings, topic: str, partition: str, to: str, *, fo
 
     `to` is earliest, latest or an offset. Raises Refused, KafkaError or psycopg.Error.
     """
-    targets, owned = asyncio.run(_look(settings, topic, partition, to))
+    try:
+        targets, owned = asyncio.run(_look(settings, topic, partition, to))
+    except TimeoutError:
+        raise Refused("the group is still rebalancing: try again, or use --force") from None
     with psycopg.connect(settings.conninfo("energy-positions")) as connection:
+        connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
         for source, offset in sorted(targets.items()):
             _set(connection, settings.kafka_group_id, source, offset, source in owned, force=force)
     for source, offset in sorted(targets.items()):
@@ -82,7 +96,7 @@ def _set(
         "from_offset": found[2] if found else None,
         "next_offset": offset,
         "forced": force,
-        "changed_by": f"{getpass.getuser()}@{socket.gethostname()} pid {os.getpid()}",
+        "changed_by": f"{operator()} pid {os.getpid()}",
     }
     connection.execute(QUERIES["record_change"].encode(), {**names, **change})
 

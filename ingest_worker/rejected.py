@@ -1,7 +1,5 @@
 """`rejected list|show|replay`: what was refused, why, the very bytes, and another chance."""
 
-import getpass
-import socket
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from ingest_worker.positions import operator
 from schemas.progress import Progress
 from schemas.rejected import printable
 from schemas.settings import Settings
@@ -64,11 +63,11 @@ def replay_rejected(
     True when none is left rejected. Raises NotFound.
     """
     decoders = settings.decoders()
-    who = f"{getpass.getuser()}@{socket.gethostname()}"
+    who = operator()
     outcomes: Counter[str] = Counter()
     with psycopg.connect(settings.conninfo("energy-rejected"), autocommit=True) as connection:
         quarantine.prepare(connection)
-        ids = [rejected_id] if rejected_id else _open_ids(connection, filters)
+        ids = [rejected_id] if rejected_id is not None else _open_ids(connection, filters)
         progress = Progress("replaying rejected readings", len(ids))
         for one in ids:
             replayed = quarantine.replay(
@@ -80,7 +79,7 @@ def replay_rejected(
                 dry_run=dry_run,
             )
             outcomes[replayed.outcome or f"still rejected: {replayed.reason}"] += 1
-            if rejected_id and replayed.detail:
+            if rejected_id is not None and replayed.detail:
                 print(replayed.detail)
             progress.advance(1)
         progress.close()
