@@ -57,6 +57,7 @@ def test_a_detach_that_was_interrupted_is_finished(filled: dict[str, str]) -> No
             retire_days(connection, NOW + timedelta(hours=2), 5)
         pending = "SELECT count(*) FROM pg_inherits WHERE inhdetachpending"
         assert connection.execute(pending).fetchone() == (1,)
+        assert books(filled)["total"]["stored"] == 4
         reader.execute("COMMIT")
         connection.execute("SET lock_timeout = '10s'")
         assert partition in retire_days(connection, NOW + timedelta(hours=2), 5)
@@ -71,6 +72,7 @@ def test_a_detached_day_that_was_not_dropped_is_counted_and_dropped(
         connection.execute(
             f"ALTER TABLE meter_telemetry_history DETACH PARTITION {partition}".encode()
         )
+        assert books(filled)["total"]["stored"] == 4
         assert retire_days(connection, NOW, 30) == [partition]
         row = connection.execute("SELECT rows FROM retired_days").fetchone()
         assert row == (1,)
