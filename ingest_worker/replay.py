@@ -5,25 +5,32 @@ beside the workers' own, and its positions fence off a second replay, not the wo
 """
 
 import asyncio
+import logging
 import sys
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from ingest_worker.batch import MAX_BATCH_BYTES, Batch
+from ingest_worker.admission import Gap
+from ingest_worker.batch import MAX_BATCH_BYTES, Batch, Part
 from ingest_worker.cluster import log_bounds
+from ingest_worker.connections import Connections
 from ingest_worker.hint import NewestKnown
 from ingest_worker.ledger import APPLICATION_NAME, Ledger
 from ingest_worker.positions import Refused
-from ingest_worker.sink import Sink
+from ingest_worker.sink import CROSSED, Sink
 from schemas.progress import Progress
 from schemas.readings import STREAMS
 from schemas.settings import Settings
 
 FETCH_WAIT_MS = 1_000
 ADVISORY_LOCK = 7_226_003
+MAX_READINGS = 10_000
+"""In one flush: few, so that workers need not wait long for what it has locked."""
+
+log = logging.getLogger(__name__)
 
 
 async def replay(settings: Settings, topic: str, since: datetime, until: datetime | None) -> None:
@@ -36,7 +43,7 @@ async def replay(settings: Settings, topic: str, since: datetime, until: datetim
     group_id = f"{settings.kafka_group_id}:replay"
     conninfo = settings.conninfo(APPLICATION_NAME)
     ledger = Ledger(group_id, settings.rejected_raw_limit_mb * 1_000_000)
-    sink = Sink(conninfo, ledger, {name: NewestKnown() for name in STREAMS})
+    sink = Sink(Connections(), conninfo, ledger, {name: NewestKnown() for name in STREAMS})
     options = settings.kafka_options()
     with psycopg.connect(conninfo, autocommit=True) as connection:
         lock = connection.execute("SELECT pg_try_advisory_lock(%s)", (ADVISORY_LOCK,)).fetchone()
@@ -67,17 +74,31 @@ async def _find(
         raise Refused(f"there is no topic {topic}")
     firsts = await _offsets_at(consumer, bounds, since)
     pasts = await _offsets_at(consumer, bounds, until) if until else {}
-    stretch = {}
+    stretch, cut = {}, []
     for source, (start, end) in sorted(bounds.items()):
         first, past = firsts.get(source, end), pasts.get(source, end)
         if start > 0 and first == start:
-            raise Refused(
-                f"{topic}-{source.partition} holds nothing of {since.isoformat()} any more:"
-                f" its log starts at offset {start}"
-            )
+            cut.append(source)
         if first < past:
             stretch[source] = (first, past)
+    if cut:
+        raise Refused(
+            f"Kafka may have deleted some of that time from {_names(cut)}; it holds all of them"
+            f" from {await _held_since(consumer, cut)} on"
+        )
     return stretch
+
+
+async def _held_since(consumer: AIOKafkaConsumer, sources: Sequence[TopicPartition]) -> str:
+    """The first time of which these partitions still hold everything, by Kafka's word."""
+    oldest = await consumer.offsets_for_times(dict.fromkeys(sources, 0))
+    newest_ms = max(at.timestamp for at in oldest.values() if at is not None)
+    at = datetime.fromtimestamp(newest_ms / 1000, UTC) + timedelta(milliseconds=1)
+    return at.isoformat(timespec="milliseconds")
+
+
+def _names(sources: Sequence[TopicPartition]) -> str:
+    return ", ".join(f"{source.topic}-{source.partition}" for source in sources)
 
 
 async def _offsets_at(
@@ -103,13 +124,13 @@ async def _read(
     for source, first in positions.items():
         consumer.seek(source, first)
     progress = Progress("offsets", total)
-    while any(positions[source] < past for source, (_, past) in stretch.items()):
-        fetched = await consumer.getmany(timeout_ms=FETCH_WAIT_MS)
+    while still := [source for source, (_, past) in stretch.items() if positions[source] < past]:
+        fetched = await consumer.getmany(*still, timeout_ms=FETCH_WAIT_MS)
         batch = Batch(
             settings.decoders(),
-            max_readings=settings.batch_size,
+            max_readings=min(settings.batch_size, MAX_READINGS),
             max_bytes=MAX_BATCH_BYTES,
-            limits=settings.clock_limits(datetime.now(UTC)),
+            limits=lambda: settings.clock_limits(datetime.now(UTC)),
         )
         for source, records in fetched.items():
             wanted = [record for record in records if record.offset < stretch[source][1]]
@@ -117,11 +138,24 @@ async def _read(
             if taken < len(wanted):
                 consumer.seek(source, wanted[taken].offset)
         if batch.parts:
-            await asyncio.to_thread(sink.flush, list(batch.parts.values()))
-        for source, (_, past) in stretch.items():
+            await _flush(sink, list(batch.parts.values()))
+        for source in still:
             at = batch.parts[source].end if source in batch.parts else positions[source]
-            if source not in batch.parts and not fetched:
-                at = min(await consumer.position(source), past)
-            progress.advance(at - positions[source])
-            positions[source] = at
+            # Past the last record taken there may be none: markers of transactions, for one.
+            gap = Gap(at, min(await consumer.position(source), stretch[source][1]))
+            if gap.first > gap.position:
+                await asyncio.to_thread(sink.pass_over, source, gap)
+            progress.advance(max(gap) - positions[source])
+            positions[source] = max(gap)
     progress.close()
+
+
+async def _flush(sink: Sink, parts: list[Part]) -> None:
+    """Flush, also when workers come in between."""
+    while True:
+        try:
+            await asyncio.to_thread(sink.flush, parts)
+        except CROSSED as error:
+            log.info("workers came in between, trying again: %s", error)
+        else:
+            return

@@ -1,12 +1,15 @@
 """Rejected readings get another chance: stored once, and the books move with them."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
+from aiokafka import AIOKafkaProducer
 
+from tests.chaos.admin import delete_records
 from tests.connections import connect
 from tests.integration.test_worker_process import send
 from tests.workers import WorkerProcess, books, command, wait_until
@@ -112,7 +115,9 @@ def test_one_that_was_stored_meanwhile_is_a_duplicate(quarantined: dict[str, str
 
 def test_what_is_not_there_or_not_named_is_refused(quarantined: dict[str, str]) -> None:
     assert "no rejected reading 999" in rejected(quarantined, "replay", "999").stderr
+    assert "no rejected reading 0" in rejected(quarantined, "replay", "0").stderr
     assert rejected(quarantined, "replay").returncode == 2
+    assert rejected(quarantined, "replay", "1", "--reason", "conflict").returncode == 2
 
 
 def test_replay_fills_what_history_lacks(own_environment: dict[str, str]) -> None:
@@ -143,6 +148,45 @@ def test_replay_fills_what_history_lacks(own_environment: dict[str, str]) -> Non
         assert later.returncode == 0
         assert "0 offsets" in later.stderr
     assert "--topic must be one of" in command(environment, *words[:3], "x", *words[4:]).stderr
+
+
+def test_replay_of_a_time_that_kafka_deleted_is_refused(own_environment: dict[str, str]) -> None:
+    environment = own_environment
+    topic = environment["KAFKA_METER_TOPIC"]
+    now = datetime.now(UTC)
+    send(environment, *(reading(f"M{n}", now) for n in range(5)))
+    delete_records(environment, topic, {0: 3})
+    words = ("ingest_worker", "replay", "--topic", topic, "--from")
+    refused = command(environment, *words, "2026-01-01")
+    assert refused.returncode == 1
+    assert f"Kafka may have deleted some of that time from {topic}-0; it holds" in refused.stderr
+    held_since = refused.stderr.split(" from ")[-1].split()[0]
+    done = command(environment, *words, held_since)
+    assert done.returncode == 0, done.stderr
+    assert outcomes(environment)["stored"] == 1
+
+
+def test_replay_ends_behind_a_transaction(own_environment: dict[str, str]) -> None:
+    environment = own_environment
+    topic = environment["KAFKA_METER_TOPIC"]
+    now = datetime.now(UTC)
+
+    async def produce() -> None:
+        servers = environment["KAFKA_BOOTSTRAP_SERVERS"]
+        async with AIOKafkaProducer(bootstrap_servers=servers, transactional_id=topic) as producer:
+            for number in range(6):
+                await producer.begin_transaction()
+                await producer.send(topic, reading(f"M{number}", now), partition=0)
+                if number % 3 == 1:
+                    await producer.abort_transaction()
+                else:
+                    await producer.commit_transaction()
+
+    asyncio.run(produce())
+    words = ("ingest_worker", "replay", "--topic", topic, "--from", "2026-01-01")
+    done = command({**environment, "BATCH_SIZE": "1"}, *words)
+    assert done.returncode == 0, done.stderr
+    assert outcomes(environment) == {"stored": 4, "duplicate": 0, "rejected": 0}
 
 
 def _count(connection: psycopg.Connection[Any], table: str) -> int:

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import prometheus_client
 
+from api.metrics import Metrics
 from ingest_worker import metrics
 from schemas.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (.*?) \| (.*) \|$", re.MULTILINE)
+TEST = re.compile(r"`(tests/[\w/]+(?:\.py)?)(?:::(\w+))?`")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
@@ -28,17 +30,17 @@ def test_the_readme_lists_every_setting_with_its_default():
     assert [row.group(0) for row in ROW.finditer(readme)] == settings_table().splitlines()
 
 
-def test_every_metric_of_a_worker_is_explained():
+def test_every_metric_is_explained():
     text = (ROOT / "docs" / "operations.md").read_text()
     names = {
         metric.describe()[0].name
-        for metric in vars(metrics).values()
+        for metric in [*vars(metrics).values(), *vars(Metrics()).values()]
         if isinstance(
             metric,
             prometheus_client.Counter | prometheus_client.Gauge | prometheus_client.Histogram,
         )
     }
-    assert len(names) > 10
+    assert len(names) > 20
     assert [name for name in sorted(names) if f"`{name}" not in text] == []
 
 
@@ -46,3 +48,11 @@ def test_links_lead_somewhere():
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         for target in LINK.findall(page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_test_that_stands_for_a_guarantee_is_there():
+    named = TEST.findall((ROOT / "docs" / "guarantees.md").read_text())
+    assert len(named) > 10
+    for path, test in named:
+        assert (ROOT / path).exists(), path
+        assert not test or f"def {test}(" in (ROOT / path).read_text(), f"{path}::{test}"
