@@ -5,7 +5,7 @@ in it a reading had is looked up only for the few that are rejected late.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -44,6 +44,8 @@ class Part:
     rejected: list[tuple[Record, Rejection]] = field(default_factory=list)
     first: Record | None = None
     last: Record | None = None
+    _pieces: dict[int, list[bytes]] = field(default_factory=dict)
+    """The readings' own bytes, by offset, of records some of whose rows were rejected late."""
 
     @property
     def readings(self) -> int:
@@ -65,8 +67,10 @@ class Part:
     def reject(self, row: int, reason: str, detail: str) -> tuple[Record, Rejection]:
         """A rejection of a row that was decoded but cannot be stored."""
         record, place = self.origin(row)
-        raw = split_record(record.value)[place]
-        return record, Rejection(place, reason, detail, raw, self.rows[row][-1])
+        pieces = self._pieces.get(record.offset)
+        if pieces is None:
+            pieces = self._pieces[record.offset] = split_record(record.value)
+        return record, Rejection(place, reason, detail, pieces[place], self.rows[row][-1])
 
 
 class Batch:
@@ -78,8 +82,9 @@ class Batch:
         *,
         max_readings: int,
         max_bytes: int,
-        limits: ClockLimits,
+        limits: Callable[[], ClockLimits],
     ) -> None:
+        """`limits` are asked for whenever readings are added: a batch may be open for long."""
         self.parts: dict[TopicPartition, Part] = {}
         self.readings = 0
         self._bytes = 0
@@ -101,10 +106,12 @@ class Batch:
         """
         decoder = self._decoders[source.topic]
         part = self.parts.get(source) or Part(source, decoder.stream, position, position)
+        limits = self._limits()
         taken = 0
         while taken < len(records) and not self.full:
             slice_ = records[taken : taken + SLICE_RECORDS]
-            took = self._add_singles(part, decoder, slice_) or self._add(part, decoder, slice_)
+            took = self._add_singles(part, decoder, slice_, limits)
+            took = took or self._add(part, decoder, slice_, limits)
             taken += took
             if took < len(slice_):
                 break
@@ -115,7 +122,9 @@ class Batch:
             self.parts[source] = part
         return taken
 
-    def _add_singles(self, part: Part, decoder: Decoder, records: Sequence[Record]) -> int:
+    def _add_singles(
+        self, part: Part, decoder: Decoder, records: Sequence[Record], limits: ClockLimits
+    ) -> int:
         """Take all of these at once, if each holds one valid reading; else none."""
         values = [record.value or b"" for record in records]
         size = sum(map(len, values))
@@ -123,7 +132,7 @@ class Batch:
             self.readings + len(values) <= self._max_readings
             and self._bytes + size <= self._max_bytes
         )
-        rows = decoder.decode_singles(values, self._limits) if fits else None
+        rows = decoder.decode_singles(values, limits) if fits else None
         if rows is None:
             return 0
         self._bytes += size
@@ -133,10 +142,12 @@ class Batch:
         part.rows += rows
         return len(rows)
 
-    def _add(self, part: Part, decoder: Decoder, records: Sequence[Record]) -> int:
+    def _add(
+        self, part: Part, decoder: Decoder, records: Sequence[Record], limits: ClockLimits
+    ) -> int:
         """Take one record after the other, whatever they hold, until the batch is full."""
         for taken, record in enumerate(records):
-            rows, places, rejections = decoder.decode(record.value, self._limits)
+            rows, places, rejections = decoder.decode(record.value, limits)
             count = len(rows) + len(rejections)
             if self.full or (self.readings and self.readings + count > self._max_readings):
                 self._max_readings = self.readings

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import psycopg
 
 from ingest_worker import metrics
+from ingest_worker.connections import Connections
 from ingest_worker.idle import end_idle_sessions
 from ingest_worker.retention import retire_days
 from ingest_worker.rollups import backlog, bring_up_to_date
@@ -33,7 +34,7 @@ LOCK_TIMEOUT_S = 30
 log = logging.getLogger(__name__)
 
 
-async def keep_house(settings: Settings) -> None:
+async def keep_house(settings: Settings, connections: Connections) -> None:
     """Bring the rollups up to date every few seconds, do the rounds every minute; until cancelled.
 
     The pauses are long against the work, so that readings come first.
@@ -43,22 +44,28 @@ async def keep_house(settings: Settings) -> None:
         began = time.monotonic()
         everything = began >= rounds_at
         try:
-            await asyncio.to_thread(do_rounds, settings, datetime.now(UTC), everything=everything)
+            await asyncio.to_thread(
+                do_rounds, settings, connections, datetime.now(UTC), everything=everything
+            )
         except psycopg.Error as error:
             log.info("housekeeping put off: %s", " ".join(str(error).split()))
+        except Exception:  # readings go on without it, the next round may succeed
+            log.exception("housekeeping failed")
         if everything:
             rounds_at = began + INTERVAL_S
         took_s = time.monotonic() - began
         await asyncio.sleep(max(ROLLUP_INTERVAL_S, took_s * PAUSE_TO_WORK))
 
 
-def do_rounds(settings: Settings, now: datetime, *, everything: bool = True) -> bool:
+def do_rounds(
+    settings: Settings, connections: Connections, now: datetime, *, everything: bool = True
+) -> bool:
     """One round, of the rollups alone unless `everything`; false when another worker is at it.
 
     Raises psycopg.Error.
     """
     conninfo = settings.conninfo("energy-housekeeping")
-    with psycopg.connect(conninfo, autocommit=True) as connection:
+    with connections.open(conninfo) as connection:
         locked = connection.execute("SELECT pg_try_advisory_lock(%s)", (ADVISORY_LOCK,)).fetchone()
         if locked != (True,):
             return False
@@ -68,9 +75,12 @@ def do_rounds(settings: Settings, now: datetime, *, everything: bool = True) -> 
                 store.create_days(connection, stream, range(today, today + DAYS_AHEAD + 1))
             end_idle_sessions(connection, settings, now)
         complete = bring_up_to_date(connection, settings, now, ROLLUP_BUDGET_S)
-        if everything and complete and settings.retention_days:
-            connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
-            retire_days(connection, now, settings.retention_days)
+        if everything and settings.retention_days:
+            if complete:
+                connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
+                retire_days(connection, now, settings.retention_days)
+            else:
+                log.info("retention put off: the rollups have yet to take in what was stored")
         waiting = backlog(connection)
         metrics.ROLLUP_BACKLOG.set(waiting.entries)
         metrics.ROLLUP_AGE_SECONDS.set(waiting.age_s)

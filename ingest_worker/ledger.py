@@ -142,7 +142,7 @@ class Ledger:
             return
         row = connection.execute(load("rejected")["size"].encode()).fetchone()
         size = row[0] if row else 0
-        full = size >= self._max_quarantine_bytes
+        full = 0 < self._max_quarantine_bytes <= size
         metrics.QUARANTINE_BYTES.set(size)
         if full:
             metrics.REJECTED_WITHOUT_RAW.inc(len(entries))

@@ -53,7 +53,7 @@ def bring_up_to_date(
     _note_energy_reading(connection, settings)
     row: Any = connection.execute(QUERIES["newest_entry"].encode()).fetchone()
     skew = timedelta(seconds=settings.max_clock_skew_seconds)
-    horizon = (now + skew + HOUR).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    horizon = (now + skew + 2 * HOUR).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     limits = {"horizon": horizon, "limit": MAX_ENTRIES, "newest": row[0]}
     mode = {"energy_reading": settings.energy_reading}
     while _step(connection, limits, mode):

@@ -9,6 +9,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
 
+from ingest_worker.connections import Connections
 from ingest_worker.health import Status, serve
 from ingest_worker.housekeeping import keep_house
 from ingest_worker.ledger import APPLICATION_NAME
@@ -18,6 +19,10 @@ from ingest_worker.watch import watch
 from ingest_worker.worker import Worker
 from schemas.settings import Settings
 
+STOP_WITHIN_S = 12.0
+"""How long the batch in hand may take at the end; then PostgreSQL is cut off."""
+LET_GO_WITHIN_S = 6.0
+"""How long the rest may take after that, if Kafka does not answer either."""
 LEAVE_GROUP_WITHIN_S = 10.0
 
 log = logging.getLogger(__name__)
@@ -45,24 +50,46 @@ async def run(settings: Settings) -> None:
     log.info("metrics and health on port %d", port)
     topics = [settings.kafka_meter_topic, settings.kafka_vehicle_topic]
     source = Source(settings.kafka_options(), settings.kafka_group_id, topics)
-    worker = Worker(settings, source, status, stopping)
-    beside: list[asyncio.Task[None]] = []
+    connections = Connections()
+    working = asyncio.create_task(_work(settings, source, status, connections, stopping))
+    stop = asyncio.create_task(stopping.wait())
     try:
-        await wait_for_database(settings, status, stopping)
-        await wait_for_kafka(source, status, stopping)
-        if not stopping.is_set():
-            conninfo = settings.conninfo(APPLICATION_NAME)
-            beside = [
-                asyncio.create_task(keep_house(settings)),
-                asyncio.create_task(
-                    watch(worker, source, status, conninfo, settings.kafka_group_id)
-                ),
-            ]
-            await worker.run()
+        await asyncio.wait([working, stop], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([working], timeout=STOP_WITHIN_S)
+    finally:
+        connections.end()
+        await asyncio.wait([working], timeout=LET_GO_WITHIN_S)
+        working.cancel()
+        stop.cancel()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(source.stop(), LEAVE_GROUP_WITHIN_S)
+        with contextlib.suppress(asyncio.CancelledError):
+            await working
+        log.info("stopped")
+
+
+async def _work(
+    settings: Settings,
+    source: Source,
+    status: Status,
+    connections: Connections,
+    stopping: asyncio.Event,
+) -> None:
+    await wait_for_database(settings, status, connections, stopping)
+    await wait_for_kafka(source, status, stopping)
+    if stopping.is_set():
+        return
+    worker = Worker(settings, source, status, connections, stopping)
+    conninfo = settings.conninfo(APPLICATION_NAME)
+    beside = [
+        asyncio.create_task(keep_house(settings, connections)),
+        asyncio.create_task(
+            watch(worker, source, status, connections, conninfo, settings.kafka_group_id)
+        ),
+    ]
+    try:
+        await worker.run()
     finally:
         for task in beside:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(source.stop(), LEAVE_GROUP_WITHIN_S)
-        log.info("stopped")

@@ -5,8 +5,6 @@ A sink owns one connection and is used from one thread at a time. What it raises
 fault of the data (hold the batch and try again).
 """
 
-import os
-import socket
 import time
 from bisect import bisect_right
 from collections import Counter
@@ -16,10 +14,12 @@ from typing import NamedTuple
 
 import psycopg
 from aiokafka import TopicPartition
+from psycopg import errors
 
 from ingest_worker import metrics
 from ingest_worker.admission import Gap
 from ingest_worker.batch import Part
+from ingest_worker.connections import Connections, cut
 from ingest_worker.hint import NewestKnown
 from ingest_worker.ledger import LOCK_TIMEOUT_S, Books, Ledger, Position
 from ingest_worker.writing import (
@@ -32,6 +32,8 @@ from schemas.readings import STREAMS, Row, Stream
 from sql import store
 
 TRANSACTION_TIMEOUT_S = 300
+CROSSED = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
+"""Another transaction came in between: no outage, the next try goes through."""
 
 Writer = Callable[[store.Connection, Stream, Sequence[Row], NewestKnown], Written]
 
@@ -47,7 +49,14 @@ class Outcome(NamedTuple):
 class Sink:
     """Writes batches over one connection, which it opens again whenever it is gone."""
 
-    def __init__(self, conninfo: str, ledger: Ledger, hints: dict[str, NewestKnown]) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        conninfo: str,
+        ledger: Ledger,
+        hints: dict[str, NewestKnown],
+    ) -> None:
+        self._connections = connections
         self._conninfo = conninfo
         self._ledger = ledger
         self._hints = hints
@@ -129,7 +138,7 @@ class Sink:
 
     def _connect(self) -> store.Connection:
         if self._connection is None or self._connection.closed:
-            connection = psycopg.connect(self._conninfo, autocommit=True)
+            connection = self._connections.open(self._conninfo)
             connection.execute(
                 f"SET lock_timeout = '{LOCK_TIMEOUT_S}s';"
                 f" SET transaction_timeout = '{TRANSACTION_TIMEOUT_S}s'"
@@ -140,10 +149,8 @@ class Sink:
 
     def abort(self) -> None:
         """Cut the connection under a thread that waits for PostgreSQL; its call then raises."""
-        connection = self._connection
-        if connection and not connection.closed:
-            with socket.socket(fileno=os.dup(connection.fileno())) as cut:
-                cut.shutdown(socket.SHUT_RDWR)
+        if self._connection:
+            cut(self._connection)
 
     def close(self) -> None:
         """Give the connection back."""

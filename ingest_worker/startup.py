@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import psycopg
 from aiokafka.errors import KafkaError
 
+from ingest_worker.connections import Connections
 from ingest_worker.health import Status
 from ingest_worker.ledger import APPLICATION_NAME
 from ingest_worker.source import Source
@@ -16,12 +17,14 @@ from sql.migrate import MigrationError, is_current
 RETRY_S = 1.0
 
 
-async def wait_for_database(settings: Settings, status: Status, stopping: asyncio.Event) -> None:
+async def wait_for_database(
+    settings: Settings, status: Status, connections: Connections, stopping: asyncio.Event
+) -> None:
     """Return once PostgreSQL answers and has the current schema, or `stopping` is set."""
 
     def check() -> str | None:
         try:
-            with psycopg.connect(settings.conninfo(APPLICATION_NAME)) as connection:
+            with connections.open(settings.conninfo(APPLICATION_NAME)) as connection:
                 return None if is_current(connection) else "the schema is not migrated yet"
         except (psycopg.Error, MigrationError) as error:
             return " ".join(str(error).split())

@@ -47,6 +47,14 @@ async def take_over(
     return held
 
 
+def let_go(status: Status, partitions: frozenset[TopicPartition]) -> None:
+    """Others answer for these partitions from now on."""
+    for partition in partitions:
+        status.works(_name(partition))
+        for gauge in (metrics.HELD, metrics.LAG, metrics.POSITION):
+            gauge.remove(*partition)
+
+
 async def _stop_lost(
     source: Source,
     sink: Sink,
@@ -85,9 +93,13 @@ def _outside(position: int, start: int, end: int) -> str | None:
 
 
 def _say_state(status: Status, partition: TopicPartition, position: Position) -> None:
-    name = f"{partition.topic}-{partition.partition}"
+    name = _name(partition)
     metrics.HELD.labels(*partition).set(0 if position.stopped else 1)
     if position.stopped:
         status.waits(name, f"stopped at {position.next_offset}: {position.stopped}")
     else:
         status.works(name)
+
+
+def _name(partition: TopicPartition) -> str:
+    return f"{partition.topic}-{partition.partition}"

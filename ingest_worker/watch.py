@@ -6,51 +6,62 @@ and tells whether Kafka answers.
 
 import asyncio
 import logging
-from typing import Any
 
 import psycopg
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from ingest_worker import metrics
+from ingest_worker.connections import Connections
 from ingest_worker.health import Status
 from ingest_worker.source import Source
 from ingest_worker.worker import Worker
 from sql.named import load
+from sql.store import Connection
 
 INTERVAL_S = 2.0
-KAFKA_TIMEOUT_S = 10.0
+PATIENCE_S = 10.0
 
 log = logging.getLogger(__name__)
 
 
 async def watch(
-    worker: Worker, source: Source, status: Status, conninfo: str, group_id: str
+    worker: Worker,
+    source: Source,
+    status: Status,
+    connections: Connections,
+    conninfo: str,
+    group_id: str,
 ) -> None:
     """Look every two seconds, until cancelled."""
-    positions = _Positions(conninfo, group_id)
+    positions = _Positions(connections, conninfo, group_id)
     ailing: set[TopicPartition] = set()
     try:
         while True:
             status.turned()
             ailing = _look_at_ailing(source, status, ailing)
-            await _look_at_positions(worker, source, positions)
+            await _look_at_positions(worker, source, status, positions)
             await _look_at_kafka(worker, source, status)
             await asyncio.sleep(INTERVAL_S)
     finally:
         positions.close()
 
 
-async def _look_at_positions(worker: Worker, source: Source, positions: "_Positions") -> None:
+async def _look_at_positions(
+    worker: Worker, source: Source, status: Status, positions: "_Positions"
+) -> None:
     before = dict(worker.committed)
     assigned = source.assignment()
-    if worker.moving():
-        return
+    reading = asyncio.create_task(asyncio.to_thread(positions.read, list(assigned)))
+    while not (await asyncio.wait([reading], timeout=PATIENCE_S))[0]:
+        status.turned()
+        status.waits("positions", "PostgreSQL does not answer")
     try:
-        rows = await asyncio.to_thread(positions.read, list(assigned))
+        rows = await reading
     except psycopg.Error as error:
-        log.debug("positions cannot be read: %s", error)
+        status.waits("positions", f"cannot be read: {' '.join(str(error).split())}")
         return
+    status.works("positions")
     changed = {
         partition
         for partition, (next_offset, stopped) in rows.items()
@@ -77,7 +88,9 @@ def _look_at_ailing(
 async def _look_at_kafka(worker: Worker, source: Source, status: Status) -> None:
     held = list(worker.committed)
     try:
-        bounds = await asyncio.wait_for(source.bounds(held), KAFKA_TIMEOUT_S)
+        if not held:
+            await asyncio.wait_for(source.missing_topics(), PATIENCE_S)
+        bounds = await asyncio.wait_for(source.bounds(held), PATIENCE_S)
     except (KafkaError, TimeoutError) as error:
         status.waits("kafka", f"no answer: {type(error).__name__}")
         return
@@ -90,17 +103,18 @@ async def _look_at_kafka(worker: Worker, source: Source, status: Status) -> None
 class _Positions:
     """Reads the positions of partitions, over a connection of its own."""
 
-    def __init__(self, conninfo: str, group_id: str) -> None:
+    def __init__(self, connections: Connections, conninfo: str, group_id: str) -> None:
+        self._connections = connections
         self._conninfo = conninfo
         self._group_id = group_id
-        self._connection: psycopg.Connection[Any] | None = None
+        self._connection: Connection | None = None
 
     def read(
         self, partitions: list[TopicPartition]
     ) -> dict[TopicPartition, tuple[int, str | None]]:
         """Next offset, and why the partition is stopped if it is."""
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(self._conninfo, autocommit=True)
+            self._connection = self._connections.open(self._conninfo)
         rows = self._connection.execute(
             load("positions")["select_positions"].encode(),
             {

@@ -16,16 +16,16 @@ from datetime import UTC, datetime
 import psycopg
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
-from psycopg import errors
 
 from ingest_worker import metrics
 from ingest_worker.batch import MAX_BATCH_BYTES, Batch, Part
+from ingest_worker.connections import Connections
 from ingest_worker.health import Status
 from ingest_worker.hint import NewestKnown
 from ingest_worker.ledger import APPLICATION_NAME, Fenced, Ledger
-from ingest_worker.sink import TRANSACTION_TIMEOUT_S, Outcome, Sink
+from ingest_worker.sink import CROSSED, TRANSACTION_TIMEOUT_S, Outcome, Sink
 from ingest_worker.source import Doubt, Lost, Source
-from ingest_worker.takeover import take_over
+from ingest_worker.takeover import let_go, take_over
 from schemas.readings import STREAMS
 from schemas.settings import Settings
 
@@ -41,8 +41,8 @@ STALE_BATCH_S = 600.0
 """Much less than housekeeping waits with retiring a day, so that no batch brings one back."""
 FLUSH_DEADLINE_S = TRANSACTION_TIMEOUT_S + 30
 
-CROSSED = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
-"""Another transaction came in between: no outage, the next try goes through."""
+LOCKED_OUT_S = 30.0
+"""So long no transaction of ours lasts: who holds a lock for longer is somebody else."""
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,12 @@ class Worker:
     """One replica: one group member, two connections."""
 
     def __init__(
-        self, settings: Settings, source: Source, status: Status, stopping: asyncio.Event
+        self,
+        settings: Settings,
+        source: Source,
+        status: Status,
+        connections: Connections,
+        stopping: asyncio.Event,
     ) -> None:
         self._settings = settings
         self._source = source
@@ -60,7 +65,7 @@ class Worker:
         hints = {name: NewestKnown() for name in STREAMS}
         conninfo = settings.conninfo(APPLICATION_NAME)
         ledger = Ledger(settings.kafka_group_id, settings.rejected_raw_limit_mb * 1_000_000)
-        self.sinks = [Sink(conninfo, ledger, hints) for _ in range(2)]
+        self.sinks = [Sink(connections, conninfo, ledger, hints) for _ in range(2)]
         self.committed: dict[TopicPartition, int] = {}
         """The held partitions' positions, as last seen in PostgreSQL or written there."""
         self._next: dict[TopicPartition, int] = {}
@@ -110,7 +115,7 @@ class Worker:
             self._decoders,
             max_readings=self._settings.batch_size,
             max_bytes=MAX_BATCH_BYTES,
-            limits=self._settings.clock_limits(datetime.now(UTC)),
+            limits=lambda: self._settings.clock_limits(datetime.now(UTC)),
         )
         began = 0.0
         wait_s = IDLE_WAIT_S
@@ -173,7 +178,7 @@ class Worker:
             raise error
 
     async def _write_parts(self, sink: Sink, parts: list[Part]) -> None:
-        """Write until it is done, however long PostgreSQL is away. Raises Fenced.
+        """Write until it is done, however long PostgreSQL is away. Raises Fenced or Doubt.
 
         A batch held for very long is dropped and read again: its clock checks are out of date.
         """
@@ -186,7 +191,7 @@ class Worker:
                 outcomes = await self._flush(sink, parts)
             except psycopg.Error as error:
                 metrics.RETRIES.labels(error.sqlstate or "none").inc()
-                if not isinstance(error, CROSSED):
+                if not isinstance(error, CROSSED) or time.monotonic() - began > LOCKED_OUT_S:
                     self._status.waits("database", _describe(error))
                 await self._wait(delay_s * random.uniform(0.5, 1.5))  # noqa: S311
                 delay_s = min(delay_s * 2, LAST_RETRY_S)
@@ -194,6 +199,7 @@ class Worker:
                 self._status.works("database")
                 self._count(parts, outcomes, time.monotonic() - began)
                 return
+        raise Doubt("the batch in hand was dropped")
 
     async def _flush(self, sink: Sink, parts: list[Part]) -> dict[str, Outcome]:
         """Flush in a thread; one that PostgreSQL leaves hanging is cut off."""
@@ -241,7 +247,8 @@ class Worker:
             await asyncio.to_thread(self.sinks[0].stop, lost.source, lost.position, lost.why)
             self._lost = None
         self.doubt = None
-        self._assigned = self._source.assignment()
+        before, self._assigned = self._assigned, self._source.assignment()
+        let_go(self._status, before - self._assigned)
         self.committed = await take_over(self._source, self.sinks[0], self._status, self._assigned)
         self._next = dict(self.committed)
         self._status.works("start")
@@ -285,7 +292,7 @@ class Worker:
                     sink.abort()
             try:
                 await self._written()
-            except (Fenced, psycopg.Error) as error:
+            except (Fenced, Doubt, psycopg.Error) as error:
                 self._note(error)
 
     async def _wait(self, seconds: float) -> None:

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from ingest_worker.connections import Connections
 from ingest_worker.housekeeping import do_rounds
 from schemas.settings import Settings
 from tests.connections import connect
@@ -53,7 +54,8 @@ def hear(database: psycopg.Connection[Any], *, meter: int | None, vehicle: int |
 
 def round_at(environment: dict[str, str], now: datetime = NOW) -> None:
     names = {name.lower(): value for name, value in environment.items()}
-    assert do_rounds(Settings(**names, session_idle_timeout_minutes=TIMEOUT), now)  # type: ignore[arg-type]
+    settings = Settings(**names, session_idle_timeout_minutes=TIMEOUT)  # type: ignore[arg-type]
+    assert do_rounds(settings, Connections(), now)
 
 
 def ended(database: psycopg.Connection[Any]) -> tuple[datetime | None, str | None]:

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from ingest_worker import rollups
+from ingest_worker.connections import Connections
 from ingest_worker.housekeeping import do_rounds
 from ingest_worker.retention import retire_days
 from ingest_worker.rollups import backlog, bring_up_to_date
@@ -202,7 +203,7 @@ def test_housekeeping_takes_in_what_is_logged_before_a_day_goes(
     feed: Feed, database: psycopg.Connection[Any], own_environment: dict[str, str]
 ) -> None:
     feed(reading("A", 8, 3, day=20), reading("A", 8, 4, day=30))
-    assert do_rounds(settings(own_environment, retention_days=5), NOW)
+    assert do_rounds(settings(own_environment, retention_days=5), Connections(), NOW)
     assert hours(database) == [("A", "20 08", 1, 3.0), ("A", "30 08", 1, 4.0)]
     gone = "SELECT to_regclass('vehicle_telemetry_history_2026_01_20') IS NULL"
     assert database.execute(gone).fetchone() == (True,)
@@ -212,7 +213,9 @@ def test_a_round_in_between_keeps_the_rollups_alone(
     feed: Feed, database: psycopg.Connection[Any], own_environment: dict[str, str]
 ) -> None:
     feed(reading("A", 8, 3, day=20))
-    assert do_rounds(settings(own_environment, retention_days=5), NOW, everything=False)
+    assert do_rounds(
+        settings(own_environment, retention_days=5), Connections(), NOW, everything=False
+    )
     assert hours(database) == [("A", "20 08", 1, 3.0)]
     gone = "SELECT to_regclass('vehicle_telemetry_history_2026_01_20') IS NULL"
     assert database.execute(gone).fetchone() == (False,)

@@ -88,6 +88,43 @@ def test_a_worker_waits_for_what_is_away(stack: Stack, away: str) -> None:
         assert worker.terminate() == 0
 
 
+@pytest.mark.parametrize("frozen", ["postgres", "kafka"])
+def test_a_worker_lives_and_ends_beside_a_frozen_service(stack: Stack, frozen: str) -> None:
+    environment = fresh_environment(stack.environment)
+    send(environment, reading("A"))
+    with WorkerProcess(environment) as worker:
+        wait_until(lambda: total(environment)["stored"] == 1, "it was stored")
+        if frozen == "postgres":
+            send(environment, reading("B"))
+        stack.service(frozen).freeze()
+        try:
+            wait_until(lambda: ask(worker, "/health/ready")[0] == 503, "not ready")
+            assert ask(worker, "/health/live")[0] == 200
+            assert worker.terminate() == 0
+        finally:
+            stack.service(frozen).thaw()
+    with WorkerProcess(environment) as worker:
+        sent = 2 if frozen == "postgres" else 1
+        wait_until(lambda: total(environment)["stored"] == sent, "nothing was lost")
+        assert worker.terminate() == 0
+
+
+def test_many_readings_of_which_postgresql_refuses_some(own_environment: dict[str, str]) -> None:
+    environment = own_environment
+    with connect(environment) as connection:
+        connection.execute(
+            "ALTER TABLE meter_live_state ADD CONSTRAINT operators CHECK (meter_id NOT LIKE '%7')"
+        )
+    for hundred in range(120):
+        ids = range(hundred * 100, hundred * 100 + 100)
+        send(environment, b"[" + b",".join(reading(f"M{number}") for number in ids) + b"]")
+    with WorkerProcess(environment) as worker:
+        wait_until(lambda: total(environment)["read"] == 12_000, "all were read")
+        assert worker.terminate() == 0
+    counts = books(environment)["total"]
+    assert (counts["stored"], counts["rejected"]) == (10_800, 1_200)
+
+
 def test_a_worker_waits_for_schema_and_topics_and_can_be_stopped_meanwhile(
     environment: dict[str, str],
 ) -> None:
@@ -106,6 +143,8 @@ def test_a_worker_waits_for_schema_and_topics_and_can_be_stopped_meanwhile(
         ("FLUSH_INTERVAL_MS", "soon"),
         ("ENERGY_READING", "daily"),
         ("METRICS_PORT", "70000"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092,localhost"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "localhost:99999"),
         ("KAFKA_METER_TOPIC", "no spaces"),
         ("KAFKA_SECURITY_PROTOCOL", "TLS"),
         ("LOG_FORMAT", "xml"),

@@ -2,12 +2,12 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from aiokafka import TopicPartition
 
 from ingest_worker.batch import Batch
-from schemas.readings import METER, VEHICLE, Decoder, clock_limits
+from schemas.readings import METER, VEHICLE, Decoder, clock_limits, split_record
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 METERS, VEHICLES = TopicPartition("m", 0), TopicPartition("v", 3)
@@ -35,7 +35,7 @@ def new_batch(max_readings: int = 100, max_bytes: int = 10**6) -> Batch:
         {"m": Decoder(METER), "v": Decoder(VEHICLE)},
         max_readings=max_readings,
         max_bytes=max_bytes,
-        limits=clock_limits(NOW, max_age_days=730, retention_days=0, max_skew_seconds=0),
+        limits=lambda: clock_limits(NOW, max_age_days=730, retention_days=0, max_skew_seconds=0),
     )
 
 
@@ -96,3 +96,33 @@ def test_parts_split_by_stream_only_when_large():
     batch.add(METERS, 0, [Record(0, reading("A"))])
     assert [[part.source for part in parts] for parts in batch.split(3)] == [[VEHICLES, METERS]]
     assert [[part.source for part in parts] for parts in batch.split(2)] == [[METERS], [VEHICLES]]
+
+
+def test_the_clock_is_asked_whenever_readings_are_added():
+    now = NOW - timedelta(days=2)
+    batch = Batch(
+        {"m": Decoder(METER)},
+        max_readings=100,
+        max_bytes=10**6,
+        limits=lambda: clock_limits(now, max_age_days=730, retention_days=0, max_skew_seconds=0),
+    )
+    batch.add(METERS, 0, [Record(0, reading("A"))])
+    now = NOW
+    batch.add(METERS, 1, [Record(1, reading("A", 1))])
+    part = batch.parts[METERS]
+    assert [rejection.reason for _, rejection in part.rejected] == ["in_future"]
+    assert len(part.rows) == 1
+
+
+def test_a_record_is_split_once_however_many_of_its_rows_are_rejected(monkeypatch):
+    split = []
+    monkeypatch.setattr(
+        "ingest_worker.batch.split_record", lambda value: split.append(value) or split_record(value)
+    )
+    value = array(*(reading("A", second) for second in range(5)))
+    batch = new_batch()
+    batch.add(METERS, 0, [Record(0, value)])
+    part = batch.parts[METERS]
+    rejections = [part.reject(row, "conflict", "differs")[1] for row in range(5)]
+    assert [rejection.raw for rejection in rejections] == split_record(value)
+    assert split == [value]

@@ -1,0 +1,47 @@
+"""A process's connections to PostgreSQL, and cutting them off when it must end.
+
+A thread that waits for a server which hangs cannot be stopped otherwise: the other side of its
+connection is gone all of a sudden, and its call raises.
+"""
+
+import contextlib
+import os
+import socket
+import weakref
+
+import psycopg
+
+from sql.store import Connection
+
+
+class Connections:
+    """Opens connections and remembers them for as long as they live."""
+
+    def __init__(self) -> None:
+        self._opened: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._ended = False
+
+    def open(self, conninfo: str) -> Connection:
+        """A new connection in autocommit mode. Raises psycopg.OperationalError."""
+        if self._ended:
+            raise psycopg.OperationalError("this process comes to its end")
+        connection: Connection = psycopg.connect(conninfo, autocommit=True)
+        self._opened.add(connection)
+        return connection
+
+    def end(self) -> None:
+        """Cut off all of them, and open no others."""
+        self._ended = True
+        for connection in list(self._opened):
+            cut(connection)
+
+
+def cut(connection: Connection) -> None:
+    """Cut the connection under a thread that waits for PostgreSQL; its call then raises."""
+    if connection.closed:
+        return
+    with (
+        contextlib.suppress(OSError),  # the server was faster
+        socket.socket(fileno=os.dup(connection.fileno())) as ours,
+    ):
+        ours.shutdown(socket.SHUT_RDWR)
