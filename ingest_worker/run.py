@@ -19,11 +19,11 @@ from ingest_worker.watch import watch
 from ingest_worker.worker import Worker
 from schemas.settings import Settings
 
-STOP_WITHIN_S = 12.0
+STOP_WITHIN_S = 8.0
 """How long the batch in hand may take at the end; then PostgreSQL is cut off."""
-LET_GO_WITHIN_S = 6.0
+LET_GO_WITHIN_S = 4.0
 """How long the rest may take after that, if Kafka does not answer either."""
-LEAVE_GROUP_WITHIN_S = 10.0
+LEAVE_GROUP_WITHIN_S = 8.0
 
 log = logging.getLogger(__name__)
 

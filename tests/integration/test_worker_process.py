@@ -115,9 +115,9 @@ def test_many_readings_of_which_postgresql_refuses_some(own_environment: dict[st
         connection.execute(
             "ALTER TABLE meter_live_state ADD CONSTRAINT operators CHECK (meter_id NOT LIKE '%7')"
         )
-    for hundred in range(120):
-        ids = range(hundred * 100, hundred * 100 + 100)
-        send(environment, b"[" + b",".join(reading(f"M{number}") for number in ids) + b"]")
+    hundreds = [range(first, first + 100) for first in range(0, 12_000, 100)]
+    records = [b",".join(reading(f"M{number}") for number in ids) for ids in hundreds]
+    send(environment, *(b"[" + record + b"]" for record in records))
     with WorkerProcess(environment) as worker:
         wait_until(lambda: total(environment)["read"] == 12_000, "all were read")
         assert worker.terminate() == 0
