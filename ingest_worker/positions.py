@@ -60,7 +60,7 @@ def set_positions(settings: Settings, topic: str, partition: str, to: str, *, fo
     `to` is earliest, latest or an offset. Raises Refused, KafkaError or psycopg.Error.
     """
     try:
-        targets, owned = asyncio.run(_look(settings, topic, partition, to))
+        targets, owned = asyncio.run(_look(settings, topic, partition, to, force=force))
     except TimeoutError:
         raise Refused("the group is still rebalancing: try again, or use --force") from None
     with psycopg.connect(settings.conninfo("energy-positions")) as connection:
@@ -86,7 +86,7 @@ def _set(
         {"group_id": group_id, "topics": [source.topic], "partitions": [source.partition]},
     ).fetchone()
     stopped = found is not None and found[5] is not None
-    if owned and not stopped and not force:
+    if owned and not stopped:
         raise Refused(
             f"a live worker of group {group_id} holds {source.topic}-{source.partition}; stop it"
             " first (one that was killed counts as live for 10 s), or use --force"
@@ -102,9 +102,9 @@ def _set(
 
 
 async def _look(
-    settings: Settings, topic: str, partition: str, to: str
+    settings: Settings, topic: str, partition: str, to: str, *, force: bool
 ) -> tuple[dict[TopicPartition, int], set[TopicPartition]]:
-    """The wanted offsets by partition, and the partitions that have a live owner."""
+    """The wanted offsets by partition, and unless by `force` the partitions with a live owner."""
     bounds = await log_bounds(settings, [topic])
     if not bounds:
         raise Refused(f"there is no topic {topic}")
@@ -117,4 +117,4 @@ async def _look(
                 raise Refused(f"{topic}-{source.partition} holds offsets {start} to {end}")
     if not targets:
         raise Refused(f"{topic} has no partition {partition}")
-    return targets, await live_owned(settings)
+    return targets, set() if force else await live_owned(settings)
