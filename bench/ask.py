@@ -1,4 +1,4 @@
-"""ask: a vehicle's performance over 24 hours, on a full day of the whole fleet.
+"""ask: a vehicle's performance over 24 hours, and the fleet's, on a full day of the whole fleet.
 
 Cold: PostgreSQL has just started, its files are out of the page cache, and each vehicle is asked
 for once. Warm: a set of vehicles that were asked for before. Then the same while readings come in.
@@ -43,8 +43,13 @@ def run(lab: Lab, options: Options) -> dict[str, Any]:
         (worker,) = start_workers(lab, environment)
         settled = day.settle(lab, environment)
         say(f"settled: {settled}")
-        paths = _paths(options.day_devices, start)
-        runs = [_quiet(lab, environment, paths, options) for _ in range(options.runs)]
+        window = f"startTime={_iso(start)}&endTime={_iso(start + timedelta(days=1))}"
+        paths = [
+            f"/v1/analytics/performance/{vehicle_id}?{window}"
+            for vehicle_id in device_ids(VEHICLE, options.day_devices)
+        ]
+        fleet = f"/v1/analytics/fleet?{window}"
+        runs = [_quiet(lab, environment, paths, fleet, options) for _ in range(options.runs)]
         busy_runs, sent = _busy(lab, environment, paths, options)
         with Watch(lab, environment, ends(lab, topics)) as watch:
             watch.until_done([worker])
@@ -67,7 +72,7 @@ def run(lab: Lab, options: Options) -> dict[str, Any]:
 
 
 def _quiet(
-    lab: Lab, environment: Environment, paths: list[str], options: Options
+    lab: Lab, environment: Environment, paths: list[str], fleet: str, options: Options
 ) -> dict[str, Figures]:
     """Cold, then warm with one client and with many."""
     restart_cold(lab)
@@ -76,6 +81,8 @@ def _quiet(
     figures = {"cold": api.ask(kind="get", clients=1, seconds=600, paths=cold, most=len(cold))}
     _check_answer(api, paths[0])
     figures |= _ask_warm(api, paths[:WARM_VEHICLES], options)
+    _check_fleet(api, fleet, options.day_devices)
+    figures["fleet"] = api.ask(kind="get", clients=1, seconds=QUICK_SECONDS, paths=[fleet])
     api.stop()
     say_asked("quiet", figures)
     return figures
@@ -128,19 +135,18 @@ def say_asked(when: str, figures: dict[str, Figures]) -> None:
     say(f"performance, {when}: {'; '.join(texts)}")
 
 
-def _paths(devices: int, start: datetime) -> list[str]:
-    window = f"startTime={_iso(start)}&endTime={_iso(start + timedelta(days=1))}"
-    return [
-        f"/v1/analytics/performance/{vehicle_id}?{window}"
-        for vehicle_id in device_ids(VEHICLE, devices)
-    ]
-
-
 def _check_answer(api: Api, path: str) -> None:
     answer = api.get(path)
     metrics, quality = answer["metrics"], answer["coverage"]["quality"]
     found = (metrics["readingCount"], metrics["chargingSessions"], quality)
     if found != (day.DAY_MINUTES, len(day.SESSIONS), "complete"):
+        raise BenchError(f"the figure is void: {path} answers {found}")
+
+
+def _check_fleet(api: Api, path: str, vehicles: int) -> None:
+    answer = api.get(path)
+    found = (answer["vehicleCount"], answer["coverage"]["quality"])
+    if found != (vehicles, "complete"):
         raise BenchError(f"the figure is void: {path} answers {found}")
 
 

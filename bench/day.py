@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from bench import yardstick
 from bench.backlog import produce
-from bench.checks import check_books, check_rows, one_value
+from bench.checks import check_books, check_rows, history_bytes, one_value
 from bench.draining import drain
 from bench.lab import Environment, Lab, say
 from bench.options import Options
@@ -20,7 +20,7 @@ from sql.store import create_days
 DAY_MINUTES = 1440
 MAX_PIECE_READINGS = 8_000_000
 FORM = "arrays"
-SETTLE_WITHIN_S = 300.0
+SETTLE_WITHIN_S = 600.0
 LOOK_EVERY_S = 2.0
 ENOUGH_VISIBLE = 0.95
 VISIBLE = """
@@ -57,6 +57,7 @@ def load(lab: Lab, environment: Environment, options: Options, start: datetime) 
         "worker_cpu_us": worker_cpu_s * 1e6 / total,
         "postgres_cpu_us": postgres_cpu_s * 1e6 / total,
         "peak_rss_mb": peak,
+        **history_bytes(lab, environment),
     }
 
 

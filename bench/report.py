@@ -36,7 +36,9 @@ TARGETS = [
     Target("performance 24 h, warm, 1 client, p99", 15, 5, "ms", "ask.quiet.one.p99_ms"),
     Target("performance 24 h, warm, 16 clients", 250, 800, "/s", "ask.quiet.many.requests_s"),
     Target("http batches of 500", 15_000, 40_000, "/s", "http.median.batches.readings_s"),
-    Target("heap + index bytes a row", 142, 125, "B", "drain.median.single.row_bytes"),
+    Target("heap + index bytes a row, single", 142, 125, "B", "drain.median.single.row_bytes"),
+    Target("heap + index bytes a row, arrays", 142, 125, "B", "drain.median.arrays.row_bytes"),
+    Target("heap + index bytes a row, a full day", 142, 125, "B", "ask.load.row_bytes"),
 ]
 
 
