@@ -1,8 +1,8 @@
 """What must be done once for all workers, by whichever holds the advisory lock.
 
 The next days' partitions are created ahead of time, so that no flush waits for it; days older than
-RETENTION_DAYS are retired, once the rollups have taken in what was logged; sessions that fell
-silent are ended; the rollups are kept up to date.
+RETENTION_DAYS are retired, once the rollups have taken in what was logged; a day that is over is
+packed; sessions that fell silent are ended; the rollups are kept up to date.
 """
 
 import asyncio
@@ -15,11 +15,13 @@ import psycopg
 from ingest_worker import metrics
 from ingest_worker.connections import Connections
 from ingest_worker.idle import end_idle_sessions
+from ingest_worker.packing import pack_day
 from ingest_worker.retention import retire_days
 from ingest_worker.rollups import backlog, bring_up_to_date
 from schemas.readings import DAY_US, STREAMS, to_micros
 from schemas.settings import Settings
 from sql import store
+from sql.store import Connection
 
 ADVISORY_LOCK = 7_226_002
 INTERVAL_S = 60.0
@@ -75,13 +77,21 @@ def do_rounds(
                 store.create_days(connection, stream, range(today, today + DAYS_AHEAD + 1))
             end_idle_sessions(connection, settings, now)
         complete = bring_up_to_date(connection, settings, now, ROLLUP_BUDGET_S)
-        if everything and settings.retention_days:
-            if complete:
-                connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
-                retire_days(connection, now, settings.retention_days)
-            else:
-                log.info("retention put off: the rollups have yet to take in what was stored")
+        if everything:
+            _look_after_days(connection, settings, now, retire=complete)
         waiting = backlog(connection)
         metrics.ROLLUP_BACKLOG.set(waiting.entries)
         metrics.ROLLUP_AGE_SECONDS.set(waiting.age_s)
         return True
+
+
+def _look_after_days(
+    connection: Connection, settings: Settings, now: datetime, *, retire: bool
+) -> None:
+    """Retire what is too old, if the rollups have taken it in, and pack what is over."""
+    connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
+    if settings.retention_days and retire:
+        retire_days(connection, now, settings.retention_days)
+    elif settings.retention_days:
+        log.info("retention put off: the rollups have yet to take in what was stored")
+    pack_day(connection, now)

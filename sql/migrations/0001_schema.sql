@@ -125,6 +125,17 @@ CREATE TABLE retired_days (
     PRIMARY KEY (history, day)
 );
 
+-- Days whose keys were built anew once they were over: their size then, null before; and how many
+-- rows had been inserted when they were last looked at.
+CREATE TABLE packed_days (
+    history text NOT NULL,
+    day date NOT NULL,
+    inserted bigint NOT NULL,
+    key_bytes bigint,
+    tried_at timestamptz,
+    PRIMARY KEY (history, day)
+);
+
 -- Microseconds since 2000-01-01 UTC, as the workers count, to a time.
 CREATE FUNCTION from_micros(micros bigint) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
