@@ -1,3 +1,5 @@
+-- Retiring the day partitions of the history tables, each step so that it can be taken up again.
+
 -- name: list
 -- The day partitions of a history table, and whether an interrupted DETACH left them in between.
 -- One that is no longer attached (detached, not yet dropped) has a null `pending`.

@@ -1,3 +1,6 @@
+-- What a flush does with meter readings: staged or straight into history, then live state.
+-- vehicle.sql has the same queries for vehicles, under the same names.
+
 -- name: create_staging
 -- staged_meter: rows that may be stored already; `seq` is the order of arrival.
 -- newest_meter: the newest of each device, on its way into live state.

@@ -1,3 +1,5 @@
+-- Where each consumer group stands in each partition, and its books: what became of all it read.
+
 -- name: insert_missing
 -- A partition that was never read starts at its log's start.
 INSERT INTO ingest_offsets (group_id, topic, partition, next_offset)

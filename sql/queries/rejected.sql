@@ -1,3 +1,5 @@
+-- The quarantine: rejected readings, found, read and resolved when a replay stores them.
+
 -- name: insert
 -- One row a rejected reading; one that is here already is not inserted again. Returns where those
 -- that were new came from.

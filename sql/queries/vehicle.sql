@@ -1,3 +1,6 @@
+-- What a flush does with vehicle readings: staged or straight into history, then live state.
+-- meter.sql has the same queries for meters, under the same names.
+
 -- name: create_staging
 -- staged_vehicle: rows that may be stored already; `seq` is the order of arrival.
 -- newest_vehicle: the newest of each device, on its way into live state.
