@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -18,6 +19,10 @@ INSTALL = (
     ("apt-get", "install", "-qq", "-y", "--no-install-recommends", "chromium"),
 )
 INSTALL_LIMIT_S = 600
+MISSING = (
+    "the page's tests need Chromium: install the package chromium, "
+    "or set CHROMIUM to the path of one (CHROMIUM=/path/to/chrome make test)"
+)
 FLAGS = (
     "--disable-gpu",
     "--disable-quic",
@@ -29,9 +34,12 @@ FLAGS = (
 
 
 def executable() -> str:
-    """The path of a Chromium; installs one when there is none. Fails when it can't."""
-    named = os.environ.get("CHROMIUM")
-    if found := named or _on_path():
+    """The path of a Chromium; installs one when there is none. Fails the test when it can't."""
+    if named := os.environ.get("CHROMIUM"):
+        return shutil.which(named) or pytest.fail(
+            f"CHROMIUM={named}: no such program", pytrace=False
+        )
+    if found := _on_path():
         return found
     if os.geteuid() == 0 and shutil.which("apt-get"):
         for words in INSTALL:
@@ -44,10 +52,11 @@ def executable() -> str:
                 timeout=INSTALL_LIMIT_S,
                 check=False,
             )
-            assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"
-    found = _on_path()
-    assert found, "the page's tests need Chromium: install it, or name one in CHROMIUM"
-    return found
+            if done.returncode != 0:
+                pytest.fail(
+                    f"{MISSING}\n{' '.join(words)}: {done.stdout}{done.stderr}", pytrace=False
+                )
+    return _on_path() or pytest.fail(MISSING, pytrace=False)
 
 
 def _on_path() -> str | None:
@@ -57,9 +66,10 @@ def _on_path() -> str | None:
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A browser with a fresh profile of its own."""
+    path = executable()
     flags = [*FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable(), args=flags)
+        browser = playwright.chromium.launch(executable_path=path, args=flags)
         try:
             yield browser
         finally:
