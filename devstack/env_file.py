@@ -20,7 +20,7 @@ def read_environment(path: Path) -> dict[str, str]:
         DevstackError: the file is not there.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise DevstackError(
             f"{path} can't be read ({error.strerror}); is `devstack up` running?"

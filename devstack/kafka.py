@@ -2,7 +2,7 @@
 
 import base64
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +111,10 @@ class Broker(Service):
         if self.frozen or self._has_quorum():
             return kafka_wire.is_in(self.port, self.node_id)
         return kafka_wire.listens(self.cluster.controller_ports[self.node_id - 1])
+
+    def wait_until_knows(self, topics: Collection[str]) -> None:
+        """Returns once it answers and knows these topics, with their leaders elected."""
+        self.wait_for(lambda: kafka_wire.is_in(self.port, self.node_id, topics))
 
     def settings(self) -> dict[str, str]:
         """Replication as far as there are brokers, quick to start and to come back."""

@@ -6,9 +6,10 @@ can only be asked on a connection to it.
 
 import socket
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, BinaryIO
 
 from aiokafka.protocol.admin import CreateTopicsRequest_v3
 from aiokafka.protocol.api import RequestStruct, Response
@@ -39,22 +40,24 @@ def ask(port: int, request: RequestStruct, timeout_s: float = ANSWER_TIMEOUT_S) 
     """Sends one request to the broker on `port` and decodes its answer.
 
     Raises:
-        OSError: no connection, or no answer in time.
+        OSError: no connection, no whole answer, or none in time.
     """
     with socket.create_connection((LOOPBACK, port), timeout_s) as connection:
         header = request.build_request_header(correlation_id=1, client_id="devstack")
         message = header.encode() + request.encode()
         connection.sendall(struct.pack(">i", len(message)) + message)
         with connection.makefile("rb") as stream:
-            prefix = stream.read(4)
-            if len(prefix) < 4:
-                raise ConnectionError("the broker closed the connection")
-            (size,) = struct.unpack(">i", prefix)
-            answer = BytesIO(stream.read(size))
-            if len(answer.getvalue()) < size:
-                raise ConnectionError("the broker closed the connection amid its answer")
+            (size,) = struct.unpack(">i", _exactly(4, stream))
+            answer = BytesIO(_exactly(size, stream))
     request.parse_response_header(answer)
     return request.RESPONSE_TYPE.decode(answer)
+
+
+def _exactly(size: int, stream: BinaryIO) -> bytes:
+    read = stream.read(size)
+    if len(read) < size:
+        raise ConnectionError("the broker closed the connection amid its answer")
+    return read
 
 
 def cluster(port: int) -> tuple[set[int], list[Partition]]:
@@ -74,16 +77,25 @@ def cluster(port: int) -> tuple[set[int], list[Partition]]:
     return {broker["port"] for broker in answer["brokers"]}, partitions
 
 
-def is_in(port: int, node_id: int) -> bool:
-    """Whether the broker on `port` is in its cluster and has caught up with every leader."""
+def is_in(port: int, node_id: int, topics: Collection[str] = ()) -> bool:
+    """Whether the broker on `port` is in its cluster and has caught up with every leader.
+
+    Also whether it knows these `topics`: it hears of a new one a little after the controller has
+    told us that it is there.
+    """
     try:
         ports, partitions = cluster(port)
     except OSError:
         return False
-    return port in ports and all(
-        (partition.leader >= 0) == (node_id in partition.in_sync)
-        for partition in partitions
-        if node_id in partition.replicas
+    known = {partition.topic for partition in partitions}
+    return (
+        port in ports
+        and known.issuperset(topics)
+        and all(
+            (partition.leader >= 0) == (node_id in partition.in_sync)
+            for partition in partitions
+            if node_id in partition.replicas
+        )
     )
 
 
@@ -93,11 +105,8 @@ def create_topic(
     """Creates a topic unless it is there.
 
     Raises:
-        DevstackError: the cluster refuses, or it is there with another number of partitions.
+        DevstackError: the cluster refuses.
     """
-    there = sum(partition.topic == name for partition in cluster(port)[1])
-    if there not in (0, partitions):
-        raise DevstackError(f"the topic {name} is there with {there} partitions, not {partitions}")
     wanted: tuple[Any, ...] = (name, partitions, replicas, [], list(settings.items()))
     request = CreateTopicsRequest_v3([wanted], CREATE_TIMEOUT_MS, False)
     answer = ask(port, request, CREATE_TIMEOUT_MS / 1000).to_object()

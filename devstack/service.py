@@ -5,6 +5,7 @@ import signal
 import subprocess
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 
 from devstack.messages import DevstackError
@@ -82,7 +83,11 @@ class Service(ABC):
 
     def wait_until_answers(self) -> None:
         """Returns once it answers; one that stays silent for `start_limit_s` is killed."""
-        answered = wait_until(lambda: not self.running or self.answers(), self.start_limit_s)
+        self.wait_for(self.answers)
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Returns once `condition`, a question to it, holds; killed as in `wait_until_answers`."""
+        answered = wait_until(lambda: not self.running or condition(), self.start_limit_s)
         if answered and self.running:
             return
         if self.running:

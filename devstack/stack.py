@@ -153,4 +153,4 @@ class Stack:
                 settings=LOG_APPEND_TIME,
             )
         for broker in brokers:
-            broker.wait_until_answers()  # now with the topics' leaders elected
+            broker.wait_until_knows(self._topics.values())

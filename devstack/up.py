@@ -22,7 +22,7 @@ def run(*, brokers: int, partitions: int, data_dir: Path | None, env_file: Path)
     """Runs a stack until a signal ends it, then stops everything and removes `env_file`."""
     if not env_file.absolute().parent.is_dir():
         raise DevstackError(f"there is no directory for the file {env_file}")
-    refuse_used(env_file)
+    _refuse_used(env_file)
     env_file.unlink(missing_ok=True)
     with _ended_by_signals():
         try:
@@ -37,7 +37,7 @@ def run(*, brokers: int, partitions: int, data_dir: Path | None, env_file: Path)
             say("stopped")
 
 
-def refuse_used(env_file: Path) -> None:
+def _refuse_used(env_file: Path) -> None:
     """Raises DevstackError when `env_file` is that of a stack that runs."""
     if env_file.exists():
         control = read_environment(env_file).get(CONTROL)

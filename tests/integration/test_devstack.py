@@ -6,21 +6,26 @@ import http.server
 import os
 import shutil
 import signal
+import socketserver
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.protocol.metadata import MetadataRequest_v1
 
 from devstack import data_dir as data_dirs
-from devstack import jar_cache, postgres
+from devstack import jar_cache, kafka_wire, postgres
 from devstack.jar_lock import read_lock
 from devstack.messages import DevstackError
 from devstack.postgres import Postgres
@@ -86,19 +91,89 @@ def passable() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+class Up(NamedTuple):
+    """A `devstack up` in a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    env_file: Path
+    environment: dict[str, str]
+    topics: set[tuple[str, int]]
+    """Topic and partition of all that Kafka had at the instant the file was there."""
+
+    def port(self, name: str) -> int:
+        """The port of a service."""
+        servers = self.environment["KAFKA_BOOTSTRAP_SERVERS"]
+        return int(self.environment["DB_PORT"] if name == "postgres" else servers.split(":")[1])
+
+    def do(self, action: str, service: str) -> None:
+        done = devstack(action, service, "--env-file", self.env_file)
+        assert (done.returncode, done.stderr) == (0, "")
+
+    def refusal(self, action: str, service: str) -> str:
+        return refusal(action, service, "--env-file", self.env_file)
+
+
+def devstack(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "devstack", *map(str, words)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=WAIT_LIMIT_S, check=False
+    )
+
+
+def refusal(*words: str | Path) -> str:
+    """The one line a command that can't do it ends with."""
+    refused = devstack(*words)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("devstack: error: ")
+    assert refused.stderr.count("\n") == 1 and refused.stderr.endswith("\n")
+    return refused.stderr
+
+
+def begin_up(data_dir: Path, env_file: Path, partitions: int = 1) -> Up:
+    """Starts `devstack up`, waits for its file, and at once asks both services, only once."""
+    before = written_ns(env_file)
+    options = ["--data-dir", data_dir, "--env-file", env_file, "--partitions", partitions]
+    command = [sys.executable, "-m", "devstack", "up", *map(str, options)]
+    process = subprocess.Popen(command)
+    try:
+        wait_for(lambda: written_ns(env_file) not in (None, before) or process.poll() is not None)
+        lines = env_file.read_text().splitlines()
+        environment = dict(line.split("=", 1) for line in lines)
+        connect(environment).close()
+        topics = topics_at(environment)
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    return Up(process, env_file, environment, topics)
+
+
+def written_ns(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def topics_at(environment: dict[str, str]) -> set[tuple[str, int]]:
+    """Topic and partition of all that the only broker leads, asked once."""
+    port = int(environment["KAFKA_BOOTSTRAP_SERVERS"].split(":")[1])
+    _, partitions = kafka_wire.cluster(port)
+    return {(each.topic, each.number) for each in partitions if each.leader == 1}
+
+
+def end(up: Up) -> None:
+    up.process.send_signal(signal.SIGTERM)
+    assert up.process.wait(WAIT_LIMIT_S) == 0
+    assert not up.env_file.exists()
+
+
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with Stack(partitions=2) as running:
-        yield running
-
-
-def begin_up(data_dir: Path, env_file: Path) -> tuple[subprocess.Popen[bytes], dict[str, str]]:
-    """Starts `devstack up` in a process of its own and waits for its file."""
-    options = ["--data-dir", str(data_dir), "--env-file", str(env_file), "--partitions", "1"]
-    up = subprocess.Popen([sys.executable, "-m", "devstack", "up", *options])
-    wait_for(lambda: env_file.exists() or up.poll() is not None)
-    lines = env_file.read_text().splitlines()
-    return up, dict(line.split("=", 1) for line in lines)
+def up(passable: Path) -> Iterator[Up]:
+    """A stack that the tests below control by the command line."""
+    running = begin_up(passable / "shared", passable / "shared.env", partitions=2)
+    yield running
+    end(running)
 
 
 def gone(processes: list[psutil.Process]) -> bool:
@@ -109,105 +184,141 @@ def test_up_killed_leaves_nothing_running_and_a_second_start_finds_its_data(
     passable: Path, tmp_path: Path
 ) -> None:
     env_file = tmp_path / "environment"
-    up, environment = begin_up(passable / "kept", env_file)
-    with connect(environment) as connection:
+    up = begin_up(passable / "kept", env_file)
+    with connect(up.environment) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
-    produce(environment, b"kept")
-    command = [sys.executable, "-m", "devstack", "freeze", "postgres", "--env-file", str(env_file)]
-    subprocess.run(command, check=True)  # even frozen processes, which can't notice anything
-    services = psutil.Process(up.pid).children(recursive=True)
+    produce(up.environment, b"kept")
+    up.do("freeze", "postgres")  # even frozen processes, which can't notice anything
+    services = psutil.Process(up.process.pid).children(recursive=True)
     assert {"postgres", "java"} <= {process.name() for process in services}
 
-    up.kill()
-    up.wait()
+    up.process.kill()
+    up.process.wait()
     wait_for(lambda: gone(services))
+    assert "no stack answers at" in up.refusal("stop", "postgres")
 
-    env_file.unlink()
-    up, again = begin_up(passable / "kept", env_file)
+    again = begin_up(passable / "kept", env_file)
     try:
-        assert again == environment
-        with connect(again) as connection:
+        assert again.environment == up.environment
+        with connect(again.environment) as connection:
             assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
-        assert consume(again) == [b"kept"]
-        services = psutil.Process(up.pid).children(recursive=True)
+        assert consume(again.environment) == [b"kept"]
+        services = psutil.Process(again.process.pid).children(recursive=True)
     finally:
-        up.send_signal(signal.SIGTERM)
-        assert up.wait(WAIT_LIMIT_S) == 0
-    assert not env_file.exists()
+        end(again)
     assert gone(services)
 
 
-def test_a_killed_postgres_comes_back_on_its_port_with_its_data(stack: Stack) -> None:
-    service = stack.services["postgres"]
-    with connect(stack.environment) as connection:
-        connection.execute("CREATE TABLE survivor AS SELECT 1 AS one")
-    before = dict(stack.environment)
-
-    service.kill()
-    with pytest.raises(psycopg.OperationalError):
-        connect(before)
-    with pytest.raises(DevstackError, match="postgres is not running"):
-        service.stop()
-    service.start()
-    with pytest.raises(DevstackError, match="postgres is running already"):
-        service.start()
-
-    assert stack.environment == before
-    with connect(before) as connection:
-        assert connection.execute("SELECT one FROM survivor").fetchone() == (1,)
+def test_the_file_is_there_only_once_both_services_answer(up: Up) -> None:
+    names = up.environment["KAFKA_METER_TOPIC"], up.environment["KAFKA_VEHICLE_TOPIC"]
+    assert up.topics == {(name, number) for name in names for number in range(2)}
 
 
-def test_a_killed_kafka_comes_back_on_its_port_with_its_data(stack: Stack) -> None:
-    before = dict(stack.environment)
-    produce(before, b"survivor")
+@pytest.mark.parametrize("action", ["stop", "kill"])
+def test_postgres_comes_back_on_its_port_with_its_data(up: Up, action: str) -> None:
+    with connect(up.environment) as connection:
+        connection.execute(f"CREATE TABLE survived_{action} AS SELECT 1 AS one")
 
-    stack.service("kafka").kill()
-    stack.service("kafka").start()
+    up.do(action, "postgres")
+    with pytest.raises(psycopg.OperationalError, match="refused"):
+        connect(up.environment)
+    assert "postgres is not running" in up.refusal(action, "postgres")
+    up.do("start", "postgres")
+    with connect(up.environment) as connection:  # at once: it answers by now
+        assert connection.execute(f"SELECT one FROM survived_{action}").fetchone() == (1,)
+    assert "postgres is running already" in up.refusal("start", "postgres")
 
-    assert stack.environment == before
-    assert b"survivor" in consume(before)
 
+@pytest.mark.parametrize("action", ["stop", "kill"])
+def test_kafka_comes_back_on_its_port_with_its_data(up: Up, action: str) -> None:
+    produce(up.environment, action.encode())
 
-def test_a_clean_stop_and_start_keeps_data(stack: Stack) -> None:
-    produce(stack.environment, b"clean")
-    for service in stack.services.values():
-        pid = service.pid
-        service.stop()
-        assert not psutil.pid_exists(pid)
-        service.start()
-    assert b"clean" in consume(stack.environment)
+    up.do(action, "kafka")
+    with pytest.raises(ConnectionRefusedError):
+        topics_at(up.environment)
+    assert "kafka is not running" in up.refusal(action, "kafka")
+    up.do("start", "kafka")
+    assert topics_at(up.environment) >= up.topics  # at once: it answers by now
+    assert action.encode() in consume(up.environment)
+    assert "kafka is running already" in up.refusal("start", "kafka")
 
 
 @pytest.mark.parametrize("name", ["postgres", "kafka"])
-def test_a_frozen_service_is_silent_until_thawed(stack: Stack, name: str) -> None:
-    service = stack.service(name)
+def test_a_frozen_service_is_silent_until_thawed(up: Up, name: str) -> None:
     answered = threading.Event()
 
-    def look() -> None:
-        if service.answers():
-            answered.set()
+    def ask() -> None:
+        if name == "postgres":
+            connect(up.environment, int(WAIT_LIMIT_S)).close()
+        else:
+            kafka_wire.ask(up.port(name), MetadataRequest_v1(None), WAIT_LIMIT_S)
+        answered.set()
 
-    service.freeze()
-    asking = threading.Thread(target=look)
+    up.do("freeze", name)
+    asking = threading.Thread(target=ask)
     asking.start()
     assert not answered.wait(FROZEN_LOOK_S)
-    with pytest.raises(DevstackError, match="thaw"):
-        service.stop()
-    service.thaw()
+    assert f"{name} is frozen already" in up.refusal("freeze", name)
+    assert f"{name} is frozen: thaw it before a clean stop" in up.refusal("stop", name)
+    up.do("thaw", name)
     asking.join()
     assert answered.is_set()  # the very question that was asked while it was frozen
+    assert f"{name} is not frozen" in up.refusal("thaw", name)
 
 
-def test_topics_take_kafkas_own_time(stack: Stack) -> None:
+def test_what_cannot_be_controlled_is_said_in_one_line(up: Up, tmp_path: Path) -> None:
+    named = "there is no service zookeeper; there are postgres, kafka"
+    assert named in up.refusal("stop", "zookeeper")
+    missing = tmp_path / "missing"
+    assert f"{missing} can't be read" in refusal("kill", "kafka", "--env-file", missing)
+    foreign = tmp_path / "foreign"
+    foreign.write_bytes(b"KAFKA_GROUP_ID=mine\n\xff\n")
+    assert "was not written by `devstack up`" in refusal("kill", "kafka", "--env-file", foreign)
+
+
+def test_the_file_of_a_running_stack_is_not_taken_over(up: Up) -> None:
+    before = up.env_file.read_bytes()
+    assert "belongs to a stack that is running" in refusal("up", "--env-file", up.env_file)
+    assert up.env_file.read_bytes() == before
+    assert "postgres is not frozen" in up.refusal("thaw", "postgres")  # it still listens
+
+
+def test_a_data_directory_in_use_is_refused(up: Up, tmp_path: Path) -> None:
+    before = up.env_file.read_bytes()
+    directory = up.env_file.parent / "shared"
+    words = ["up", "--data-dir", directory, "--env-file", tmp_path / "other"]
+    assert f"another stack is running on {directory}" in refusal(*words)
+    assert up.env_file.read_bytes() == before and list(tmp_path.iterdir()) == []
+    assert "postgres is not frozen" in up.refusal("thaw", "postgres")
+
+
+def test_topics_take_kafkas_own_time(up: Up) -> None:
     async def newest_timestamp_ms() -> int:
-        servers = stack.environment["KAFKA_BOOTSTRAP_SERVERS"]
+        servers = up.environment["KAFKA_BOOTSTRAP_SERVERS"]
         async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
-            topic = stack.environment["KAFKA_VEHICLE_TOPIC"]
+            topic = up.environment["KAFKA_VEHICLE_TOPIC"]
             sent = await producer.send_and_wait(topic, b"old", timestamp_ms=1)
-            assert len(await producer.partitions_for(topic)) == 2
             return int(sent.timestamp)
 
     assert abs(asyncio.run(newest_timestamp_ms()) / 1000 - time.time()) < WAIT_LIMIT_S
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"\0\0", struct.pack(">i", 400), struct.pack(">i", 400) + bytes(399)],
+    ids=["nothing", "half a length", "a length", "all but a byte"],
+)
+def test_half_an_answer_is_a_lost_connection(answer: bytes) -> None:
+    class Breaking(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            (size,) = struct.unpack(">i", self.rfile.read(4))
+            self.rfile.read(size)
+            self.wfile.write(answer)
+
+    with serving(socketserver.TCPServer(("127.0.0.1", 0), Breaking)) as port:
+        with pytest.raises(ConnectionError, match="closed the connection"):
+            kafka_wire.ask(port, MetadataRequest_v1(None))
+        assert not kafka_wire.is_in(port, 1)
 
 
 def test_three_brokers_go_on_without_one() -> None:
@@ -284,17 +395,26 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+@contextmanager
+def serving(server: socketserver.TCPServer) -> Iterator[int]:
+    """Serves in a thread; gives the port."""
+    with server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @pytest.fixture
-def repository(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty cache, and a repository that has what the real cache has (filled by `stack`)."""
+def repository(up: Up, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty cache, and a repository that has what the real cache has (filled by `up`)."""
     handler = functools.partial(Quiet, directory=str(jar_cache.cache_directory()))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        serving = threading.Thread(target=server.serve_forever)
-        serving.start()
-        use_repository(f"http://127.0.0.1:{server.server_port}", tmp_path, monkeypatch)
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)) as port:
+        use_repository(f"http://127.0.0.1:{port}", tmp_path, monkeypatch)
         yield jar_cache.cache_directory()
-        server.shutdown()
-        serving.join()
 
 
 def use_repository(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
