@@ -1,17 +1,27 @@
 """The directory a stack lives in: claimed by one at a time, its ports and ids remembered."""
 
 import fcntl
-import json
 import shutil
 import tempfile
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
+
+import msgspec
 
 from devstack.messages import DevstackError, say
 
 PREFIX = "energy-devstack-"
 ABANDONED_AFTER_S = 60.0
+
+
+class Notes(msgspec.Struct):
+    """What a stack must find again at its next start."""
+
+    brokers: int
+    partitions: int
+    cluster_id: str
+    ports: dict[str, int]
 
 
 class DataDirectory:
@@ -33,20 +43,26 @@ class DataDirectory:
             self._lock.close()
             raise DevstackError(f"another stack is running on {self.path}")
 
-    def remembered(self) -> dict[str, Any]:
-        """What the stack noted here the last time. Raises DevstackError when it is damaged."""
+    def remembered(self) -> Notes | None:
+        """What the stack noted here the last time; None when there was none.
+
+        Raises:
+            DevstackError: the notes are damaged, or of another version.
+        """
         path = self.path / "stack.json"
         try:
-            notes: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return msgspec.json.decode(path.read_bytes(), type=Notes)
         except FileNotFoundError:
-            return {}
+            return None
         except ValueError as error:
-            raise DevstackError(f"{path} is damaged ({error}); name another --data-dir") from error
-        return notes
+            raise DevstackError(
+                f"{path} is damaged or of another version ({error}); name another --data-dir"
+            ) from error
 
-    def remember(self, notes: dict[str, Any]) -> None:
+    def remember(self, notes: Notes) -> None:
         """Notes what the next start must know."""
-        write_atomically(self.path / "stack.json", json.dumps(notes, indent=1) + "\n")
+        text = msgspec.json.format(msgspec.json.encode(notes), indent=1).decode()
+        write_atomically(self.path / "stack.json", text + "\n")
 
     def close(self) -> None:
         """Gives the directory up."""

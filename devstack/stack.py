@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from devstack.data_dir import DataDirectory
+from devstack.data_dir import DataDirectory, Notes
 from devstack.jar_cache import class_path
 from devstack.kafka import LOG_APPEND_TIME, Broker, Cluster, new_cluster_id
 from devstack.kafka_wire import create_topic
@@ -106,27 +106,34 @@ class Stack:
 
     def _define_services(self, directory: DataDirectory, ports: Ports, jars: str) -> None:
         """Gives each service its port, the one of the last time where it is still free."""
-        notes = directory.remembered()
-        if notes and notes["brokers"] != self._brokers_wanted:
-            raise DevstackError(f"{self.data_dir} was made with --brokers {notes['brokers']}")
-        known: dict[str, int] = notes.get("ports", {})
         count = self._brokers_wanted
+        notes = directory.remembered() or Notes(count, self._partitions, new_cluster_id(), {})
+        self._refuse_another_shape(notes)
         names = [
             "postgres",
             *(f"{role}-{i}" for role in ("kafka", "controller") for i in range(1, count + 1)),
         ]
-        taken = {name: ports.take(known.get(name)) for name in names}
+        taken = {name: ports.take(notes.ports.get(name)) for name in names}
         cluster = Cluster(
-            cluster_id=notes.get("cluster_id") or new_cluster_id(),
+            cluster_id=notes.cluster_id,
             client_ports=[taken[f"kafka-{i}"] for i in range(1, count + 1)],
             controller_ports=[taken[f"controller-{i}"] for i in range(1, count + 1)],
         )
-        directory.remember({"brokers": count, "cluster_id": cluster.cluster_id, "ports": taken})
+        directory.remember(Notes(count, self._partitions, notes.cluster_id, taken))
         self._postgres = Postgres(taken["postgres"], self.data_dir)
         self.services["postgres"] = self._postgres
         for node_id in range(1, count + 1):
             broker = Broker(node_id, cluster, self.data_dir, jars, self._has_quorum)
             self.services[broker.name] = broker
+
+    def _refuse_another_shape(self, notes: Notes) -> None:
+        """Raises DevstackError when the directory was made for other brokers or partitions."""
+        for option, made, wanted in (
+            ("--brokers", notes.brokers, self._brokers_wanted),
+            ("--partitions", notes.partitions, self._partitions),
+        ):
+            if made != wanted:
+                raise DevstackError(f"{self.data_dir} was made with {option} {made}, not {wanted}")
 
     def _start_services(self) -> None:
         """Starts all side by side; returns once they answer and database and topics are there."""

@@ -196,6 +196,10 @@ def test_up_killed_leaves_nothing_running_and_a_second_start_finds_its_data(
     up.process.wait()
     wait_for(lambda: gone(services))
     assert "no stack answers at" in up.refusal("stop", "postgres")
+    for option, made in ("--partitions", 1), ("--brokers", 1):
+        words = ["up", "--data-dir", passable / "kept", "--env-file", tmp_path / "other"]
+        words += ["--partitions", "1", option, "2"]
+        assert f"was made with {option} {made}, not 2" in refusal(*words)
 
     again = begin_up(passable / "kept", env_file)
     try:
@@ -290,6 +294,15 @@ def test_a_data_directory_in_use_is_refused(up: Up, tmp_path: Path) -> None:
     assert f"another stack is running on {directory}" in refusal(*words)
     assert up.env_file.read_bytes() == before and list(tmp_path.iterdir()) == []
     assert "postgres is not frozen" in up.refusal("thaw", "postgres")
+
+
+@pytest.mark.parametrize("notes", ["", "[]", '{"brokers": 1, "ports"', '{"brokers": 1}', "\udcff"])
+def test_damaged_notes_are_named(tmp_path: Path, notes: str) -> None:
+    path = tmp_path / "stack.json"
+    path.write_text(notes, errors="surrogateescape")
+    words = ["up", "--data-dir", tmp_path, "--env-file", tmp_path / "environment"]
+    assert f"{path} is damaged" in refusal(*words)
+    assert path.read_text(errors="surrogateescape") == notes
 
 
 def test_topics_take_kafkas_own_time(up: Up) -> None:
