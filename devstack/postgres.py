@@ -75,7 +75,7 @@ class Postgres(Service):
         """
         (self.directory / "postmaster.pid").unlink(missing_ok=True)
         settings = "".join(f"{name} = {value}\n" for name, value in self.settings().items())
-        (self.directory / SETTINGS_FILE).write_text(settings, encoding="utf-8")
+        self._write(self.directory / SETTINGS_FILE, settings)
         return [str(self.programs / "postgres"), "-D", str(self.directory)]
 
     def settings(self) -> dict[str, str]:
@@ -128,7 +128,8 @@ class Postgres(Service):
                 if known.fetchone() is None:
                     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         except psycopg.Error as error:
-            raise DevstackError(f"the database {name} can't be created: {error}") from error
+            reason = str(error).partition("\n")[0]
+            raise DevstackError(f"the database {name} can't be created: {reason}") from error
 
     def _initialize(self) -> None:
         """Runs initdb beside the final place: a half-made directory is never taken for a whole."""
@@ -136,7 +137,7 @@ class Postgres(Service):
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
         password_file = self.directory.with_suffix(".password")
-        password_file.write_text(PASSWORD, encoding="utf-8")
+        self._write(password_file, PASSWORD)
         if self.user:
             shutil.chown(fresh, self.user)
         command = [str(self.programs / "initdb"), "-D", str(fresh), "-U", SUPERUSER]
@@ -149,6 +150,12 @@ class Postgres(Service):
         with (fresh / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.write(f"\ninclude = '{SETTINGS_FILE}'\n")
         fresh.rename(self.directory)
+
+    def _write(self, path: Path, content: str) -> None:
+        """Writes a file that its programs can read, whatever our umask."""
+        path.write_text(content, encoding="utf-8")
+        if self.user:
+            shutil.chown(path, self.user)
 
     def _run(self, command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -178,10 +185,17 @@ def copy_wheel(target: Path) -> Path:
         for part in (f"{WHEEL}/pginstall", f"{WHEEL}.libs"):
             if (wheel_directory() / part).exists():
                 shutil.copytree(wheel_directory() / part, fresh / part, symlinks=True)
-        for directory in (fresh, *(path for path in fresh.iterdir() if path.is_dir())):
-            directory.chmod(0o755)  # whatever our umask
+        open_to_all(fresh)
         fresh.rename(target)
     return target
+
+
+def open_to_all(directory: Path) -> None:
+    """Lets others read and run all that is in it, whatever our umask was or is."""
+    for path in (directory, *directory.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o055 if mode & 0o100 else 0o044))
 
 
 def closed_directory(path: Path) -> Path:

