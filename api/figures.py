@@ -4,8 +4,10 @@ A row is what a query of `analytics.sql` returns for one hour, one session or on
 them name their sums alike, and each row also carries what is known of the whole.
 """
 
+import sys
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Context, Decimal
+from functools import reduce
 from typing import Any
 
 from schemas.analytics import Alert, Coverage, Hour, Metrics, Quality
@@ -14,6 +16,10 @@ LOW_EFFICIENCY = Decimal("0.85")
 IMPOSSIBLE_EFFICIENCY = Decimal(1)
 COMPLETE_SHARE = Decimal("0.95")
 SECONDS_A_READING = 60
+EXACT = Context(prec=1_000)
+"""Wide enough for sums and ratios of any kWh that fit a double, down to their last decimal."""
+LARGEST = sys.float_info.max
+"""JSON has no infinity: what is beyond prints as this."""
 
 Row = dict[str, Any]
 
@@ -98,12 +104,12 @@ def hour(row: Row) -> Hour:
 
 def total(rows: Sequence[Row], column: str) -> Decimal:
     """The exact sum of one column."""
-    return sum((row[column] for row in rows), Decimal(0))
+    return reduce(EXACT.add, (row[column] for row in rows), Decimal(0))
 
 
 def ratio(energy_dc: Decimal, energy_ac: Decimal) -> Decimal | None:
     """DC / AC, not rounded; None when AC is 0."""
-    return energy_dc / energy_ac if energy_ac else None
+    return EXACT.divide(energy_dc, energy_ac) if energy_ac else None
 
 
 def rounded_ratio(energy_dc: Decimal, energy_ac: Decimal) -> float | None:
@@ -118,5 +124,6 @@ def mean(total: Decimal, count: int) -> float | None:
 
 
 def rounded(value: Decimal, places: int) -> float:
-    """Half to even, in decimal."""
-    return float(round(value, places))
+    """Half to even, in decimal; at most the largest number JSON can hold."""
+    exact = value.quantize(Decimal(1).scaleb(-places), context=EXACT)
+    return max(-LARGEST, min(LARGEST, float(exact)))

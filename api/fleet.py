@@ -10,7 +10,7 @@ from api.answers import JsonResponse
 from api.database import Database
 from api.endpoint import answers
 from api.errors import invalid_field, not_found
-from api.figures import IMPOSSIBLE_EFFICIENCY, LOW_EFFICIENCY, Figures, Row, rounded, total
+from api.figures import EXACT, IMPOSSIBLE_EFFICIENCY, LOW_EFFICIENCY, Figures, Row, rounded, total
 from api.inputs import path_device_id
 from schemas.analytics import (
     AlertCounts,
@@ -112,12 +112,13 @@ def meter(meter_id: str, window: Window, rows: list[Row], sessions: list[Row]) -
         by_session.setdefault(row["session_id"], []).append(row)
     outside = by_session.pop(None, [])
     energy, energy_outside = total(read, "energy_ac"), total(outside, "energy_ac")
+    energy_inside = EXACT.subtract(energy, energy_outside)
     return MeterFigures(
         meter_id=meter_id,
         period=Period(start=window.start, end=window.end),
         metrics=MeterMetrics(
             total_energy_consumed_ac=rounded(energy, 3),
-            energy_in_sessions=rounded(energy - energy_outside, 3),
+            energy_in_sessions=rounded(energy_inside, 3),
             energy_outside_sessions=rounded(energy_outside, 3),
             charging_sessions=len(sessions),
             reading_count=int(total(read, "readings")),

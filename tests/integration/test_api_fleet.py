@@ -1,11 +1,13 @@
 """The fleet's and the meters' figures over HTTP, against the reference."""
 
+import sys
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from hypothesis import given, settings
 
@@ -48,13 +50,18 @@ def fleet(environment: dict[str, str]) -> Fleet:
     with connect(environment) as connection:
         fleets.create_days(connection)
         fleets.load(connection, fleet)
-        connection.execute(
-            "INSERT INTO rollup_log (stream, devices, first, past)"
-            " SELECT 'vehicle', ARRAY[vehicle_id], '-infinity', 'infinity' FROM vehicles"
-        )
-        names = {name.lower(): value for name, value in environment.items()}
-        bring_up_to_date(connection, Settings(**names), START + 12 * HOUR, 60)
+        take_in(connection, environment)
     return fleet
+
+
+def take_in(connection: psycopg.Connection[Any], environment: dict[str, str]) -> None:
+    """Sums all there is up into the rollups."""
+    connection.execute(
+        "INSERT INTO rollup_log (stream, devices, first, past)"
+        " SELECT 'vehicle', ARRAY[vehicle_id], '-infinity', 'infinity' FROM vehicles"
+    )
+    names = {name.lower(): value for name, value in environment.items()}
+    bring_up_to_date(connection, Settings(**names), START + 12 * HOUR, 60)
 
 
 def get(api: httpx.Client, path: str, **query: Any) -> dict[str, Any]:
@@ -146,6 +153,40 @@ def test_a_meters_figures(api: httpx.Client, environment: dict[str, str], fleet:
 
 def test_a_meter_nobody_ever_heard_of(api: httpx.Client) -> None:
     assert api.get("/v1/analytics/meters/nobody").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("ac", "dc"),
+    [("1e25", "2e25"), ("1.5e308", "1.7e308"), ("1e-300", "50"), ("5e-324", "1.7e308")],
+)
+def test_any_reading_a_double_holds_has_figures(
+    api: httpx.Client, environment: dict[str, str], ac: str, dc: str
+) -> None:
+    """JSON has no infinity: a sum or a ratio beyond the doubles is the largest of them."""
+    prefix = f"huge{next(numbers)}-"
+    times = [START + n * MINUTE for n in range(4)]
+    meter = Device(False, [Reading(time, Decimal(ac)) for time in times])
+    vehicle = Device(False, [Reading(time, Decimal(dc)) for time in times])
+    session = Session("M", "V", START, START + 2 * MINUTE)
+    with connect(environment) as connection:
+        fleets.create_days(connection)
+        fleets.load(connection, Fleet({"M": meter}, {"V": vehicle}, [session]), prefix)
+        take_in(connection, environment)
+    own = get(api, f"performance/{prefix}V")
+    (one,) = get(api, f"meters/{prefix}M")["sessions"]
+    alone = get(api, f"sessions/{one['sessionId']}")
+    assert own["metrics"] in [v["metrics"] for v in get(api, "fleet", limit=1000)["vehicles"]]
+    for side, name in ((ac, "totalEnergyConsumedAc"), (dc, "totalEnergyDeliveredDc")):
+        assert own["metrics"][name] == printed(Decimal(side) * 2)
+    efficiency = printed(Decimal(dc) / Decimal(ac))
+    assert own["metrics"]["efficiencyRatio"] == alone["efficiency"] == efficiency
+    assert one["energyAc"] == alone["energyAc"] == printed(Decimal(ac) * 2)
+    assert get(api, f"meters/{prefix}M")["metrics"]["energyOutsideSessions"] == one["energyAc"]
+
+
+def printed(value: Decimal) -> float:
+    """A number of any size as the API prints it."""
+    return min(sys.float_info.max, round(float(value), 3))
 
 
 def check_meter(api: httpx.Client, fleet: Fleet, prefix: str) -> None:
