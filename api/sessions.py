@@ -125,8 +125,7 @@ class Sessions:
         self._check_not_ahead("startedAt", started_at, now)
         if ended_at is not None:
             self._check_not_ahead("endedAt", ended_at, now)
-            if ended_at < started_at:
-                raise invalid_field("endedAt", "must not be before startedAt")
+        _check_order(started_at, ended_at)
 
     def _check_not_ahead(self, field: str, time: datetime, now: datetime) -> None:
         if time - now > self._max_skew:
@@ -134,11 +133,17 @@ class Sessions:
             raise invalid_field(field, f"must not be more than {seconds} s in the future")
 
 
+def _check_order(started_at: datetime, ended_at: datetime | None) -> None:
+    if ended_at is not None and ended_at < started_at:
+        raise invalid_field("endedAt", "must not be before startedAt")
+
+
 async def _insert(connection: Connection, wanted: SessionStart, now: datetime) -> dict[str, Any]:
     """Lock the meter, then the vehicle, and insert. Runs in the caller's transaction.
 
     Without `started_at` the session starts now, cut to the whole second; but when either device's
-    last session ended within that second, it starts where that one ended.
+    last session ended within that second, it starts where that one ended. Raises ApiError 400 when
+    `ended_at` is before that, and 404 for an unknown device.
     """
     parameters = wanted.model_dump()
     if await (await connection.execute(SQL["lock_meter"], parameters)).fetchone() is None:
@@ -151,6 +156,7 @@ async def _insert(connection: Connection, wanted: SessionStart, now: datetime) -
         row = await (await connection.execute(SQL["last_end"], recent)).fetchone()
         last_end = row["ended_at"] if row else None
         parameters["started_at"] = max(second, last_end or second)
+        _check_order(parameters["started_at"], wanted.ended_at)
     row = await (await connection.execute(SQL["start"], parameters)).fetchone()
     assert row is not None
     return row

@@ -110,6 +110,16 @@ def test_a_session_can_follow_at_once(api: httpx.Client, pair: dict[str, str]) -
         assert api.post(f"/v1/sessions/{started.json()['sessionId']}/end").status_code == 200
 
 
+def test_an_end_before_the_moved_start_is_400(api: httpx.Client, pair: dict[str, str]) -> None:
+    """The last session ended in this very second, so that the next one starts then at the latest."""
+    time.sleep(1.02 - time.time() % 1)
+    first = start(api, **pair).json()
+    assert api.post(f"/v1/sessions/{first['sessionId']}/end").status_code == 200
+    answer = start(api, **pair, endedAt=first["startedAt"])
+    assert answer.status_code == 400, answer.text
+    assert [entry["field"] for entry in answer.json()["details"]] == ["endedAt"]
+
+
 def test_ends(api: httpx.Client, pair: dict[str, str]) -> None:
     session = start(api, **pair, startedAt=at(5)).json()
     path = f"/v1/sessions/{session['sessionId']}/end"
