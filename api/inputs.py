@@ -1,7 +1,7 @@
 """What comes in: bodies of a bounded size and the right type, query strings, ids in paths."""
 
 from typing import TypeVar
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 from uuid import UUID
 
 import orjson
@@ -113,10 +113,11 @@ def path_device_id(request: Request, what: str) -> str:
 def path_session_id(request: Request) -> UUID:
     """The session id in the path. Raises ApiError 404 for one that cannot exist."""
     encoded = request.path_params["id"]
+    text = unquote(encoded)
     try:
-        session_id = UUID(encoded)
+        session_id = UUID(text)
     except ValueError:
         raise not_found("Session", encoded) from None
-    if str(session_id) != encoded.lower():
+    if str(session_id) != text.lower():
         raise not_found("Session", encoded)
     return session_id

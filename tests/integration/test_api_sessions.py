@@ -135,6 +135,19 @@ def test_ends(api: httpx.Client, pair: dict[str, str]) -> None:
     assert api.post("/v1/sessions/not-a-uuid/end").status_code == 404
 
 
+def test_an_id_may_be_percent_encoded(api: httpx.Client, pair: dict[str, str]) -> None:
+    session = start(api, **pair, startedAt=at(0), endedAt=at(1)).json()
+    name = session["sessionId"]
+    encoded = "".join(f"%{byte:02X}" for byte in name.encode())
+    for way in (name.upper(), name.replace("-", "%2D"), encoded):
+        assert api.get(f"/v1/sessions/{way}").json() == session
+        assert api.patch(f"/v1/sessions/{way}", json={}).json() == session
+        assert api.get(f"/v1/analytics/sessions/{way}").json()["sessionId"] == name
+    for way in (name.replace("-", ""), f"%7B{name}%7D", name.replace("-", "%FF"), f"{name}%00"):
+        answer = api.get(f"/v1/sessions/{way}")
+        assert (answer.status_code, answer.json()["message"]) == (404, f"Session {way} not found")
+
+
 def test_times_can_be_corrected(
     api: httpx.Client, environment: dict[str, str], pair: dict[str, str]
 ) -> None:
