@@ -83,10 +83,12 @@ class Figures:
         if self.quality == "none" or self.ratio is None:
             return []
         if self.ratio < LOW_EFFICIENCY:
-            message = f"Efficiency {self.ratio:.3f} is under {LOW_EFFICIENCY}"
+            shown = told_apart(self.ratio, LOW_EFFICIENCY)
+            message = f"Efficiency {shown} is under {LOW_EFFICIENCY}"
             return [Alert(code="low_efficiency", message=message)]
         if self.ratio > IMPOSSIBLE_EFFICIENCY:
-            message = f"Efficiency {self.ratio:.3f} is over 1: more DC delivered than AC consumed"
+            shown = told_apart(self.ratio, IMPOSSIBLE_EFFICIENCY)
+            message = f"Efficiency {shown} is over 1: more DC delivered than AC consumed"
             return [Alert(code="impossible_efficiency", message=message)]
         return []
 
@@ -125,5 +127,16 @@ def mean(total: Decimal, count: int) -> float | None:
 
 def rounded(value: Decimal, places: int) -> float:
     """Half to even, in decimal; at most the largest number JSON can hold."""
-    exact = value.quantize(Decimal(1).scaleb(-places), context=EXACT)
-    return max(-LARGEST, min(LARGEST, float(exact)))
+    return max(-LARGEST, min(LARGEST, float(_quantized(value, places))))
+
+
+def told_apart(ratio: Decimal, limit: Decimal) -> str:
+    """A ratio to 0.001, or to as many places as it takes to print unlike the limit."""
+    places = 3
+    while _quantized(ratio, places) == limit:
+        places += 1
+    return f"{_quantized(ratio, places):f}"
+
+
+def _quantized(value: Decimal, places: int) -> Decimal:
+    return value.quantize(Decimal(1).scaleb(-places), context=EXACT)

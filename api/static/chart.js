@@ -2,7 +2,7 @@
 // time axis. The table below it says the same in numbers.
 
 import { svg } from "./dom.js";
-import { celsius, clock, isLow, kwh, LOW_EFFICIENCY, percent } from "./format.js";
+import { celsius, clock, isImpossibleHour, isLowHour, kwh, LOW_EFFICIENCY, percent } from "./format.js";
 
 const HOUR = 3_600_000;
 const LEFT = 52;
@@ -110,9 +110,9 @@ function efficiencyLine({ points, step, width }) {
   );
 }
 
-function mark(x, y, { efficiency }, little) {
+function mark(x, y, hour, little) {
   if (little) return svg("circle", { cx: x, cy: y, r: 3.5, class: "little" });
-  if (!isLow(efficiency) && efficiency <= 1) return svg("circle", { cx: x, cy: y, r: 4.5, class: "fine" });
+  if (!isLowHour(hour) && !isImpossibleHour(hour)) return svg("circle", { cx: x, cy: y, r: 4.5, class: "fine" });
   return svg("path", { d: `M${x} ${y - 6}l6 6-6 6-6-6z`, class: "too-low" });
 }
 

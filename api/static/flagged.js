@@ -1,7 +1,7 @@
 // The fleet's efficiency over 24 hours, and the vehicles to look at: the worst first, and why.
 
 import { h, vehicleLink } from "./dom.js";
-import { ago, clock, count, coverageText, energy, isLow, judgement, kwh, percent, plural } from "./format.js";
+import { ago, clock, count, coverageText, energy, isLow, judgement, kwh, LOW_EFFICIENCY, lowWords, percent, plural } from "./format.js";
 import { ask, serverNow } from "./http.js";
 import { Panel } from "./panel.js";
 import { Table } from "./table.js";
@@ -36,7 +36,7 @@ export function flaggedPanel() {
   const table = new Table("Vehicles to look at, the worst first", COLUMNS, {
     key: (vehicle) => vehicle.vehicleId,
     first: 12,
-    rowClass: (vehicle) => (isLow(vehicle.metrics.efficiencyRatio) ? "low" : "odd"),
+    rowClass: (vehicle) => (isLow(vehicle) ? "low" : "odd"),
   });
   const note = h("p", { class: "note" });
   panel.body.append(verdict, tiles(efficiency, low, drawn, delivered), table.node, note);
@@ -45,7 +45,7 @@ export function flaggedPanel() {
     const { metrics, coverage, alertCounts, vehicles } = fleet;
     verdict.className = `verdict ${vehicles.length ? "bad" : "good"}`;
     verdict.replaceChildren(...sentence(fleet));
-    efficiency.show(percent(metrics.efficiencyRatio), ...judgement(metrics.efficiencyRatio));
+    efficiency.show(percent(metrics.efficiencyRatio), ...judgement(fleet));
     drawn.show(kwh(metrics.totalEnergyConsumedAc), `in ${plural(metrics.chargingSessions, "session")}`);
     const outside = coverage.dcEnergyOutsideSessions;
     delivered.show(kwh(metrics.totalEnergyDeliveredDc), outside ? `and ${kwh(outside)} outside sessions` : "all of it in sessions");
@@ -82,7 +82,8 @@ function sentence({ vehicles, vehicleCount, alertCounts, metrics }) {
   if (alertCounts.lowEfficiency === 0)
     return [`✕ ${plural(vehicles.length, "vehicle")} delivered more than was drawn: check the meters.`];
   const [worst] = vehicles;
-  const share = percent(worst.metrics.efficiencyRatio);
+  const ratio = worst.metrics.efficiencyRatio;
+  const share = ratio < LOW_EFFICIENCY ? percent(ratio) : lowWords(ratio);
   const counted = `${count(alertCounts.lowEfficiency)} of ${plural(vehicleCount, "vehicle")}`;
   return [
     `✕ ${counted} are under 85 %. The worst is `,

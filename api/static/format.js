@@ -3,6 +3,8 @@
 import { serverNow } from "./http.js";
 
 export const LOW_EFFICIENCY = 0.85;
+const LOW_PERCENT = 85;
+const FULL_PERCENT = 100;
 const NOTHING = "–";
 const MUCH_KWH = 100_000;
 const MINUTE = 60_000;
@@ -51,14 +53,29 @@ export function lasting(milliseconds) {
 }
 
 export const ago = (time) => unless(time, () => `${lasting(serverNow() - Date.parse(time))} ago`);
-export const isLow = (ratio) => ratio !== null && ratio < LOW_EFFICIENCY;
+
+// The API judges before it rounds: a ratio that prints as 0.85 may be under it. Its alerts know.
+const flaggedAs = ({ alerts }, code) => alerts.some((alert) => alert.code === code);
+export const isLow = (figures) => flaggedAs(figures, "low_efficiency");
 
 // A ratio in words, and as good or bad.
-export function judgement(ratio) {
+export function judgement(figures) {
+  const ratio = figures.metrics.efficiencyRatio;
+  if (figures.coverage.quality === "none") return ["no alert without readings of both sides", ""];
   if (ratio === null) return ["nothing was charged", ""];
-  if (isLow(ratio)) return ["under 85 %", "bad"];
-  return ratio > 1 ? ["over 100 %: impossible", "bad"] : ["not under 85 %", "good"];
+  if (isLow(figures)) return [lowWords(ratio), "bad"];
+  if (!flaggedAs(figures, "impossible_efficiency")) return ["not under 85 %", "good"];
+  return [`${ratio > 1 ? "" : "just "}over 100 %: impossible`, "bad"];
 }
+
+export const lowWords = (ratio) => (ratio < LOW_EFFICIENCY ? "under 85 %" : "just under 85 %");
+
+// Hours have no alerts. Where the ratio prints as the limit, the energies tell its side.
+const watthours = (number) => Math.round(number * 1000);
+const beside = ({ efficiency, energyAc, energyDc }, limit) =>
+  Math.round(efficiency * 1000) - limit * 10 || 100 * watthours(energyDc) - limit * watthours(energyAc);
+export const isLowHour = (hour) => hour.efficiency !== null && beside(hour, LOW_PERCENT) < 0;
+export const isImpossibleHour = (hour) => hour.efficiency !== null && beside(hour, FULL_PERCENT) > 0;
 
 // What a figure rests on, in words.
 export function coverageText(coverage) {

@@ -2,7 +2,7 @@
 
 import { dayChart } from "./chart.js";
 import { h } from "./dom.js";
-import { celsius, dayAndHour, energy, isLow, percent, plural } from "./format.js";
+import { celsius, dayAndHour, energy, isLowHour, percent, plural } from "./format.js";
 import { Table } from "./table.js";
 
 const NARROWEST = 280;
@@ -28,7 +28,7 @@ export function hoursPart() {
       { title: "Efficiency", className: "number ratio", value: (hour) => percent(hour.efficiency) },
       { title: "Temperature", className: "number", value: (hour) => celsius(hour.avgTemp) },
     ],
-    { key: (hour) => hour.hour, rowClass: (hour) => (isLow(hour.efficiency) ? "low" : "") },
+    { key: (hour) => hour.hour, rowClass: (hour) => (isLowHour(hour) ? "low" : "") },
   );
   const details = h("details", { class: "as-table" }, h("summary", {}, "The chart as a table"), table.node);
   const nothing = h("p", { class: "state" }, "No reading of it lies in this time: there is nothing to draw.");
@@ -56,7 +56,7 @@ export function hoursPart() {
 }
 
 function summary(hours, sessions) {
-  const low = hours.filter((hour) => isLow(hour.efficiency)).length;
+  const low = hours.filter(isLowHour).length;
   const known = hours.filter((hour) => hour.efficiency !== null).length;
   return `Chart of ${plural(hours.length, "hour")} with ${plural(sessions.length, "session")}: energy, efficiency and battery temperature by the hour. Under 85 % in ${low} of ${plural(known, "charging hour")}. The table below has the numbers.`;
 }

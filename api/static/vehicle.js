@@ -119,24 +119,22 @@ function figuresPart() {
   const drawn = new Tile("AC drawn");
   const delivered = new Tile("DC delivered");
   const temperature = new Tile("Mean battery temperature");
-  const show = ({ metrics, coverage, alerts: found }, sessions) => {
-    const ratio = metrics.efficiencyRatio;
-    const judged = coverage.quality === "none" ? ["no alert without readings of both sides", ""] : judgement(ratio);
-    efficiency.show(percent(ratio), ...judged, coverageText(coverage));
+  const show = (figures, sessions) => {
+    const { metrics, coverage } = figures;
+    efficiency.show(percent(metrics.efficiencyRatio), ...judgement(figures), coverageText(coverage));
     drawn.show(kwh(metrics.totalEnergyConsumedAc), `in ${plural(metrics.chargingSessions, "session")}`);
     const outside = coverage.dcEnergyOutsideSessions;
     delivered.show(kwh(metrics.totalEnergyDeliveredDc), outside ? `and ${kwh(outside)} outside sessions` : "all of it in sessions");
     const resets = coverage.counterResets ? `, ${plural(coverage.counterResets, "counter reset")}` : "";
     temperature.show(celsius(metrics.averageBatteryTemp), `${count(metrics.readingCount)} readings${resets}`);
-    alerts.replaceChildren(...found.map((alert) => h("p", { class: "callout bad" }, h("strong", {}, `✕ ${alert.message}. `), explain(metrics, sessions))));
+    alerts.replaceChildren(...figures.alerts.map((alert) => h("p", { class: "callout bad" }, h("strong", {}, `✕ ${alert.message}. `), explain(figures, sessions))));
   };
   return { alerts, tiles: tiles(efficiency, drawn, delivered, temperature), show };
 }
 
 // What an alert comes to, and where to look first.
-function explain(metrics, sessions) {
-  const lost = metrics.totalEnergyConsumedAc - metrics.totalEnergyDeliveredDc;
-  if (lost <= 0) return "A meter or its assignment to the sessions is wrong.";
-  const what = `${kwh(lost)} of ${kwh(metrics.totalEnergyConsumedAc)} did not reach the battery. `;
-  return isLow(metrics.efficiencyRatio) ? what + suspicion(sessions) : what;
+function explain(figures, sessions) {
+  if (!isLow(figures)) return "A meter or its assignment to the sessions is wrong.";
+  const { totalEnergyConsumedAc: drawn, totalEnergyDeliveredDc: delivered } = figures.metrics;
+  return `${kwh(drawn - delivered)} of ${kwh(drawn)} did not reach the battery. ${suspicion(sessions)}`;
 }

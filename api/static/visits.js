@@ -60,11 +60,11 @@ function duration(session) {
 
 // Where to look first: at the charger, when the low sessions have one in common.
 export function suspicion(sessions) {
-  const low = sessions.filter((session) => isLow(session.efficiency));
+  const low = sessions.filter(isLow);
   const meters = [...new Set(low.map((session) => session.meterId))];
   if (low.length === 0) return "";
   if (meters.length > 1) return `It is low at ${meters.length} chargers: look at the vehicle first.`;
-  const others = sessions.some((session) => session.meterId !== meters[0] && session.efficiency !== null);
+  const others = sessions.some((session) => session.meterId !== meters[0] && session.coverage.quality !== "none");
   const which = `${plural(low.length, "session")} under 85 %, at charger ${meters[0]}`;
   return others ? `${which}, and not elsewhere: look at that charger first.` : `${which}; it charged nowhere else: look at the charger, then at the vehicle.`;
 }

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from tests.acceptance.conftest import Opener
 from tests.api_process import ApiProcess, free_port
-from tests.page import note, panel, rows
+from tests.page import note, panel, rows, tile
 from tests.readings import iso, meter, vehicle
 from tests.workers import WorkerProcess, wait_until
 
@@ -216,6 +216,27 @@ def test_everybody_can_use_it(filled: httpx.Client, opened: Opener, scheme: str,
     expect(page.locator("svg.day")).to_be_visible()
     page.locator(".as-table summary").click()
     check(page)
+
+
+def test_what_prints_as_the_limit_is_judged_as_the_api_does(
+    filled: httpx.Client, opened: Opener
+) -> None:
+    """The ratio is 0.8496, which the API prints as 0.85."""
+    charge(filled, "M-edge", "V-edge", ac=10, dc=8.496)
+    low = f"{FLEET}?alert=low_efficiency"
+    wait_until(lambda: "V-edge" in filled.get(low).text, "it is added up")
+    page = opened(f"{filled.base_url}/#vehicle=V-edge")
+    day = panel(page, "The last 24 hours")
+    expect(day.locator(".callout")).to_contain_text("Efficiency 0.8496 is under 0.85")
+    expect(day.locator(".callout")).to_contain_text("1 session under 85 %, at charger M-edge")
+    assert (tile(day, "Efficiency"), note(day, "Efficiency")) == ("85.0 %", "just under 85 %")
+    expect(day.locator(".tile.bad")).to_have_count(1)
+    chart = day.locator("svg.day")
+    expect(chart.locator(".too-low")).to_have_count(1)
+    assert "Under 85 % in 1 of 1 charging hour" in (chart.get_attribute("aria-label") or "")
+    page.goto(str(filled.base_url))
+    row = panel(page, "Efficiency over 24 hours").locator("tbody tr").filter(has_text="V-edge")
+    expect(row).to_have_class("low")
 
 
 def check(page: Page) -> None:

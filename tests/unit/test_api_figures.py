@@ -51,6 +51,21 @@ def test_alerts_are_judged_before_rounding(energy_dc: str, codes: list[str]) -> 
 
 
 @pytest.mark.parametrize(
+    ("energy_dc", "message"),
+    [
+        ("84", "Efficiency 0.840 is under 0.85"),
+        ("84.96", "Efficiency 0.8496 is under 0.85"),
+        ("84.9999999", "Efficiency 0.849999999 is under 0.85"),
+        ("100.001", "Efficiency 1.00001 is over 1: more DC delivered than AC consumed"),
+        ("110", "Efficiency 1.100 is over 1: more DC delivered than AC consumed"),
+    ],
+)
+def test_an_alert_prints_unlike_its_limit(energy_dc: str, message: str) -> None:
+    answer = figures(hour(energy_dc=Decimal(energy_dc)))
+    assert [alert.message for alert in answer.alerts] == [message]
+
+
+@pytest.mark.parametrize(
     ("ac", "dc", "sessions", "quality"),
     [
         (57, 57, 1, "complete"),
