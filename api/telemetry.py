@@ -5,7 +5,7 @@ through the one decoder, valid ones are packed into arrays, and 202 means Kafka 
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -32,6 +32,7 @@ from schemas.telemetry import (
     Refusal,
     SentBatch,
     SentRecord,
+    batch_problems,
     envelope_problems,
     problems,
 )
@@ -39,6 +40,8 @@ from schemas.telemetry import (
 DECODE_ENVELOPE = msgspec.json.Decoder(Envelope).decode
 DECODE_BATCH = msgspec.json.Decoder(Batch).decode
 DECODE_LOOSE = msgspec.json.Decoder(LooseBatch).decode
+
+Record = TypeVar("Record")
 
 
 class Telemetry:
@@ -122,24 +125,26 @@ def _utf8(body: bytes) -> bytes:
 def _envelopes(body: bytes) -> Iterator[tuple[int, Envelope | Refusal]]:
     """The records of a batch, those of the wrong shape as refusals. Raises ApiError 400."""
     try:
-        records = DECODE_BATCH(body).records
-        if not records:
-            raise invalid_field("records", f"must have 1 to {MAX_BATCH_RECORDS} records")
-        yield from enumerate(records)
+        yield from enumerate(_some(DECODE_BATCH(body).records))
         return
     except (msgspec.MsgspecError, RecursionError):
         pass  # some record has the wrong shape, or all of it has
     try:
-        loose = DECODE_LOOSE(body).records
+        loose = _some(DECODE_LOOSE(body).records)
     except (msgspec.MsgspecError, RecursionError) as error:
-        field = "records" if isinstance(error, msgspec.ValidationError) else "body"
-        raise invalid_field(field, " ".join(str(error).split())) from None
+        raise invalid(batch_problems(body, str(error))) from None
     for index, raw in enumerate(loose):
         try:
             yield index, DECODE_ENVELOPE(raw)
         except (msgspec.MsgspecError, RecursionError):
             found = envelope_problems(bytes(raw), f"records[{index}]")
             yield index, Refusal(index, "invalid", _sentence(found), found)
+
+
+def _some(records: list[Record]) -> list[Record]:
+    if not records:
+        raise invalid_field("records", f"must have 1 to {MAX_BATCH_RECORDS} records")
+    return records
 
 
 def _sentence(found: list[Problem]) -> str:

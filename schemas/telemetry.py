@@ -4,6 +4,7 @@ The readings themselves are decoded by `schemas.readings`, as everywhere; msgspe
 untouched here. `problems` looks at a rejected one again, slowly, to name every bad field.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -121,18 +122,44 @@ class Refusal(NamedTuple):
 
 def envelope_problems(raw: bytes, prefix: str) -> list[Problem]:
     """One entry for each bad field around a reading, their paths below `prefix`."""
-    dot = "." if prefix else ""
     try:
-        fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    except (ValueError, RecursionError) as error:
-        message = " ".join(str(error).split())
-        return [Problem(field=prefix or "body", message=message, reason="invalid")]
-    bad = {name: "unknown field" for name in fields if name not in ("streamType", "payload")}
-    bad |= {name: "missing" for name in ("streamType", "payload") if name not in fields}
+        fields = _fields(raw)
+    except ValueError as error:
+        return _below(prefix, {"": str(error)})
+    bad = _misnamed(fields, ("streamType", "payload"))
     if "streamType" in fields and bytes(fields["streamType"]) not in (b'"meter"', b'"vehicle"'):
         bad["streamType"] = "must be meter or vehicle"
+    # Nothing bad in sight: the name comes more than once, and the last hides another.
+    return _below(prefix, bad or {"streamType": "each of them must be meter or vehicle"})
+
+
+def batch_problems(raw: bytes, why: str) -> list[Problem]:
+    """One entry for each bad field around a batch's records; `why` is what ails the records."""
+    try:
+        bad = _misnamed(_fields(raw), ("records",))
+    except ValueError as error:
+        bad = {"": str(error)}
+    return _below("", bad or {"records": why})
+
+
+def _fields(raw: bytes) -> dict[str, msgspec.Raw]:
+    """An object's values as bytes. Raises ValueError, with one line that says why."""
+    try:
+        return msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except (ValueError, RecursionError) as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def _misnamed(fields: Mapping[str, object], known: Sequence[str]) -> dict[str, str]:
+    bad = {name: "unknown field" for name in fields if name not in known}
+    return bad | {name: "missing" for name in known if name not in fields}
+
+
+def _below(prefix: str, bad: Mapping[str, str]) -> list[Problem]:
+    """An entry for each bad field, below `prefix`; no name is the whole itself."""
+    paths = {name: ".".join(part for part in (prefix, name[:100]) if part) for name in bad}
     return [
-        Problem(field=f"{prefix}{dot}{name[:100]}", message=message, reason="invalid")
+        Problem(field=paths[name] or "body", message=message, reason="invalid")
         for name, message in bad.items()
     ]
 

@@ -17,6 +17,7 @@ INGEST = "/v1/telemetry/ingest"
 BATCH = "/v1/telemetry/ingest/batch"
 METERS = "/v1/devices/meters"
 START = "/v1/sessions/start"
+TWICE = b'{"streamType":"x","streamType":"meter","payload":{}}'
 FIGURES = "/v1/analytics/performance/V"
 DAYS_40 = "?startTime=2026-01-01T00:00:00Z&endTime=2026-02-10T00:00:00Z"
 BACKWARDS = "?startTime=2026-01-02T00:00:00Z&endTime=2026-01-01T00:00:00Z"
@@ -64,6 +65,15 @@ def check(answer: httpx.Response, status: int) -> dict[str, Any]:
         (BATCH, {"records": [meter(voltage=-1)]}, "records[0].payload.voltage"),
         (BATCH, {"records": [None]}, "records[0]"),
         (BATCH, b'{"records":[{}', "body"),
+        (BATCH, b"[" * 100_000, "body"),
+        (BATCH, [meter()], "body"),
+        (BATCH, b"null", "body"),
+        (BATCH, {}, "records"),
+        (BATCH, {"records": [meter()], "extra": 1}, "extra"),
+        (BATCH, {"record": [meter()]}, "record"),
+        (BATCH, b'{"records":[1],"records":[]}', "records"),
+        (BATCH, b'{"records":[%b]}' % TWICE, "records[0].streamType"),
+        (INGEST, TWICE, "streamType"),
         (METERS, b"{", "body"),
         (METERS, b'{"meterId":"\\ud800"}', "body"),
         (METERS, b'{"meterId":"M","capacityKw":1e400}', "body"),
@@ -84,6 +94,7 @@ def test_bad_bodies_are_400(api: httpx.Client, path: str, body: Any, field: str)
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     problem = check(api.post(path, content=content, headers=JSON), 400)
     assert field in [entry["field"] for entry in problem["details"]]
+    assert all(entry["message"] for entry in problem["details"])
     assert problem["path"] == path
 
 
@@ -174,6 +185,21 @@ def test_a_client_that_closes_gets_its_answer(api: httpx.Client) -> None:
             client.request("POST", path, b" " * 20 * MEBIBYTE, headers)
             answer = client.getresponse()
             assert (answer.status, json.load(answer)["statusCode"]) == (status, status)
+
+
+def test_only_the_field_around_the_records_is_blamed(api: httpx.Client) -> None:
+    for batch, field in (({"records": [meter()], "extra": 1}, "extra"), ([meter()], "body")):
+        problem = check(api.post(BATCH, json=batch), 400)
+        assert [entry["field"] for entry in problem["details"]] == [field]
+
+
+def test_a_record_with_a_key_twice_is_told_apart(api: httpx.Client) -> None:
+    good = json.dumps(meter()).encode()
+    body = b'{"records":[%b,%b]}' % (good, TWICE)
+    answer = api.post(BATCH, content=body, headers=JSON)
+    assert answer.status_code == 202
+    (error,) = answer.json()["errors"]
+    assert error["message"] == "records[1].streamType: each of them must be meter or vehicle"
 
 
 def test_every_bad_field_has_an_entry(api: httpx.Client) -> None:

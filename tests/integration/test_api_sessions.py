@@ -111,7 +111,7 @@ def test_a_session_can_follow_at_once(api: httpx.Client, pair: dict[str, str]) -
 
 
 def test_an_end_before_the_moved_start_is_400(api: httpx.Client, pair: dict[str, str]) -> None:
-    """The last session ended in this very second, so that the next one starts then at the latest."""
+    """The last session ended in this very second, so the next one starts where it did."""
     time.sleep(1.02 - time.time() % 1)
     first = start(api, **pair).json()
     assert api.post(f"/v1/sessions/{first['sessionId']}/end").status_code == 200
