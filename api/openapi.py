@@ -113,7 +113,8 @@ def _operation(path: str, method: str, endpoint: Endpoint, components: Component
     if endpoint.shown_body is not None:
         content = _content(components.schema(endpoint.shown_body, output=False), components)
         operation["requestBody"] = {"required": not endpoint.body_optional, "content": content}
-    operation["responses"] = dict(sorted(_responses(endpoint, noted, components).items()))
+    responses = _responses(method, endpoint, noted, components)
+    operation["responses"] = dict(sorted(responses.items()))
     return operation
 
 
@@ -141,7 +142,7 @@ def _without_null(schema: Json) -> Json:
     return {name: value for name, value in kept.items() if value is not None}
 
 
-def _responses(endpoint: Endpoint, noted: Answers, components: Components) -> Json:
+def _responses(method: str, endpoint: Endpoint, noted: Answers, components: Components) -> Json:
     content: Json = {}
     if noted.model is not None:
         schema = components.schema(endpoint.of_object(noted.model), output=True)
@@ -154,18 +155,20 @@ def _responses(endpoint: Endpoint, noted: Answers, components: Components) -> Js
         str(status): {"description": HTTPStatus(status).phrase} | answer
         for status in (noted.status, *noted.also)
     }
-    for status in _errors(endpoint, noted):
+    for status in _errors(method, endpoint, noted):
         responses[str(status)] = {"$ref": f"#/components/responses/{status}"}
     return responses
 
 
-def _errors(endpoint: Endpoint, noted: Answers) -> set[int]:
+def _errors(method: str, endpoint: Endpoint, noted: Answers) -> set[int]:
     """The statuses an endpoint's errors may have: its own, and those that follow."""
     statuses = set(noted.errors)
     if endpoint.query or endpoint.shown_body is not None:
         statuses.add(400)
+    if method in ("POST", "PATCH"):  # a body that nobody wants is read all the same
+        statuses.add(413)
     if endpoint.shown_body is not None:
-        statuses |= {413, 415}
+        statuses.add(415)
     if noted.waits:
         statuses.add(503)
     return statuses

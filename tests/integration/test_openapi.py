@@ -147,6 +147,8 @@ def test_every_error_is_in_it(described: dict[str, Any]) -> None:
         statuses = set(operation["responses"])
         if "requestBody" in operation:
             assert {"400", "413", "415", "503"} <= statuses, name
+        if name.startswith(("POST", "PATCH")):
+            assert "413" in statuses, name
         if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
             assert {"400", "503"} <= statuses, name
         if any(parameter["in"] == "path" for parameter in operation.get("parameters", ())):
