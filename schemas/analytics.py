@@ -220,7 +220,8 @@ class AlertCounts(Output):
 class Fleet(Output):
     """All vehicles' charging in whole hours; `vehicles` from the worst efficiency on.
 
-    Everything stored before `as_of` is in the figures.
+    That is the lowest; of those with `alert=impossible_efficiency` it is the highest. Everything
+    stored before `as_of` is in the figures.
     """
 
     period: Period

@@ -18,7 +18,7 @@ async function question(signal) {
   const fleet = low.body;
   if (fleet.alertCounts.impossibleEfficiency) {
     const odd = await ask(`${FLEET}?alert=impossible_efficiency&limit=${SHOWN}`, { signal });
-    fleet.vehicles.push(...odd.body.vehicles.reverse());
+    fleet.vehicles.push(...odd.body.vehicles);
   }
   return fleet;
 }

@@ -344,8 +344,9 @@ WHERE (old.*) IS DISTINCT FROM (EXCLUDED.*)
 -- name: fleet
 -- The whole fleet's sums of [start, end), both whole hours, with the whole days in between from
 -- `first_day` up to `past_day`, in one row with a null vehicle_id; and
--- its vehicles, from the worst efficiency on: first those whose figures rest on something. An
--- active session counts up to `now`, so that no reading is expected that cannot be there yet.
+-- its vehicles, from the worst efficiency on: first those whose figures rest on something. The worst
+-- of the impossible ones are the highest. An active session counts up to `now`, so that no reading
+-- is expected that cannot be there yet.
 WITH rollups AS (
     SELECT * FROM vehicle_days WHERE hour >= %(first_day)s AND hour < %(past_day)s
     UNION ALL
@@ -400,5 +401,5 @@ FROM fleet
 WHERE %(alert)s::text IS NULL
     OR (%(alert)s = 'low_efficiency' AND ratio < %(low)s)
     OR (%(alert)s = 'impossible_efficiency' AND ratio > %(impossible)s)
-ORDER BY ratio, vehicle_id
+ORDER BY CASE WHEN %(alert)s = 'impossible_efficiency' THEN -ratio ELSE ratio END, vehicle_id
 LIMIT %(limit)s)

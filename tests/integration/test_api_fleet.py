@@ -126,6 +126,21 @@ def test_as_of_is_the_oldest_change_not_taken_in(
         connection.execute("DELETE FROM rollup_log")
 
 
+def test_the_worst_of_the_impossible_are_the_highest(
+    api: httpx.Client, environment: dict[str, str], fleet: Fleet
+) -> None:
+    more = Fleet()
+    for name, ratio in {"odd-1": "1.2", "odd-2": "1.3", "odd-3": "1.3"}.items():
+        more.meters[f"M-{name}"], more.vehicles[name] = charged(ratio)
+        more.sessions.append(Session(f"M-{name}", name, START, START + 3 * HOUR))
+    with connect(environment) as connection:
+        fleets.load(connection, more)
+        take_in(connection, environment)
+    for limit, names in ((4, ["odd-2", "odd-3", "odd-1", "odd"]), (1, ["odd-2"])):
+        body = get(api, "fleet", alert="impossible_efficiency", limit=limit)
+        assert [vehicle["vehicleId"] for vehicle in body["vehicles"]] == names
+
+
 @pytest.mark.parametrize(
     "query",
     [
