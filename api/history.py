@@ -2,7 +2,9 @@
 
 A stream is read in steps, each from where the last one ended. Between them it holds neither a
 connection nor a snapshot, so clients may be many, slow or stuck. That is as good as one snapshot:
-readings never change once stored; late ones that arrive meanwhile may be in or not.
+readings never change once stored; late ones that arrive meanwhile may be in or not. Where a page
+ends is found in one snapshot with its first step: a page of one step is never longer than its
+limit. A larger one may be, by late readings: to stop at the limit would leave others out.
 """
 
 import csv
@@ -20,7 +22,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api.answers import next_page
-from api.database import Database
+from api.database import Connection, Database
 from api.deadline import in_time
 from api.endpoint import JSON, answers
 from api.errors import ApiError, invalid_field, not_found
@@ -65,31 +67,34 @@ class History:
             window = query.window(utc_now())
         except ValueError as error:
             raise invalid_field("startTime", str(error)) from None
-        following = await self._following(device_id, window, query.limit)
+        page, rows = await self._begin(device_id, window, query.limit)
         headers = {}
-        if following is not None:
-            headers = next_page(request, startTime=_iso(following), endTime=_iso(window.end))
-            window = Window(window.start, following)
-        steps = self._steps(device_id, window, await self._step(device_id, window))
+        if page.end < window.end:
+            headers = next_page(request, startTime=_iso(page.end), endTime=_iso(window.end))
+        steps = self._steps(device_id, page, rows)
         if query.format == "json":
             return Streamed(_json(steps), headers, JSON)
         name = f"{quote(device_id, safe='')}.csv"
         headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{name}"
         return Streamed(_csv(steps, self._columns()), headers, CSV)
 
-    async def _following(
+    async def _begin(
         self, device_id: str, window: Window, limit: int | None
-    ) -> datetime | None:
-        """When the first reading beyond the limit was; raises ApiError 404."""
+    ) -> tuple[Window, Rows]:
+        """The window up to the first reading beyond the limit, and its first step.
+
+        Raises ApiError 404.
+        """
         parameters = {"id": device_id, "limit": limit, **window._asdict()}
-        async with self._database.connection() as connection:
+        async with self._database.connection() as connection, connection.transaction():
+            await connection.execute(SQL["one_snapshot"])
             known = await (await connection.execute(self._query("known"), parameters)).fetchone()
             if known is None or not known["known"]:
                 raise not_found(self._word, device_id)
-            if limit is None:
-                return None
-            row = await (await connection.execute(self._query("next"), parameters)).fetchone()
-        return row["timestamp"] if row else None
+            if limit is not None:
+                row = await (await connection.execute(self._query("next"), parameters)).fetchone()
+                window = Window(window.start, row["timestamp"]) if row else window
+            return window, await self._read(connection, device_id, window)
 
     async def _steps(self, device_id: str, window: Window, rows: Rows) -> AsyncIterator[Rows]:
         """`rows`, the first of the window, and all that come after them."""
@@ -101,11 +106,13 @@ class History:
             rows = await in_time(self._step(device_id, rest))
 
     async def _step(self, device_id: str, window: Window) -> Rows:
+        async with self._database.connection() as connection:
+            return await self._read(connection, device_id, window)
+
+    async def _read(self, connection: Connection, device_id: str, window: Window) -> Rows:
         """Values come as text: so the shortest form of a `real` is what PostgreSQL prints."""
         parameters = {"id": device_id, "limit": READINGS_A_STEP, **window._asdict()}
-        async with self._database.connection() as connection:
-            cursor = await connection.execute(self._query("readings"), parameters)
-            return await cursor.fetchall()
+        return await (await connection.execute(self._query("readings"), parameters)).fetchall()
 
     def _query(self, name: str) -> str:
         return SQL[f"{self._stream.name}_{name}"]

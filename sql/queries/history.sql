@@ -1,6 +1,9 @@
 -- A device's readings as they were sent, for the HTTP API. Parameters stand right beside
 -- "timestamp", so that only the day partitions of the window are touched.
 
+-- name: one_snapshot
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
+
 -- name: meter_known
 -- Whether it is registered or was ever heard of.
 SELECT EXISTS (SELECT FROM meters WHERE meter_id = %(id)s)

@@ -1,5 +1,6 @@
 """Raw history over HTTP: every reading of the window as it was sent, in flat memory, or no end."""
 
+import asyncio
 import csv
 import re
 import time
@@ -10,7 +11,17 @@ from typing import Any
 
 import httpx
 import pytest
+from psycopg import AsyncConnection
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
+from api.database import Database
+from api.endpoint import Endpoint
+from api.history import History
+from schemas.readings import METER
+from schemas.settings import Settings
 from sql.named import load
 from tests.api_process import ApiProcess
 from tests.connections import connect
@@ -136,6 +147,55 @@ def test_pages_are_the_whole(api: httpx.Client, filled: dict[str, str], limit: i
     pages = walk(api, path, MONTH | {"limit": limit, "format": "csv"})
     assert len({page.text.splitlines()[0] for page in pages}) == 1
     assert sum(len(page.text.splitlines()) - 1 for page in pages) == 3
+
+
+def test_a_reading_that_comes_between_two_queries_makes_no_page_longer(
+    filled: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It lies inside the page, and is committed when the end of the page has been found."""
+    execute, readings = AsyncConnection.execute, load("history")["meter_readings"]
+    late = iter(range(1, 60))
+
+    async def after_a_late_one(self: Any, query: Any, *parameters: Any, **options: Any) -> Any:
+        if query == readings:
+            with connect(filled) as connection:
+                connection.execute(
+                    'INSERT INTO meter_telemetry_history (kwh_consumed_ac, "timestamp", voltage,'
+                    " meter_id) VALUES (1, %s, 230, 'LATE')",
+                    (START + timedelta(seconds=next(late)),),
+                )
+        return await execute(self, query, *parameters, **options)
+
+    monkeypatch.setattr(AsyncConnection, "execute", after_a_late_one)
+    with connect(filled) as connection:
+        connection.execute("INSERT INTO meters (meter_id) VALUES ('LATE')")
+        connection.execute(
+            'INSERT INTO meter_telemetry_history (kwh_consumed_ac, "timestamp", voltage, meter_id)'
+            " SELECT 1, %s + n * interval '1 min', 230, 'LATE' FROM generate_series(0, 4) AS n",
+            (START,),
+        )
+    pages = asyncio.run(pages_in_here(filled, MONTH | {"limit": 2}))
+    minutes = [iso(START + n * MINUTE) for n in range(5)]
+    assert pages == [minutes[:2], minutes[2:4], minutes[4:]]
+
+
+async def pages_in_here(environment: dict[str, str], query: dict[str, Any]) -> list[list[str]]:
+    """The times in each page of LATE's readings, from a route in this process."""
+    database = Database(Settings(**{name.lower(): value for name, value in environment.items()}))
+    endpoint = Endpoint(History(METER, database).readings)
+
+    async def readings(request: Request) -> Response:
+        return await endpoint(request)
+
+    app = Starlette(routes=[Route("/{id}", readings)])
+    pages = []
+    await database.run()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a") as here:
+        pages.append(await here.get("/LATE", params=query))
+        while following := pages[-1].links.get("next"):
+            pages.append(await here.get(following["url"]))
+    await database.close()
+    return [[reading["timestamp"] for reading in page.json()] for page in pages]
 
 
 def test_large_pages_are_the_whole(api: httpx.Client, filled: dict[str, str]) -> None:
