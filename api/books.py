@@ -8,6 +8,7 @@ from starlette.responses import Response
 from api.answers import JsonResponse
 from api.database import Database
 from api.endpoint import answers
+from api.errors import ApiError
 from api.kafka import Kafka
 from api.log_ends import LogEnds
 from schemas.fields import utc_now
@@ -47,11 +48,14 @@ class Books:
         """By topic; empty when Kafka is away."""
         if not self._kafka.condition.fine:
             return {}
-        places = [
-            (topic, partition)
-            for topic in self._topics
-            for partition in await self._kafka.partitions(topic)
-        ]
+        try:
+            places = [
+                (topic, partition)
+                for topic in self._topics
+                for partition in await self._kafka.partitions(topic)
+            ]
+        except ApiError:  # it went away, and nobody had noticed yet
+            return {}
         return await self._log_ends.lag(places, positions) or {}
 
 

@@ -7,7 +7,14 @@ from typing import Any
 import httpx
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
+from starlette.requests import Request
 
+from api.books import Books
+from api.database import Database
+from api.kafka import Kafka
+from api.log_ends import LogEnds
+from api.metrics import Metrics
+from schemas.settings import Settings
 from tests.connections import connect
 from tests.readings import meter, now, vehicle
 
@@ -116,6 +123,22 @@ def test_a_batch_larger_than_a_record_may_be_is_cut(
 def test_readings_dated_months_ago_are_taken(api: httpx.Client) -> None:
     record = meter("OLD", timestamp="2026-01-31T14:00:00+02:00")
     assert api.post("/v1/telemetry/ingest", json=record).status_code == 202
+
+
+def test_only_the_lag_is_unknown_when_kafka_went_away_unnoticed(
+    environment: dict[str, str],
+) -> None:
+    async def stats() -> Any:
+        settings = Settings(**{name.lower(): value for name, value in environment.items()})
+        database, kafka = Database(settings), Kafka(settings, Metrics())  # which never connects
+        kafka.condition.good()
+        await database.run()
+        books = Books(settings, database, kafka, LogEnds(settings))
+        answer = await books.stats(Request({"type": "http"}))
+        await database.close()
+        return json.loads(answer.body)
+
+    assert [topic["lag"] for topic in asyncio.run(stats())["topics"]] == [None, None]
 
 
 def test_stats_show_the_groups_own_books(api: httpx.Client, environment: dict[str, str]) -> None:
