@@ -194,7 +194,8 @@ ORDER BY hour, session_id
 
 -- name: meter_sessions
 -- The sessions on a meter that overlap the window, oldest first.
-SELECT * FROM charging_sessions
+SELECT session_id, meter_id, vehicle_id, started_at, ended_at, is_active, end_reason
+FROM charging_sessions
 WHERE meter_id = %(meter_id)s
     AND tstzrange(started_at, ended_at) && tstzrange(%(start)s, %(end)s)
 ORDER BY started_at

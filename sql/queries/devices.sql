@@ -6,7 +6,8 @@ INSERT INTO meters (meter_id, location, capacity_kw, metadata, is_active, energy
 VALUES (%(meter_id)s, %(location)s, %(capacity_kw)s, %(metadata)s, %(is_active)s,
     %(energy_reading)s)
 ON CONFLICT (meter_id) DO NOTHING
-RETURNING *
+RETURNING meter_id, location, capacity_kw, metadata, is_active, energy_reading,
+    created_at, updated_at
 
 -- name: meters_change
 -- `changes` is a jsonb object by column; columns it does not name keep their values.
@@ -15,16 +16,25 @@ SET (location, capacity_kw, metadata, is_active, energy_reading, updated_at) = (
     SELECT location, capacity_kw, metadata, is_active, energy_reading, now()
     FROM jsonb_populate_record(old, %(changes)s))
 WHERE meter_id = %(id)s
-RETURNING *
+RETURNING meter_id, location, capacity_kw, metadata, is_active, energy_reading,
+    created_at, updated_at
 
 -- name: meters_one
-SELECT * FROM meters WHERE meter_id = %(id)s
+SELECT meter_id, location, capacity_kw, metadata, is_active, energy_reading, created_at, updated_at
+FROM meters
+WHERE meter_id = %(id)s
 
 -- name: meters_page
-SELECT * FROM meters WHERE meter_id > %(after)s ORDER BY meter_id LIMIT %(limit)s
+SELECT meter_id, location, capacity_kw, metadata, is_active, energy_reading, created_at, updated_at
+FROM meters
+WHERE meter_id > %(after)s
+ORDER BY meter_id
+LIMIT %(limit)s
 
 -- name: meters_state
-SELECT * FROM meter_live_state WHERE meter_id = %(id)s
+SELECT meter_id, kwh_consumed_ac, voltage, "timestamp", updated_at
+FROM meter_live_state
+WHERE meter_id = %(id)s
 
 -- name: vehicles_create
 -- No row when the vehicle is registered already.
@@ -33,7 +43,8 @@ INSERT INTO vehicles (vehicle_id, vin, battery_capacity_kwh, model, metadata, is
 VALUES (%(vehicle_id)s, %(vin)s, %(battery_capacity_kwh)s, %(model)s, %(metadata)s, %(is_active)s,
     %(energy_reading)s)
 ON CONFLICT (vehicle_id) DO NOTHING
-RETURNING *
+RETURNING vehicle_id, vin, battery_capacity_kwh, model, metadata, is_active, energy_reading,
+    created_at, updated_at
 
 -- name: vehicles_change
 -- `changes` is a jsonb object by column; columns it does not name keep their values.
@@ -42,13 +53,24 @@ SET (vin, battery_capacity_kwh, model, metadata, is_active, energy_reading, upda
     SELECT vin, battery_capacity_kwh, model, metadata, is_active, energy_reading, now()
     FROM jsonb_populate_record(old, %(changes)s))
 WHERE vehicle_id = %(id)s
-RETURNING *
+RETURNING vehicle_id, vin, battery_capacity_kwh, model, metadata, is_active, energy_reading,
+    created_at, updated_at
 
 -- name: vehicles_one
-SELECT * FROM vehicles WHERE vehicle_id = %(id)s
+SELECT vehicle_id, vin, battery_capacity_kwh, model, metadata, is_active, energy_reading,
+    created_at, updated_at
+FROM vehicles
+WHERE vehicle_id = %(id)s
 
 -- name: vehicles_page
-SELECT * FROM vehicles WHERE vehicle_id > %(after)s ORDER BY vehicle_id LIMIT %(limit)s
+SELECT vehicle_id, vin, battery_capacity_kwh, model, metadata, is_active, energy_reading,
+    created_at, updated_at
+FROM vehicles
+WHERE vehicle_id > %(after)s
+ORDER BY vehicle_id
+LIMIT %(limit)s
 
 -- name: vehicles_state
-SELECT * FROM vehicle_live_state WHERE vehicle_id = %(id)s
+SELECT vehicle_id, soc, kwh_delivered_dc, battery_temp, "timestamp", updated_at
+FROM vehicle_live_state
+WHERE vehicle_id = %(id)s

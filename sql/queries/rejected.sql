@@ -90,4 +90,7 @@ ORDER BY id DESC
 LIMIT %(limit)s
 
 -- name: detail
-SELECT *, octet_length(raw) AS raw_bytes FROM rejected_records WHERE id = %(id)s
+SELECT id, topic, partition, "offset", record_index, device_id, reason, detail, raw,
+       octet_length(raw) AS raw_bytes, rejected_at, resolved_at, resolved_by, outcome
+FROM rejected_records
+WHERE id = %(id)s

@@ -26,27 +26,33 @@ WHERE ended_at <= %(now)s
 -- name: start
 INSERT INTO charging_sessions (meter_id, vehicle_id, started_at, ended_at)
 VALUES (%(meter_id)s, %(vehicle_id)s, %(started_at)s, %(ended_at)s)
-RETURNING *
+RETURNING session_id, meter_id, vehicle_id, started_at, ended_at, is_active, end_reason
 
 -- name: lock
-SELECT * FROM charging_sessions WHERE session_id = %(session_id)s FOR NO KEY UPDATE
+SELECT meter_id, vehicle_id, started_at, ended_at FROM charging_sessions
+WHERE session_id = %(session_id)s
+FOR NO KEY UPDATE
 
 -- name: end
-UPDATE charging_sessions SET ended_at = %(ended_at)s WHERE session_id = %(session_id)s RETURNING *
+UPDATE charging_sessions SET ended_at = %(ended_at)s WHERE session_id = %(session_id)s
+RETURNING session_id, meter_id, vehicle_id, started_at, ended_at, is_active, end_reason
 
 -- name: change
 -- A session whose end is given was ended by someone, whatever ended it before.
 UPDATE charging_sessions
 SET started_at = %(started_at)s, ended_at = %(ended_at)s, timed_out = timed_out AND NOT %(end_given)s
 WHERE session_id = %(session_id)s
-RETURNING *
+RETURNING session_id, meter_id, vehicle_id, started_at, ended_at, is_active, end_reason
 
 -- name: one
-SELECT * FROM charging_sessions WHERE session_id = %(session_id)s
+SELECT session_id, meter_id, vehicle_id, started_at, ended_at, is_active, end_reason
+FROM charging_sessions
+WHERE session_id = %(session_id)s
 
 -- name: active
 -- Newest first, from below the session `after`.
-SELECT * FROM charging_sessions
+SELECT session_id, meter_id, vehicle_id, started_at, ended_at, is_active, end_reason
+FROM charging_sessions
 WHERE ended_at IS NULL
     AND (%(after)s::uuid IS NULL OR (started_at, session_id) <
         (SELECT started_at, session_id FROM charging_sessions WHERE session_id = %(after)s))
@@ -56,7 +62,8 @@ LIMIT %(limit)s
 -- name: search
 -- Sessions that touch [start, end), newest first, from below the session `after`. Each filter is
 -- off when it is null.
-SELECT * FROM charging_sessions
+SELECT session_id, meter_id, vehicle_id, started_at, ended_at, is_active, end_reason
+FROM charging_sessions
 WHERE (%(vehicle_id)s::text IS NULL OR vehicle_id = %(vehicle_id)s)
     AND (%(meter_id)s::text IS NULL OR meter_id = %(meter_id)s)
     AND (%(end_time)s::timestamptz IS NULL OR started_at < %(end_time)s)
