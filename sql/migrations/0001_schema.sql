@@ -231,5 +231,7 @@ CREATE TABLE rejected_records (
         (topic, partition, "offset", record_index, record_ms)
 );
 
-CREATE INDEX rejected_records_open ON rejected_records (topic, reason) WHERE resolved_at IS NULL;
+-- Operators ask by topic and reason, the books for their group as well: from the index alone.
+CREATE INDEX rejected_records_open ON rejected_records (topic, reason, group_id)
+    WHERE resolved_at IS NULL;
 CREATE INDEX rejected_records_device ON rejected_records (device_id, id);

@@ -150,3 +150,24 @@ def test_live_state_is_read_by_its_key(connection: psycopg.Connection[Any]) -> N
     connection.execute("ANALYZE vehicle_live_state")
     found = scans(connection, load("analytics")["realtime"], {"vehicle_id": "V7"})
     assert found["vehicle_live_state"] == {"Index Scan"}
+
+
+def test_rejected_readings_are_counted_and_found_through_the_index_of_the_open_ones(
+    connection: psycopg.Connection[Any],
+) -> None:
+    connection.execute(
+        """INSERT INTO rejected_records (group_id, topic, partition, "offset", record_ms, reason,
+            detail, raw, resolved_at)
+        SELECT CASE n % 20 WHEN 0 THEN 'g:replay' ELSE 'g' END, (ARRAY['m', 'v'])[1 + n % 2],
+            0, n, 0, CASE n % 30 WHEN 0 THEN 'conflict' ELSE 'invalid' END, 'detail', 'raw',
+            CASE n % 3 WHEN 0 THEN now() END
+        FROM generate_series(1, 20000) AS n"""
+    )
+    connection.execute("VACUUM ANALYZE rejected_records")
+    books = {"group_id": "g", "topics": ["m", "v"]}
+    found = scans(connection, load("telemetry")["rejected_by_reason"], books)
+    assert found == {"rejected_records": {"Index Only Scan"}}
+    filters = {"topic": "m", "reason": "conflict"}
+    filters |= dict.fromkeys(("device_id", "since", "until"))
+    found = scans(connection, load("rejected")["select_open"], filters)
+    assert found["rejected_records"] <= {"Index Scan", "Bitmap Heap Scan"}
