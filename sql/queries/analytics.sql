@@ -4,10 +4,10 @@
 -- One row for each UTC hour that has a reading, each with the same summary of the window; a single
 -- row with a null hour when none has. Each side is credited and summed on its own before they
 -- meet: no join multiplies readings. A register's first reading needs the one before it, its base,
--- found from `base_start` on; while no device is a register, `base_start` is `end` and no day is
--- looked into. The parameters stand right beside "timestamp", so that only the day partitions of
--- the window are touched. Sums are numeric: exact in decimal, so hours add up to totals and a
--- ratio sits on the right side of a limit.
+-- found from `base_start` on, day by day from the newest; for other devices no day before the window
+-- is looked into. The parameters stand right beside "timestamp", so that only the day partitions of
+-- the window are touched. Sums are numeric: exact in decimal, so hours add up to totals and a ratio
+-- sits on the right side of a limit.
 WITH sessions AS MATERIALIZED (
     SELECT session_id, charging_sessions.meter_id,
         greatest(started_at, %(start)s) AS start, least(ended_at, %(end)s) AS past,
