@@ -64,7 +64,9 @@ class Expected:
     stored: dict[tuple[str, str], tuple[float, ...]] = field(default_factory=dict)
     rejected: Counter[tuple[int, int, int | None, str]] = field(default_factory=Counter)
     duplicate: int = 0
+    sent: int = 0
     readings: int = 0
+    """As often as they are read."""
 
     def expect(self, partition: int, offset: int, value: bytes, sent: list[Sent]) -> None:
         """Note what a record's readings become; to be called in the order of its partition."""
@@ -73,6 +75,7 @@ class Expected:
             self._expect(partition, offset, index if split else None, reading)
 
     def _expect(self, partition: int, offset: int, index: int | None, sent: Sent) -> None:
+        self.sent += 1
         self.readings += 1
         if sent.reason:
             self.rejected[partition, offset, index, sent.reason] += 1
@@ -85,8 +88,8 @@ class Expected:
 
     def read_again(self) -> None:
         """All of it is read once more: nothing changes but the duplicates."""
-        self.duplicate += self.readings
-        self.readings *= 2
+        self.duplicate += self.sent
+        self.readings += self.sent
 
 
 class Generator:

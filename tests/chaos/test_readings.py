@@ -38,6 +38,7 @@ def test_everything_replayed(scene: Scene) -> None:
         for stream, expected in world.expected.items():
             set_positions(world.environment, world.topic(stream), "earliest")
             expected.read_again()
+        world.figures.held = False
         world.start(2)
         world.settle()
 

@@ -99,7 +99,8 @@ class World:
         self._dismiss(worker)
 
     def terminate(self, worker: WorkerProcess) -> None:
-        """SIGTERM; it must end cleanly."""
+        """SIGTERM, once Python is up; it must end cleanly."""
+        worker.says("metrics and health on port")
         assert worker.terminate() == 0, worker.log
         self._dismiss(worker)
 
