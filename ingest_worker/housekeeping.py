@@ -8,6 +8,7 @@ packed; sessions that fell silent are ended; the rollups are kept up to date.
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import psycopg
@@ -36,19 +37,23 @@ LOCK_TIMEOUT_S = 30
 log = logging.getLogger(__name__)
 
 
-async def keep_house(settings: Settings, connections: Connections) -> None:
+async def keep_house(
+    settings: Settings, connections: Connections, behind: Callable[[], bool]
+) -> None:
     """Bring the rollups up to date every few seconds, do the rounds every minute; until cancelled.
 
-    The pauses are long against the work, so that readings come first.
+    Readings come first: the pauses are long against the work, and while this worker is `behind`,
+    the rollups wait for the next rounds.
     """
     rounds_at = 0.0
     while True:
         began = time.monotonic()
         everything = began >= rounds_at
         try:
-            await asyncio.to_thread(
-                do_rounds, settings, connections, datetime.now(UTC), everything=everything
-            )
+            if everything or not behind():
+                await asyncio.to_thread(
+                    do_rounds, settings, connections, datetime.now(UTC), everything=everything
+                )
         except psycopg.Error as error:
             log.info("housekeeping put off: %s", " ".join(str(error).split()))
         except Exception:  # readings go on without it, the next round may succeed

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -24,6 +26,8 @@ STOP_WITHIN_S = 8.0
 LET_GO_WITHIN_S = 4.0
 """How long the rest may take after that, if Kafka does not answer either."""
 LEAVE_GROUP_WITHIN_S = 8.0
+CYCLES_AFTER_OBJECTS = 300_000
+"""Python looks for cycles whenever so many objects have come; a batch is as many, and has none."""
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +39,10 @@ class _LeanRecords(fetcher.PartitionRecords):  # type: ignore[misc]
     its reading. This reaches into private parts of aiokafka: hence the tight bound on its version.
     """
 
+    def __iter__(self) -> Iterator[Any]:
+        records: Iterator[Any] = self._records_iterator
+        return records
+
     def _consumer_record(self, _: TopicPartition, record: Any) -> Any:
         return record
 
@@ -42,6 +50,8 @@ class _LeanRecords(fetcher.PartitionRecords):  # type: ignore[misc]
 async def run(settings: Settings) -> None:
     """Run one replica until SIGTERM or SIGINT. Its process belongs to it."""
     fetcher.PartitionRecords = _LeanRecords
+    gc.freeze()
+    gc.set_threshold(CYCLES_AFTER_OBJECTS)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -82,7 +92,7 @@ async def _work(
     worker = Worker(settings, source, status, connections, stopping)
     conninfo = settings.conninfo(APPLICATION_NAME)
     beside = [
-        asyncio.create_task(keep_house(settings, connections)),
+        asyncio.create_task(keep_house(settings, connections, worker.behind)),
         asyncio.create_task(
             watch(worker, source, status, connections, conninfo, settings.kafka_group_id)
         ),

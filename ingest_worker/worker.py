@@ -35,6 +35,7 @@ IDLE_WAIT_S = 0.5
 TWO_LANES_FROM_READINGS = 5_000
 """Smaller batches go in one transaction; larger ones in one a stream, side by side."""
 ACKNOWLEDGE_EVERY_S = 5.0
+FAR_BEHIND_RECORDS = 10_000
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
 STOP_GRACE_S = 15.0
 STALE_BATCH_S = 600.0
@@ -163,6 +164,10 @@ class Worker:
         if age_s >= PAUSE_S and self._caught_up(batch):
             return "caught_up"
         return None
+
+    def behind(self) -> bool:
+        """Whether more waits in Kafka than is soon worked off."""
+        return self._source.records_behind() > FAR_BEHIND_RECORDS
 
     def _caught_up(self, batch: Batch) -> bool:
         """Whether less waits in Kafka than is in hand: then waiting longer gathers little."""
