@@ -14,7 +14,7 @@ from bench.draining import drain
 from bench.lab import Environment, Lab, say
 from bench.options import Options
 from bench.readings import Fleet, device_ids, fleet
-from schemas.readings import DAY_US, METER, VEHICLE, to_micros
+from schemas.readings import DAY_US, METER, STREAMS, VEHICLE, to_micros
 from sql.store import create_days
 
 DAY_MINUTES = 1440
@@ -28,6 +28,7 @@ SELECT sum(relallvisible)::float8 / sum(relpages) FROM pg_class
 WHERE relkind = 'r' AND relname ~ '_telemetry_history_' AND relpages > 0
 """
 ROLLUP_BACKLOG = "SELECT count(*) FROM rollup_log"
+PACKED = "SELECT count(*) FROM packed_days WHERE key_bytes IS NOT NULL"
 SESSIONS = ((1.0, 3.0), (9.0, 2.5), (17.0, 4.0))
 """Start and length, hours; each vehicle's are up to an hour later."""
 
@@ -83,7 +84,8 @@ def settle(lab: Lab, environment: Environment) -> dict[str, float]:
     """Give autovacuum and the workers' housekeeping the time they have in a day; how far they came.
 
     A worker must be running. `all_visible` is the part of history's pages that index-only scans
-    need not look at, `rollup_backlog` the changes that the rollups have not taken in.
+    need not look at, `rollup_backlog` the changes that the rollups have not taken in, `packed` the
+    day partitions whose keys were built anew.
     """
     say("waiting for autovacuum and rollups")
     began = time.monotonic()
@@ -92,12 +94,17 @@ def settle(lab: Lab, environment: Environment) -> dict[str, float]:
         state = {
             "all_visible": float(one_value(lab, environment, VISIBLE) or 0),
             "rollup_backlog": float(one_value(lab, environment, ROLLUP_BACKLOG)),
+            "packed": float(one_value(lab, environment, PACKED)),
             "seconds": time.monotonic() - began,
         }
         vacuuming = one_value(lab, environment, "SELECT count(*) FROM pg_stat_progress_vacuum")
-        settled = state["all_visible"] > ENOUGH_VISIBLE and not state["rollup_backlog"]
+        settled = (
+            state["all_visible"] > ENOUGH_VISIBLE
+            and not state["rollup_backlog"]
+            and state["packed"] == len(STREAMS)
+        )
         if (settled and not vacuuming) or state["seconds"] > SETTLE_WITHIN_S:
-            return state
+            return state | history_bytes(lab, environment)
 
 
 def _pieces(options: Options, start: datetime) -> list[Fleet]:

@@ -38,7 +38,7 @@ TARGETS = [
     Target("http batches of 500", 15_000, 40_000, "/s", "http.median.batches.readings_s"),
     Target("heap + index bytes a row, single", 142, 125, "B", "drain.median.single.row_bytes"),
     Target("heap + index bytes a row, arrays", 142, 125, "B", "drain.median.arrays.row_bytes"),
-    Target("heap + index bytes a row, a full day", 142, 125, "B", "ask.load.row_bytes"),
+    Target("heap + index bytes a row, a day gone by", 142, 125, "B", "ask.settled.row_bytes"),
 ]
 
 
