@@ -15,8 +15,9 @@ from schemas.settings import Settings
 from sql.named import load
 from sql.store import Connection
 
-MAX_UNITS = 10_000
-"""Hours of devices in one step, more only when a single hour of one flush has more devices."""
+MAX_UNITS = 100_000
+"""Hours of devices in one step, more only when a single hour of one flush has more devices; those
+that several flushes touched are counted as often, but summed once."""
 MAX_ENTRIES = 1_000
 HOUR = timedelta(hours=1)
 BASE_REACH = timedelta(days=31)

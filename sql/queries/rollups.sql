@@ -39,15 +39,16 @@ WHERE link.inhparent
     IN ('meter_telemetry_history'::regclass, 'vehicle_telemetry_history'::regclass)
 
 -- name: list
--- The next entries, with the hours and the number of devices each stands for. They are cut to where
--- readings can be: from `oldest` up to `horizon`.
+-- The next entries, with the hours and the number of devices each stands for; by hour, so that what
+-- many flushes touched is summed once. They are cut to where readings can be: from `oldest` up to
+-- `horizon`.
 SELECT id, cardinality(devices), start,
     greatest(0, ceil(extract(epoch FROM least(past, %(horizon)s) - start) / 3600))::bigint
 FROM (
     SELECT *, date_bin('1 hour', greatest(first, %(oldest)s), 'epoch') AS start
     FROM rollup_log
     WHERE id <= %(newest)s) AS entry
-ORDER BY whole, id
+ORDER BY whole, first, id
 LIMIT %(limit)s
 
 -- name: begin
