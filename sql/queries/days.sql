@@ -89,6 +89,10 @@ DROP INDEX CONCURRENTLY {index}
 -- Lets COPY and queries go on; must stand outside a transaction.
 REINDEX INDEX CONCURRENTLY {key}
 
+-- name: vacuum
+-- Marks every page as visible to all: index-only scans then need no look at the table.
+VACUUM {partition}
+
 -- name: note_packed
 UPDATE packed_days SET key_bytes = pg_relation_size(%(key)s::text::regclass)
 WHERE history = %(history)s AND day = %(day)s

@@ -50,6 +50,8 @@ def test_a_day_that_is_over_and_at_rest_is_packed_once(database) -> None:
     assert pack_day(database, AFTER) is None  # it may be growing
     assert pack_day(database, AFTER) == PARTITION
     assert key_bytes(database) < before * 0.7
+    visible = "SELECT relallvisible = relpages FROM pg_class WHERE relname = %s"
+    assert database.execute(visible, (PARTITION,)).fetchone() == (True,)
     again = database.execute("SELECT count(*), sum(kwh_consumed_ac) FROM meter_telemetry_history")
     assert again.fetchall() == rows.fetchall()
     assert pack_day(database, AFTER) is None
