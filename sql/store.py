@@ -40,11 +40,10 @@ class _MicrosLoader(Loader):
 def prepare(connection: Connection) -> None:
     """Make a new connection ready for this module: staging tables, times as integers.
 
-    A join with a staging table, of which nothing is known, must go row by row through the key: no
-    plan may read history whole.
+    Nothing is known of a staging table's size: no plan may read much because of it.
     """
     connection.adapters.register_loader("timestamptz", _MicrosLoader)
-    connection.execute("SET enable_hashjoin = off; SET enable_mergejoin = off")
+    connection.execute("SET max_parallel_workers_per_gather = 0")
     for stream in STREAMS.values():
         connection.execute(load(stream.name)["create_staging"].encode())
 

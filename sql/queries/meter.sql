@@ -38,13 +38,18 @@ ON CONFLICT DO NOTHING
 RETURNING meter_id, "timestamp"
 
 -- name: select_conflicts
--- The staged rows that differ from the stored row of their key, with what is stored. The bounds
--- are those of the staged rows: they leave only their day partitions to look into.
+-- The staged rows that differ from the stored row of their key, with what is stored. OFFSET 0 keeps
+-- the planner to one look into the key a staged row: it knows nothing of how many there are, and
+-- would rather read history whole. The bounds are those of the staged rows.
 SELECT staged.seq, stored.kwh_consumed_ac, stored.voltage
 FROM staged_meter AS staged
-JOIN meter_telemetry_history AS stored USING (meter_id, "timestamp")
-WHERE stored."timestamp" BETWEEN from_micros(%s) AND from_micros(%s)
-  AND (stored.kwh_consumed_ac, stored.voltage) <> (staged.kwh_consumed_ac, staged.voltage)
+CROSS JOIN LATERAL (
+    SELECT kwh_consumed_ac, voltage
+    FROM meter_telemetry_history AS history
+    WHERE history.meter_id = staged.meter_id AND history."timestamp" = staged."timestamp"
+        AND history."timestamp" BETWEEN from_micros(%s) AND from_micros(%s)
+    OFFSET 0) AS stored
+WHERE (stored.kwh_consumed_ac, stored.voltage) <> (staged.kwh_consumed_ac, staged.voltage)
 
 -- name: select_refused
 -- The places of the staged rows that are refused, each by itself, and why.

@@ -42,14 +42,18 @@ ON CONFLICT DO NOTHING
 RETURNING vehicle_id, "timestamp"
 
 -- name: select_conflicts
--- The staged rows that differ from the stored row of their key, with what is stored. The bounds
--- are those of the staged rows: they leave only their day partitions to look into.
+-- The staged rows that differ from the stored row of their key, with what is stored. OFFSET 0 keeps
+-- the planner to one look into the key a staged row: it knows nothing of how many there are, and
+-- would rather read history whole. The bounds are those of the staged rows.
 SELECT staged.seq, stored.kwh_delivered_dc, stored.soc, stored.battery_temp
 FROM staged_vehicle AS staged
-JOIN vehicle_telemetry_history AS stored USING (vehicle_id, "timestamp")
-WHERE stored."timestamp" BETWEEN from_micros(%s) AND from_micros(%s)
-  AND (stored.kwh_delivered_dc, stored.soc, stored.battery_temp)
-   <> (staged.kwh_delivered_dc, staged.soc, staged.battery_temp)
+CROSS JOIN LATERAL (
+    SELECT kwh_delivered_dc, soc, battery_temp
+    FROM vehicle_telemetry_history AS history
+    WHERE history.vehicle_id = staged.vehicle_id AND history."timestamp" = staged."timestamp"
+        AND history."timestamp" BETWEEN from_micros(%s) AND from_micros(%s)
+    OFFSET 0) AS stored
+WHERE (stored.kwh_delivered_dc, stored.soc, stored.battery_temp) <> (staged.kwh_delivered_dc, staged.soc, staged.battery_temp)
 
 -- name: select_refused
 -- The places of the staged rows that are refused, each by itself, and why.
