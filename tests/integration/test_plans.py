@@ -8,6 +8,8 @@ import psycopg
 import pytest
 
 from schemas.analytics import Window
+from schemas.readings import STREAMS, Stream, to_micros
+from sql import store
 from sql.named import load
 from tests.connections import connect
 
@@ -171,3 +173,32 @@ def test_rejected_readings_are_counted_and_found_through_the_index_of_the_open_o
     filters |= dict.fromkeys(("device_id", "since", "until"))
     found = scans(connection, load("rejected")["select_open"], filters)
     assert found["rejected_records"] <= {"Index Scan", "Bitmap Heap Scan"}
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=list(STREAMS))
+def test_staged_readings_are_each_looked_up_in_the_key(
+    connection: psycopg.Connection[Any], environment: dict[str, str], stream: Stream
+) -> None:
+    """With the plan that serves any batch, of which the planner knows nothing."""
+    day = TODAY - timedelta(days=1)
+    bounds = to_micros(day), to_micros(TODAY) - 1
+    columns = ", ".join(
+        (stream.value_columns[0], '"timestamp"', *stream.value_columns[1:], stream.id_column)
+    )
+    query = load(stream.name)["select_conflicts"].replace("%s", "$1", 1).replace("%s", "$2", 1)
+    with connect(environment) as worker, worker.transaction():
+        store.prepare(worker)
+        worker.execute(
+            f"""INSERT INTO staged_{stream.name} (seq, {columns})
+            SELECT row_number() OVER (), {columns} FROM {stream.history_table}
+            WHERE "timestamp" >= %s AND "timestamp" < %s""".encode(),
+            (day, TODAY),
+        )
+        worker.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        worker.execute(f"PREPARE look (int8, int8) AS {query}".encode())
+        found = scans(worker, f"EXECUTE look ({bounds[0]}, {bounds[1]})", {})
+    assert history_days(found) == {
+        table: ({f"{day:%Y_%m_%d}"} if table == stream.history_table else set())
+        for table in HISTORIES
+    }
+    assert found[f"{stream.history_table}_{day:%Y_%m_%d}"] <= {"Index Scan", "Index Only Scan"}
