@@ -3,7 +3,8 @@
 PostgreSQL sums exactly, hour by hour, from the readings themselves; `api.figures` makes the answer.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from starlette.requests import Request
@@ -15,7 +16,15 @@ from api.endpoint import answers
 from api.errors import invalid_field, not_found
 from api.figures import Figures, Row, hour, mean, rounded, rounded_ratio
 from api.inputs import path_device_id, path_session_id
-from schemas.analytics import Performance, Period, Realtime, SessionFigures, Window, WindowQuery
+from schemas.analytics import (
+    Hour,
+    Performance,
+    Period,
+    Realtime,
+    SessionFigures,
+    Window,
+    WindowQuery,
+)
 from schemas.fields import VehicleId, utc_now
 from schemas.settings import Settings
 from sql.named import load
@@ -40,10 +49,10 @@ class Analytics:
         except ValueError as error:
             raise invalid_field("startTime", str(error)) from None
         async with self._database.connection() as connection:
-            rows = await sums(connection, self._settings, vehicle_id, window)
-        if not rows[0]["known"]:
+            found = await sums(connection, self._settings, vehicle_id, window)
+        if not found.known:
             raise not_found("Vehicle", vehicle_id)
-        return JsonResponse(performance(vehicle_id, window, rows))
+        return JsonResponse(performance(vehicle_id, window, found))
 
     @answers(SessionFigures, errors=(404,), path_id=UUID)
     async def session(self, request: Request) -> Response:
@@ -57,10 +66,10 @@ class Analytics:
             end = session["ended_at"] or max(session["started_at"], utc_now())
             window = Window(session["started_at"], end)
             vehicle_id = session["vehicle_id"]
-            rows = await sums(connection, self._settings, vehicle_id, window)
+            found = await sums(connection, self._settings, vehicle_id, window)
             parameters = {"vehicle_id": vehicle_id, **window._asdict()}
             soc = await (await connection.execute(SQL["soc"], parameters)).fetchone()
-        return JsonResponse(session_figures(session | (soc or {}), window, rows))
+        return JsonResponse(session_figures(session | (soc or {}), window, found))
 
     @answers(Realtime, errors=(404,), path_id=VehicleId)
     async def realtime(self, request: Request) -> Response:
@@ -81,35 +90,77 @@ class Analytics:
         return JsonResponse(now)
 
 
-async def sums(
-    connection: Connection, settings: Settings, vehicle_id: str, window: Window
-) -> list[Row]:
-    """A vehicle's sums by hour: at least one row, with a null hour when there are no readings."""
+class Sums(NamedTuple):
+    """A vehicle's sums in a window."""
+
+    known: bool
+    """Whether anybody ever heard of it."""
+    sessions: int
+    in_sessions: timedelta
+    """How much of the window."""
+    rows: list[Row]
+    """In any order, several an hour: of the AC side, of DC in sessions, of DC outside of them."""
+
+    def hours(self) -> list[Hour]:
+        """The hours that have readings, from the first on."""
+        by_hour: dict[datetime, list[Row]] = {}
+        for row in self.rows:
+            by_hour.setdefault(row["hour"], []).append(row)
+        return [hour(start, by_hour[start]) for start in sorted(by_hour)]
+
+    def figures(self) -> Figures:
+        """Of the whole window."""
+        minutes = self.in_sessions // timedelta(minutes=1)
+        return Figures(self.rows, sessions=self.sessions, session_minutes=minutes)
+
+
+async def sums(connection: Connection, settings: Settings, vehicle_id: str, window: Window) -> Sums:
+    """Sum a vehicle's readings, each side by the statement for what its readings mean."""
     parameters = {
         "vehicle_id": vehicle_id,
         "energy_reading": settings.energy_reading,
         "base_start": window.base_start,
         **window._asdict(),
     }
-    return await (await connection.execute(SQL["performance"], parameters)).fetchall()
+    found = await (await connection.execute(SQL["vehicle"], parameters)).fetchall()
+    sessions = [row for row in found if row["meter_id"] is not None]
+    query, columns = summing(found[0]["vehicle_mode"], sessions)
+    return Sums(
+        known=found[0]["known"],
+        sessions=len(sessions),
+        in_sessions=sum((row["past"] - row["start"] for row in sessions), timedelta()),
+        rows=await (await connection.execute(query.encode(), parameters | columns)).fetchall(),
+    )
 
 
-def performance(vehicle_id: str, window: Window, rows: list[Row]) -> Performance:
-    """The answer made of the rows of `sums`."""
-    figures = _of_whole(rows)
+def summing(vehicle_mode: str, sessions: list[Row]) -> tuple[str, dict[str, list[Any]]]:
+    """The query for a vehicle's sums in these sessions and outside of them; their columns."""
+    meter_modes = [row["meter_mode"] for row in sessions]
+    selects = [f"dc_{vehicle_mode}", *sorted({f"ac_{mode}" for mode in meter_modes})]
+    return " UNION ALL ".join(f"({SQL[name]})" for name in selects), {
+        "meter_ids": [row["meter_id"] for row in sessions],
+        "meter_modes": meter_modes,
+        "starts": [row["start"] for row in sessions],
+        "pasts": [row["past"] for row in sessions],
+    }
+
+
+def performance(vehicle_id: str, window: Window, found: Sums) -> Performance:
+    """The answer made of a vehicle's sums."""
+    figures = found.figures()
     return Performance(
         vehicle_id=vehicle_id,
         period=Period(start=window.start, end=window.end),
         metrics=figures.metrics(),
-        hourly_breakdown=[hour(row) for row in rows if row["hour"] is not None],
+        hourly_breakdown=found.hours(),
         coverage=figures.coverage(),
         alerts=figures.alerts(),
     )
 
 
-def session_figures(session: Row, window: Window, rows: list[Row]) -> SessionFigures:
-    """The answer made of a session's row with its states of charge, and of the rows of `sums`."""
-    figures = _of_whole(rows)
+def session_figures(session: Row, window: Window, found: Sums) -> SessionFigures:
+    """The answer made of a session's row with its states of charge, and of its vehicle's sums."""
+    figures = found.figures()
     return SessionFigures(
         **session,
         period=Period(start=window.start, end=window.end),
@@ -121,9 +172,3 @@ def session_figures(session: Row, window: Window, rows: list[Row]) -> SessionFig
         coverage=figures.coverage(),
         alerts=figures.alerts(),
     )
-
-
-def _of_whole(rows: list[Row]) -> Figures:
-    hours = [row for row in rows if row["hour"] is not None]
-    whole = rows[0]
-    return Figures(hours, sessions=whole["sessions"], session_seconds=whole["session_seconds"])

@@ -1,13 +1,14 @@
 """Figures made of exact sums: totals, ratios, quality and alerts; rounding comes last.
 
 A row is what a query of `analytics.sql` returns for one hour, one session or one vehicle. All of
-them name their sums alike, and each row also carries what is known of the whole.
+them name their sums alike.
 """
 
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Context, Decimal
-from functools import reduce
+from functools import cache, reduce
 from typing import Any
 
 from schemas.analytics import Alert, Coverage, Hour, Metrics, Quality
@@ -15,7 +16,8 @@ from schemas.analytics import Alert, Coverage, Hour, Metrics, Quality
 LOW_EFFICIENCY = Decimal("0.85")
 IMPOSSIBLE_EFFICIENCY = Decimal(1)
 COMPLETE_SHARE = Decimal("0.95")
-SECONDS_A_READING = 60
+READINGS_A_MINUTE = 1
+ZERO = Decimal(0)
 EXACT = Context(prec=1_000)
 """Wide enough for sums and ratios of any kWh that fit a double, down to their last decimal."""
 LARGEST = sys.float_info.max
@@ -27,10 +29,10 @@ Row = dict[str, Any]
 class Figures:
     """The sums of some rows, and what follows from them.
 
-    `sessions` and `session_seconds` are those of the whole, not of each row.
+    `sessions` and `session_minutes` are those of the whole, not of each row.
     """
 
-    def __init__(self, rows: Sequence[Row], *, sessions: int, session_seconds: Decimal) -> None:
+    def __init__(self, rows: Sequence[Row], *, sessions: int, session_minutes: int) -> None:
         self.energy_ac = total(rows, "energy_ac")
         self.energy_dc = total(rows, "energy_dc")
         self.energy_outside = total(rows, "energy_outside")
@@ -40,7 +42,7 @@ class Figures:
         self.dc_readings = int(total(rows, "dc_readings"))
         self.counter_resets = int(total(rows, "counter_resets"))
         self.sessions = sessions
-        self.readings_expected = int(session_seconds // SECONDS_A_READING)
+        self.readings_expected = session_minutes * READINGS_A_MINUTE
 
     @property
     def ratio(self) -> Decimal | None:
@@ -93,20 +95,21 @@ class Figures:
         return []
 
 
-def hour(row: Row) -> Hour:
-    """One hour's figures."""
+def hour(start: datetime, rows: Sequence[Row]) -> Hour:
+    """The figures of the hour that starts there, from all its rows."""
+    energy_ac, energy_dc = total(rows, "energy_ac"), total(rows, "energy_dc")
     return Hour(
-        hour=row["hour"],
-        energy_ac=rounded(row["energy_ac"], 3),
-        energy_dc=rounded(row["energy_dc"], 3),
-        avg_temp=mean(row["temp_sum"], row["readings"]),
-        efficiency=rounded_ratio(row["energy_dc"], row["energy_ac"]),
+        hour=start,
+        energy_ac=rounded(energy_ac, 3),
+        energy_dc=rounded(energy_dc, 3),
+        avg_temp=mean(total(rows, "temp_sum"), int(total(rows, "readings"))),
+        efficiency=rounded_ratio(energy_dc, energy_ac),
     )
 
 
 def total(rows: Sequence[Row], column: str) -> Decimal:
     """The exact sum of one column."""
-    return reduce(EXACT.add, (row[column] for row in rows), Decimal(0))
+    return reduce(EXACT.add, (row[column] for row in rows), ZERO)
 
 
 def ratio(energy_dc: Decimal, energy_ac: Decimal) -> Decimal | None:
@@ -139,4 +142,9 @@ def told_apart(ratio: Decimal, limit: Decimal) -> str:
 
 
 def _quantized(value: Decimal, places: int) -> Decimal:
-    return value.quantize(Decimal(1).scaleb(-places), context=EXACT)
+    return value.quantize(_unit(places), context=EXACT)
+
+
+@cache
+def _unit(places: int) -> Decimal:
+    return Decimal(1).scaleb(-places)

@@ -155,4 +155,5 @@ def _vehicle(row: Row) -> FleetVehicle:
 
 
 def _figures(row: Row) -> Figures:
-    return Figures([row], sessions=int(row["sessions"]), session_seconds=row["session_seconds"])
+    minutes = int(row["session_seconds"] // 60)
+    return Figures([row], sessions=int(row["sessions"]), session_minutes=minutes)

@@ -3,15 +3,26 @@
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import DictRow, dict_row
 
 
 def connect(environment: dict[str, str]) -> psycopg.Connection[Any]:
     """An autocommit connection to the environment's database."""
-    return psycopg.connect(
+    return psycopg.connect(_conninfo(environment), autocommit=True)
+
+
+async def connect_async(environment: dict[str, str]) -> psycopg.AsyncConnection[DictRow]:
+    """The same for coroutines; rows are dicts, times UTC."""
+    conninfo = _conninfo(environment) + " options='-c timezone=UTC'"
+    return await psycopg.AsyncConnection.connect(conninfo, autocommit=True, row_factory=dict_row)
+
+
+def _conninfo(environment: dict[str, str]) -> str:
+    return make_conninfo(
         host=environment["DB_HOST"],
         port=environment["DB_PORT"],
         user=environment.get("DB_USERNAME", "postgres"),
         password=environment.get("DB_PASSWORD", "postgres"),
         dbname=environment["DB_DATABASE"],
-        autocommit=True,
     )

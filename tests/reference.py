@@ -72,7 +72,7 @@ class Answer:
     whole: Sums
     hours: dict[datetime, Sums]
     sessions: int
-    session_seconds: Decimal
+    in_sessions: timedelta
 
 
 def credited(device: Device) -> list[Credit]:
@@ -106,9 +106,9 @@ def performance(fleet: Fleet, vehicle: str, start: datetime, end: datetime) -> A
     mine = [s for s in fleet.sessions if s.vehicle == vehicle]
     clipped = [(s, *s.clip(start, end)) for s in mine]
     clipped = [(s, first, past) for s, first, past in clipped if first < past]
-    answer = Answer(Sums(), {}, len(clipped), ZERO)
+    answer = Answer(Sums(), {}, len(clipped), timedelta())
     for session, first, past in clipped:
-        answer.session_seconds += Decimal((past - first) // timedelta(microseconds=1)) / 10**6
+        answer.in_sessions += past - first
         for credit in credited(fleet.meters[session.meter]):
             if first <= credit.time < past:
                 for sums in _both(answer, credit):

@@ -9,6 +9,34 @@ ALTER TABLE charging_sessions
 CREATE INDEX charging_sessions_time
     ON charging_sessions USING gist (tstzrange(started_at, ended_at));
 
+-- Sums of energy ----------------------------------------------------------------------------------
+-- They are exact in decimal, so that hours add up to totals and a ratio sits on the right side of a
+-- limit. Readings are added as whole numbers, several times as fast as numeric ones.
+
+-- A reading in nanowatt hours, 1e-12 kWh; null where a double has decimals to lose, or too few.
+CREATE FUNCTION nwh(kwh double precision) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN kwh < 1000 AND (kwh >= 1e-6 OR kwh = 0) THEN (kwh * 1e12)::bigint END;
+
+-- Of these others, which no device is known to send: the kWh.
+CREATE FUNCTION other_kwh(kwh double precision) RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN kwh >= 1000 OR (kwh < 1e-6 AND kwh <> 0) THEN kwh::numeric END;
+
+-- The kWh of both sums.
+CREATE FUNCTION total_kwh(nwh numeric, other numeric) RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN coalesce(nwh, 0) * 0.000000000001 + coalesce(other, 0);
+
+-- A temperature in 0.0001 degrees Celsius, all that `real` tells apart; and such a sum in degrees.
+CREATE FUNCTION exact_temp(celsius real) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (celsius * 1e4)::integer;
+
+CREATE FUNCTION total_celsius(exact numeric) RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN exact * 0.0001;
+
 -- What a register's reading means -----------------------------------------------------------------
 -- `previous` is the same device's reading before it; one that is more than 31 days older is none.
 

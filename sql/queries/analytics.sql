@@ -1,125 +1,141 @@
 -- A vehicle's charging figures. Windows, hours and sessions are half-open, hours are UTC hours.
 
--- name: performance
--- One row for each UTC hour that has a reading, each with the same summary of the window; a single
--- row with a null hour when none has. Each side is credited and summed on its own before they
--- meet: no join multiplies readings. A register's first reading needs the one before it, its base,
--- found from `base_start` on, day by day from the newest; for other devices no day before the window
--- is looked into. The parameters stand right beside "timestamp", so that only the day partitions of
--- the window are touched. Sums are numeric: exact in decimal, so hours add up to totals and a ratio
--- sits on the right side of a limit.
-WITH sessions AS MATERIALIZED (
-    SELECT session_id, charging_sessions.meter_id,
-        greatest(started_at, %(start)s) AS start, least(ended_at, %(end)s) AS past,
-        coalesce(energy_reading, %(energy_reading)s) = 'register' AS register
+-- A vehicle's figures are summed in two steps: its sessions in the window; and the UNION ALL of what
+-- its devices' modes ask for of the four selects `ac_*` and `dc_*`, which have the same columns. Each
+-- side is summed on its own, so that no join multiplies readings. The parameters stand right beside
+-- "timestamp", so that only the day partitions of the window are touched.
+
+-- name: vehicle
+-- The vehicle's sessions that overlap the window, cut to it; one row without a session when none
+-- does. `vehicle_mode` and `known` are the same in each.
+SELECT meter_id, start, past, meter_mode, vehicle_mode, known
+FROM (
+    SELECT coalesce((SELECT energy_reading FROM vehicles WHERE vehicle_id = %(vehicle_id)s),
+            %(energy_reading)s) AS vehicle_mode,
+        EXISTS (SELECT FROM vehicles WHERE vehicle_id = %(vehicle_id)s)
+            OR EXISTS (SELECT FROM vehicle_live_state WHERE vehicle_id = %(vehicle_id)s) AS known
+) AS vehicle
+LEFT JOIN (
+    SELECT meter_id, greatest(started_at, %(start)s) AS start, least(ended_at, %(end)s) AS past,
+        coalesce(energy_reading, %(energy_reading)s) AS meter_mode
     FROM charging_sessions
-    JOIN meters ON meters.meter_id = charging_sessions.meter_id
+    JOIN meters USING (meter_id)
     WHERE vehicle_id = %(vehicle_id)s
         AND tstzrange(started_at, ended_at) && tstzrange(%(start)s, %(end)s)
+) AS session ON true
+
+-- name: ac_interval
+-- By UTC hour, what these sessions' meters read in them; each reading is energy since the last one.
+SELECT date_bin('1 hour', "timestamp", 'epoch') AS hour,
+    total_kwh(sum(nwh(kwh_consumed_ac)), sum(other_kwh(kwh_consumed_ac))) AS energy_ac,
+    0 AS energy_dc, 0 AS energy_outside, count(*) AS ac_readings, 0 AS dc_readings, 0 AS readings,
+    0 AS counter_resets, 0 AS temp_sum
+FROM unnest(%(meter_ids)s::text[], %(meter_modes)s::text[], %(starts)s::timestamptz[],
+        %(pasts)s::timestamptz[]) AS session (meter_id, mode, start, past)
+JOIN meter_telemetry_history AS reading
+    ON reading.meter_id = session.meter_id
+    AND "timestamp" >= session.start AND "timestamp" < session.past
+WHERE mode = 'interval' AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
+GROUP BY hour
+
+-- name: ac_register
+-- The same of registers. A session's first reading needs the one before it, its base, found from
+-- `base_start` on, day by day from the newest.
+WITH session AS (
+    SELECT *
+    FROM unnest(%(meter_ids)s::text[], %(meter_modes)s::text[], %(starts)s::timestamptz[],
+            %(pasts)s::timestamptz[])
+        WITH ORDINALITY AS session (meter_id, mode, start, past, number)
+    WHERE mode = 'register'
 ),
-summary AS (
-    SELECT count(*) AS sessions,
-        coalesce(sum(extract(epoch FROM past - start)), 0) AS session_seconds,
-        coalesce(range_agg(tstzrange(start, past)), '{}') AS in_session,
-        coalesce((SELECT energy_reading FROM vehicles WHERE vehicle_id = %(vehicle_id)s),
-            %(energy_reading)s) = 'register' AS register
-    FROM sessions
-),
-ac_registers AS (
-    SELECT session_id, start, reading."timestamp", reading.kwh_consumed_ac::numeric AS kwh
-    FROM sessions
+registers AS (
+    SELECT number, start, "timestamp", kwh_consumed_ac::numeric AS kwh
+    FROM session
     JOIN meter_telemetry_history AS reading
-        ON reading.meter_id = sessions.meter_id
-        AND reading."timestamp" >= sessions.start AND reading."timestamp" < sessions.past
-    WHERE register AND reading."timestamp" >= %(start)s AND reading."timestamp" < %(end)s
+        ON reading.meter_id = session.meter_id
+        AND "timestamp" >= session.start AND "timestamp" < session.past
+    WHERE "timestamp" >= %(start)s AND "timestamp" < %(end)s
     UNION ALL
-    SELECT session_id, start, base."timestamp", base.kwh_consumed_ac::numeric
-    FROM sessions
+    SELECT number, start, "timestamp", kwh_consumed_ac::numeric
+    FROM session
     CROSS JOIN LATERAL (
         SELECT "timestamp", kwh_consumed_ac
         FROM meter_telemetry_history
-        WHERE meter_id = sessions.meter_id AND "timestamp" < sessions.start
+        WHERE meter_id = session.meter_id AND "timestamp" < session.start
             AND "timestamp" >= %(base_start)s AND "timestamp" < %(end)s
         ORDER BY "timestamp" DESC
         LIMIT 1) AS base
-    WHERE register
-),
-ac AS (
-    SELECT reading."timestamp", reading.kwh_consumed_ac::numeric AS energy, false AS reset
-    FROM sessions
-    JOIN meter_telemetry_history AS reading
-        ON reading.meter_id = sessions.meter_id
-        AND reading."timestamp" >= sessions.start AND reading."timestamp" < sessions.past
-    WHERE NOT register AND reading."timestamp" >= %(start)s AND reading."timestamp" < %(end)s
-    UNION ALL
-    SELECT "timestamp", increase(kwh, "timestamp", previous_kwh, previous_at),
-        is_reset(kwh, "timestamp", previous_kwh, previous_at)
-    FROM (
-        SELECT *, lag(kwh) OVER session AS previous_kwh, lag("timestamp") OVER session AS previous_at
-        FROM ac_registers
-        WINDOW session AS (PARTITION BY session_id ORDER BY "timestamp")) AS reading
-    WHERE "timestamp" >= start
-),
-dc_register AS (
+)
+SELECT date_bin('1 hour', "timestamp", 'epoch') AS hour,
+    sum(increase(kwh, "timestamp", previous_kwh, previous_at)) AS energy_ac,
+    0 AS energy_dc, 0 AS energy_outside, count(*) AS ac_readings, 0 AS dc_readings, 0 AS readings,
+    count(*) FILTER (
+        WHERE is_reset(kwh, "timestamp", previous_kwh, previous_at)) AS counter_resets,
+    0 AS temp_sum
+FROM (
+    SELECT *, lag(kwh) OVER session AS previous_kwh, lag("timestamp") OVER session AS previous_at
+    FROM registers
+    WINDOW session AS (PARTITION BY number ORDER BY "timestamp")) AS reading
+WHERE "timestamp" >= start
+GROUP BY hour
+
+-- name: dc_interval
+-- By UTC hour, what the vehicle read, in sessions and outside of them; each reading is energy since
+-- the last one.
+SELECT hour, 0 AS energy_ac,
+    CASE WHEN in_session THEN energy ELSE 0 END AS energy_dc,
+    CASE WHEN in_session THEN 0 ELSE energy END AS energy_outside,
+    0 AS ac_readings, CASE WHEN in_session THEN readings ELSE 0 END AS dc_readings, readings,
+    0 AS counter_resets, temp_sum
+FROM (
+    SELECT date_bin('1 hour', "timestamp", 'epoch') AS hour,
+        "timestamp" <@ (
+            SELECT coalesce(range_agg(tstzrange(start, past)), '{}')
+            FROM unnest(%(starts)s::timestamptz[], %(pasts)s::timestamptz[])
+                AS session (start, past)) AS in_session,
+        total_kwh(sum(nwh(kwh_delivered_dc)), sum(other_kwh(kwh_delivered_dc))) AS energy,
+        count(*) AS readings,
+        total_celsius(sum(exact_temp(battery_temp))) AS temp_sum
+    FROM vehicle_telemetry_history
+    WHERE vehicle_id = %(vehicle_id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
+    GROUP BY 1, 2) AS sums
+
+-- name: dc_register
+-- The same of a register.
+WITH registers AS (
     SELECT "timestamp", kwh_delivered_dc::numeric AS kwh, battery_temp
     FROM vehicle_telemetry_history
-    WHERE (SELECT register FROM summary) AND vehicle_id = %(vehicle_id)s
-        AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
+    WHERE vehicle_id = %(vehicle_id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
     UNION ALL
     (SELECT "timestamp", kwh_delivered_dc::numeric, battery_temp
     FROM vehicle_telemetry_history
-    WHERE (SELECT register FROM summary) AND vehicle_id = %(vehicle_id)s
+    WHERE vehicle_id = %(vehicle_id)s
         AND "timestamp" >= %(base_start)s AND "timestamp" < %(start)s
     ORDER BY "timestamp" DESC
     LIMIT 1)
-),
-dc AS (
-    SELECT "timestamp", battery_temp, kwh_delivered_dc::numeric AS energy, false AS reset
-    FROM vehicle_telemetry_history
-    WHERE NOT (SELECT register FROM summary) AND vehicle_id = %(vehicle_id)s
-        AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
-    UNION ALL
-    SELECT "timestamp", battery_temp, increase(kwh, "timestamp", previous_kwh, previous_at),
-        is_reset(kwh, "timestamp", previous_kwh, previous_at)
+)
+SELECT hour, 0 AS energy_ac,
+    CASE WHEN in_session THEN energy ELSE 0 END AS energy_dc,
+    CASE WHEN in_session THEN 0 ELSE energy END AS energy_outside,
+    0 AS ac_readings, CASE WHEN in_session THEN readings ELSE 0 END AS dc_readings, readings,
+    counter_resets, temp_sum
+FROM (
+    SELECT date_bin('1 hour', "timestamp", 'epoch') AS hour,
+        "timestamp" <@ (
+            SELECT coalesce(range_agg(tstzrange(start, past)), '{}')
+            FROM unnest(%(starts)s::timestamptz[], %(pasts)s::timestamptz[])
+                AS session (start, past)) AS in_session,
+        sum(increase(kwh, "timestamp", previous_kwh, previous_at)) AS energy,
+        count(*) AS readings,
+        count(*) FILTER (
+            WHERE is_reset(kwh, "timestamp", previous_kwh, previous_at)) AS counter_resets,
+        total_celsius(sum(exact_temp(battery_temp))) AS temp_sum
     FROM (
         SELECT *, lag(kwh) OVER vehicle AS previous_kwh, lag("timestamp") OVER vehicle AS previous_at
-        FROM dc_register
+        FROM registers
         WINDOW vehicle AS (ORDER BY "timestamp")) AS reading
     WHERE "timestamp" >= %(start)s
-),
-ac_hours AS (
-    SELECT date_bin('1 hour', "timestamp", 'epoch') AS hour, sum(energy) AS energy_ac,
-        count(*) AS ac_readings, count(*) FILTER (WHERE reset) AS ac_resets
-    FROM ac
-    GROUP BY 1
-),
-dc_hours AS (
-    SELECT date_bin('1 hour', "timestamp", 'epoch') AS hour,
-        sum(energy) FILTER (WHERE "timestamp" <@ in_session) AS energy_dc,
-        sum(energy) AS energy_all,
-        count(*) FILTER (WHERE "timestamp" <@ in_session) AS dc_readings,
-        count(*) FILTER (WHERE reset) AS dc_resets,
-        count(*) AS readings,
-        sum(battery_temp::numeric) AS temp_sum
-    FROM dc, summary
-    GROUP BY 1
-)
-SELECT hour,
-    coalesce(energy_ac, 0) AS energy_ac,
-    coalesce(energy_dc, 0) AS energy_dc,
-    coalesce(energy_all, 0) - coalesce(energy_dc, 0) AS energy_outside,
-    coalesce(ac_readings, 0) AS ac_readings,
-    coalesce(dc_readings, 0) AS dc_readings,
-    coalesce(readings, 0) AS readings,
-    coalesce(ac_resets, 0) + coalesce(dc_resets, 0) AS counter_resets,
-    coalesce(temp_sum, 0) AS temp_sum,
-    summary.sessions,
-    summary.session_seconds,
-    EXISTS (SELECT FROM vehicles WHERE vehicle_id = %(vehicle_id)s)
-        OR EXISTS (SELECT FROM vehicle_live_state WHERE vehicle_id = %(vehicle_id)s) AS known
-FROM summary
-LEFT JOIN (ac_hours FULL JOIN dc_hours USING (hour)) ON true
-ORDER BY hour
+    GROUP BY 1, 2) AS sums
 
 -- name: soc
 -- The vehicle's states of charge as first and last read in [start, end); nulls without a reading.

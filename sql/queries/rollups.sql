@@ -152,7 +152,8 @@ ac AS (
     SELECT hour, vehicle_id, session_id, energy, readings, resets
     FROM clipped
     CROSS JOIN LATERAL (
-        SELECT sum(kwh_consumed_ac::numeric) AS energy, count(*) AS readings, 0 AS resets
+        SELECT total_kwh(sum(nwh(kwh_consumed_ac)), sum(other_kwh(kwh_consumed_ac))) AS energy,
+            count(*) AS readings, 0 AS resets
         FROM meter_telemetry_history
         WHERE meter_id = clipped.meter_id
             AND "timestamp" >= clipped.first AND "timestamp" < clipped.past
@@ -193,8 +194,8 @@ modes AS (
     LEFT JOIN vehicles ON vehicles.vehicle_id = unit.vehicle_id
 ),
 dc_readings AS (
-    SELECT hour, modes.vehicle_id, "timestamp", kwh_delivered_dc::numeric AS energy,
-        false AS reset, battery_temp
+    SELECT hour, modes.vehicle_id, "timestamp", nwh(kwh_delivered_dc) AS nwh,
+        other_kwh(kwh_delivered_dc) AS kwh, false AS reset, battery_temp
     FROM modes
     JOIN vehicle_telemetry_history AS reading
         ON reading.vehicle_id = modes.vehicle_id
@@ -202,7 +203,7 @@ dc_readings AS (
         AND "timestamp" >= %(first)s AND "timestamp" < %(past)s
     WHERE NOT register
     UNION ALL
-    SELECT hour, vehicle_id, "timestamp", energy, reset, battery_temp
+    SELECT hour, vehicle_id, "timestamp", NULL, energy, reset, battery_temp
     FROM modes
     CROSS JOIN LATERAL (
         SELECT "timestamp", battery_temp,
@@ -230,9 +231,10 @@ dc_readings AS (
     WHERE register
 ),
 dc AS MATERIALIZED (
-    SELECT reading.hour, reading.vehicle_id, session_id, sum(energy) AS energy,
+    SELECT reading.hour, reading.vehicle_id, session_id,
+        total_kwh(sum(nwh), sum(kwh)) AS energy,
         count(*) AS readings, count(*) FILTER (WHERE reset) AS resets,
-        sum(battery_temp::numeric) AS temp_sum
+        total_celsius(sum(exact_temp(battery_temp))) AS temp_sum
     FROM dc_readings AS reading
     LEFT JOIN clipped
         ON clipped.hour = reading.hour AND clipped.vehicle_id = reading.vehicle_id

@@ -1,6 +1,7 @@
 """Figures from PostgreSQL against the plain reference, on random fleets."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -10,14 +11,16 @@ from typing import Any
 import psycopg
 import pytest
 from hypothesis import given, settings
-from psycopg.rows import dict_row
 
+from api.analytics import Sums, sums
+from api.figures import Row, total
 from schemas.analytics import Window
-from sql.named import load
+from schemas.settings import Settings
 from tests import fleets, reference
-from tests.connections import connect
+from tests.connections import connect, connect_async
 from tests.reference import Device, Fleet, Reading, Session
 
+Summed = Callable[[str, datetime, datetime], Sums]
 TOLERANCE = 1e-6
 numbers = count(1)
 
@@ -25,23 +28,26 @@ numbers = count(1)
 @pytest.fixture(scope="module")
 def connection(environment: dict[str, str]) -> Iterator[psycopg.Connection[Any]]:
     with connect(environment) as connection:
-        connection.row_factory = dict_row
-        connection.execute("SET timezone = 'UTC'")
         fleets.create_days(connection)
         yield connection
 
 
-def sums(
-    connection: psycopg.Connection[Any], vehicle: str, start: datetime, end: datetime
-) -> list[dict[str, Any]]:
-    window = Window(start, end)
-    parameters = {
-        "vehicle_id": vehicle,
-        "energy_reading": "interval",
-        "base_start": window.base_start,
-        **window._asdict(),
-    }
-    return connection.execute(load("analytics")["performance"].encode(), parameters).fetchall()
+@pytest.fixture(scope="module")
+def summed(environment: dict[str, str]) -> Iterator[Summed]:
+    """The product's own sums, over a connection like the API's."""
+    with asyncio.Runner() as runner:
+        connection = runner.run(connect_async(environment))
+
+        def sum_up(vehicle: str, start: datetime, end: datetime) -> Sums:
+            return runner.run(sums(connection, Settings(), vehicle, Window(start, end)))
+
+        yield sum_up
+        runner.run(connection.close())
+
+
+def whole(rows: list[Row]) -> Row:
+    """The sums of all of them, exact."""
+    return {name: total(rows, name) for name in asdict(reference.Sums())}
 
 
 def same(row: dict[str, Any], expected: reference.Sums) -> None:
@@ -52,21 +58,22 @@ def same(row: dict[str, Any], expected: reference.Sums) -> None:
 @settings(fleets.UNSHRUNK, max_examples=100)
 @given(fleet=fleets.fleets(), window=fleets.windows)
 def test_a_vehicles_hours_equal_the_reference(
-    connection: psycopg.Connection[Any], fleet: reference.Fleet, window: tuple[datetime, datetime]
+    connection: psycopg.Connection[Any],
+    summed: Summed,
+    fleet: reference.Fleet,
+    window: tuple[datetime, datetime],
 ) -> None:
     prefix = f"{next(numbers)}-"
     fleets.load(connection, fleet, prefix)
     for vehicle in fleet.vehicles:
         expected = reference.performance(fleet, vehicle, *window)
-        rows = sums(connection, prefix + vehicle, *window)
-        assert rows[0]["sessions"] == expected.sessions
-        assert rows[0]["session_seconds"] == expected.session_seconds
-        hours = {row["hour"]: row for row in rows if row["hour"]}
-        assert list(hours) == sorted(expected.hours)
-        for hour, row in hours.items():
-            same(row, expected.hours[hour])
-        whole = {name: sum(row[name] for row in hours.values()) for name in asdict(expected.whole)}
-        same(whole, expected.whole)
+        found = summed(prefix + vehicle, *window)
+        assert found.sessions == expected.sessions
+        assert found.in_sessions == expected.in_sessions
+        assert {row["hour"] for row in found.rows} == set(expected.hours)
+        for hour, sums_of_hour in expected.hours.items():
+            same(whole([row for row in found.rows if row["hour"] == hour]), sums_of_hour)
+        same(whole(found.rows), expected.whole)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +85,7 @@ def test_a_vehicles_hours_equal_the_reference(
     ],
 )
 def test_a_base_lies_at_most_31_days_before_its_reading(
-    connection: psycopg.Connection[Any], gap: timedelta, energy: Decimal
+    connection: psycopg.Connection[Any], summed: Summed, gap: timedelta, energy: Decimal
 ) -> None:
     first = fleets.START + timedelta(minutes=30)
     readings = [Reading(first - gap, Decimal(7)), Reading(first, Decimal(9))]
@@ -86,14 +93,16 @@ def test_a_base_lies_at_most_31_days_before_its_reading(
     fleet.sessions.append(Session("M", "V", fleets.START, None))
     prefix = f"{next(numbers)}-"
     fleets.load(connection, fleet, prefix)
-    (row,) = sums(connection, prefix + "V", first, first + timedelta(hours=1))
+    row = whole(summed(prefix + "V", first, first + timedelta(hours=1)).rows)
     assert (row["energy_ac"], row["energy_dc"]) == (energy, energy)
     assert reference.performance(fleet, "V", first, first + timedelta(hours=1)).whole.energy_ac == (
         energy
     )
 
 
-def test_a_base_may_lie_in_another_session_or_in_none(connection: psycopg.Connection[Any]) -> None:
+def test_a_base_may_lie_in_another_session_or_in_none(
+    connection: psycopg.Connection[Any], summed: Summed
+) -> None:
     at = [fleets.START + timedelta(minutes=n) for n in range(6)]
     readings = [Reading(time, Decimal(10 * n)) for n, time in enumerate(at)]
     fleet = Fleet({"M": Device(True, readings)}, {"V": Device(True, []), "W": Device(True, [])})
@@ -101,7 +110,7 @@ def test_a_base_may_lie_in_another_session_or_in_none(connection: psycopg.Connec
     fleet.sessions.append(Session("M", "V", at[4], at[5]))
     prefix = f"{next(numbers)}-"
     fleets.load(connection, fleet, prefix)
-    (row,) = sums(connection, prefix + "V", at[0], at[5] + timedelta(hours=1))
+    row = whole(summed(prefix + "V", at[0], at[5] + timedelta(hours=1)).rows)
     assert (row["energy_ac"], row["ac_readings"]) == (10 + 10, 3)
-    (row,) = sums(connection, prefix + "W", at[0], at[5])
+    row = whole(summed(prefix + "W", at[0], at[5]).rows)
     assert (row["energy_ac"], row["ac_readings"]) == (10, 1)

@@ -6,7 +6,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
+from api.analytics import summing
 from schemas.analytics import Window
 from schemas.readings import STREAMS, Stream, to_micros
 from sql import store
@@ -83,10 +85,21 @@ def history_days(found: dict[str, set[str]]) -> dict[str, set[str]]:
     }
 
 
-def performance(vehicle: str, first: datetime, past: datetime) -> dict[str, Any]:
+def window_of(first: datetime, past: datetime) -> dict[str, Any]:
     window = Window(first, past)
-    names = {"vehicle_id": vehicle, "energy_reading": "interval", "base_start": window.base_start}
-    return names | window._asdict()
+    return {"energy_reading": "interval", "base_start": window.base_start, **window._asdict()}
+
+
+def performance_scans(
+    connection: psycopg.Connection[Any], vehicle: str, first: datetime, past: datetime
+) -> dict[str, set[str]]:
+    """The scans of the second step of a vehicle's figures."""
+    parameters = {"vehicle_id": vehicle, **window_of(first, past)}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(load("analytics")["vehicle"].encode(), parameters).fetchall()
+    sessions = [row for row in found if row["meter_id"]]
+    query, columns = summing(found[0]["vehicle_mode"], sessions)
+    return scans(connection, query, parameters | columns)
 
 
 @pytest.mark.parametrize("vehicle", ["V1", "V2"])
@@ -94,11 +107,7 @@ def test_a_vehicles_figures_are_read_from_the_index_of_its_days(
     connection: psycopg.Connection[Any], vehicle: str
 ) -> None:
     start = TODAY - timedelta(days=2, hours=-2)
-    found = scans(
-        connection,
-        load("analytics")["performance"],
-        performance(vehicle, start, start + timedelta(days=1)),
-    )
+    found = performance_scans(connection, vehicle, start, start + timedelta(days=1))
     window_days = {"2026_03_18", "2026_03_19"}
     assert history_days(found) == dict.fromkeys(HISTORIES, window_days)
     kinds = {kind for table, kinds in found.items() if "history" in table for kind in kinds}
@@ -108,20 +117,13 @@ def test_a_vehicles_figures_are_read_from_the_index_of_its_days(
 def test_a_base_is_looked_for_day_by_day_from_the_newest_on(
     connection: psycopg.Connection[Any],
 ) -> None:
-    found = scans(
-        connection,
-        load("analytics")["performance"],
-        performance("V2", TODAY, TODAY + timedelta(hours=24)),
-    )
+    found = performance_scans(connection, "V2", TODAY, TODAY + timedelta(hours=24))
     assert history_days(found) == {
         "meter_telemetry_history": {"2026_03_20"},
         "vehicle_telemetry_history": {"2026_03_19", "2026_03_20"},
     }
-    lonely = scans(
-        connection,
-        load("analytics")["performance"],
-        performance("V2", TODAY - timedelta(days=10), TODAY - timedelta(days=9)),
-    )
+    before = TODAY - timedelta(days=10)
+    lonely = performance_scans(connection, "V2", before, before + timedelta(days=1))
     assert len(history_days(lonely)["vehicle_telemetry_history"]) == 32
 
 
@@ -141,7 +143,7 @@ def test_history_is_read_through_the_key_of_its_days(
 def test_a_meters_figures_are_read_from_the_index_of_its_days(
     connection: psycopg.Connection[Any],
 ) -> None:
-    window = performance("V3", TODAY - timedelta(days=2), TODAY - timedelta(days=1))
+    window = window_of(TODAY - timedelta(days=2), TODAY - timedelta(days=1))
     found = scans(connection, load("analytics")["meter"], window | {"meter_id": "M3"})
     assert history_days(found)["meter_telemetry_history"] == {"2026_03_18"}
     assert found["meter_telemetry_history_2026_03_18"] == {"Index Only Scan"}

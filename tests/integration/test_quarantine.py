@@ -154,7 +154,8 @@ def test_replay_of_a_time_that_kafka_deleted_is_refused(own_environment: dict[st
     environment = own_environment
     topic = environment["KAFKA_METER_TOPIC"]
     now = datetime.now(UTC)
-    send(environment, *(reading(f"M{n}", now) for n in range(5)))
+    values = [reading(f"M{n}", now) for n in range(5)]
+    send(environment, *values, from_ms=int(now.timestamp() * 1000))
     delete_records(environment, topic, {0: 3})
     words = ("ingest_worker", "replay", "--topic", topic, "--from")
     refused = command(environment, *words, "2026-01-01")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.analytics import performance
+from api.analytics import Sums, performance
 from schemas.analytics import Performance, Window
 
 START = datetime(2026, 1, 31, tzinfo=UTC)
@@ -24,15 +24,13 @@ def hour(number: int = 0, **columns: Any) -> dict[str, Any]:
         "readings": 60,
         "counter_resets": 0,
         "temp_sum": Decimal(1800),
-        "sessions": 1,
-        "session_seconds": Decimal(3600),
-        "known": True,
     }
     return row | columns
 
 
-def figures(*rows: dict[str, Any]) -> Performance:
-    return performance("VH-001", WINDOW, list(rows))
+def figures(*rows: dict[str, Any], sessions: int = 1) -> Performance:
+    in_sessions = sessions * timedelta(hours=1)
+    return performance("VH-001", WINDOW, Sums(True, sessions, in_sessions, list(rows)))
 
 
 @pytest.mark.parametrize(
@@ -77,14 +75,14 @@ def test_an_alert_prints_unlike_its_limit(energy_dc: str, message: str) -> None:
     ],
 )
 def test_quality(ac: int, dc: int, sessions: int, quality: str) -> None:
-    row = hour(ac_readings=ac, dc_readings=dc, sessions=sessions, energy_dc=Decimal(1))
-    answer = figures(row)
+    row = hour(ac_readings=ac, dc_readings=dc, energy_dc=Decimal(1))
+    answer = figures(row, sessions=sessions)
     assert answer.coverage.quality == quality
     assert bool(answer.alerts) == (quality != "none")
 
 
 def test_nothing_read() -> None:
-    answer = figures(hour(hour=None, sessions=0, session_seconds=Decimal(0)))
+    answer = figures(sessions=0)
     assert answer.metrics.model_dump() == {
         "total_energy_consumed_ac": 0,
         "total_energy_delivered_dc": 0,
@@ -102,6 +100,14 @@ def test_hours_add_up_before_rounding() -> None:
     assert [item.energy_ac for item in answer.hourly_breakdown] == [0, 0, 0]
     assert answer.metrics.total_energy_consumed_ac == 0.001
     assert answer.metrics.efficiency_ratio == 1
+
+
+def test_an_hours_rows_add_up_and_hours_come_in_order() -> None:
+    rows = [hour(1, energy_dc=Decimal(0)), hour(0), hour(1, energy_ac=Decimal(200))]
+    answer = figures(*rows)
+    assert [item.hour for item in answer.hourly_breakdown] == [START, START + timedelta(hours=1)]
+    assert [item.energy_ac for item in answer.hourly_breakdown] == [100, 300]
+    assert [item.energy_dc for item in answer.hourly_breakdown] == [90, 90]
 
 
 def test_an_hour_without_ac_has_no_efficiency() -> None:
