@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime
 
 import psycopg
+import uvloop
 from aiokafka.errors import KafkaError
 
 from ingest_worker import replay as kafka_replay
@@ -47,7 +48,7 @@ def main() -> int:
 def _execute(settings: Settings, arguments: argparse.Namespace) -> int:
     match arguments.command:
         case None:
-            asyncio.run(run(settings))
+            uvloop.run(run(settings))
         case "reconcile":
             balanced = reconcile(settings, quick=arguments.quick, as_json=arguments.json)
             return 0 if balanced else 1

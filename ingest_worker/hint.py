@@ -5,6 +5,7 @@ the slower way that tells duplicates apart. It is only a hint: the primary key g
 forgotten whenever a transaction that relied on it was rolled back.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, KeysView, Sequence
 
 from schemas.readings import Row
@@ -33,13 +34,9 @@ class NewestKnown:
         The new ones come by device, each device's in order of time; they are taken as stored from
         here on. Devices not known yet are looked up first.
         """
-        by_device: dict[str, list[Row]] = {}
+        by_device: dict[str, list[Row]] = defaultdict(list)
         for row in rows:
-            same = by_device.get(row[-1])
-            if same is None:
-                by_device[row[-1]] = [row]
-            else:
-                same.append(row)
+            by_device[row[-1]].append(row)
         self._know(by_device.keys(), look_up)
         newest = self._newest
         mixed = set()
@@ -55,14 +52,15 @@ class NewestKnown:
         return by_device, self._split_mixed(rows, mixed, by_device) if mixed else []
 
     def _know(self, ids: KeysView[str], look_up: LookUp) -> None:
-        unknown = ids - self._newest.keys()
+        newest = self._newest
+        unknown = {device_id for device_id in ids if device_id not in newest}
         if not unknown:
             return
-        if len(self._newest) + len(unknown) > self._max_devices:
-            self._newest.clear()
+        if len(newest) + len(unknown) > self._max_devices:
+            newest.clear()
             unknown = set(ids)
-        self._newest.update(dict.fromkeys(unknown, NEVER))
-        self._newest.update(look_up(unknown))
+        newest.update(dict.fromkeys(unknown, NEVER))
+        newest.update(look_up(unknown))
 
     def _split_mixed(
         self, rows: Sequence[Row], mixed: set[str], by_device: dict[str, list[Row]]

@@ -25,6 +25,10 @@ MAX_POLL_INTERVAL_MS = 3_600_000
 """An outage of PostgreSQL may hold a batch for long; it must not cost the membership."""
 METADATA_MAX_AGE_MS = 15_000
 """Partitions added while running are noticed after this long at most."""
+GATHER_MS = 100
+"""So long the broker lets records gather before it answers: few answers when few records come."""
+ENOUGH_BYTES = 1_000_000
+"""It does not wait when so much is there."""
 POSITION_WITHIN_S = 0.05
 CLIENT_ID = "energy-worker"
 
@@ -75,6 +79,8 @@ class Source:
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
             max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+            fetch_max_wait_ms=GATHER_MS,
+            fetch_min_bytes=ENOUGH_BYTES,
             partition_assignment_strategy=(RoundRobinPartitionAssignor,),
             **kafka_options,
         )

@@ -29,8 +29,8 @@ from ingest_worker.takeover import let_go, take_over
 from schemas.readings import STREAMS
 from schemas.settings import Settings
 
-PAUSE_S = 0.05
-"""When nothing waits in Kafka, readings gather for so long before they are flushed."""
+MORE_WITHIN_S = 0.05
+"""How long a batch that is not due yet waits for more records before it is looked at again."""
 IDLE_WAIT_S = 0.5
 TWO_LANES_FROM_READINGS = 5_000
 """Smaller batches go in one transaction; larger ones in one a stream, side by side."""
@@ -135,12 +135,8 @@ class Worker:
             if cause:
                 metrics.FLUSHES.labels(cause).inc()
                 return batch
-            wait_s = PAUSE_S if batch.parts else IDLE_WAIT_S
-            if batch.parts and self._caught_up(batch):
-                await asyncio.sleep(PAUSE_S)
-                wait_s = 0
-            else:
-                await asyncio.sleep(0)
+            wait_s = MORE_WITHIN_S if batch.parts else IDLE_WAIT_S
+            await asyncio.sleep(0)
         return batch
 
     async def _pass_over_gaps(self) -> None:
@@ -158,11 +154,10 @@ class Worker:
             return "full"
         if not batch.parts or (self._writing and not self._writing.done()):
             return None
-        age_s = time.monotonic() - began
-        if age_s >= self._settings.flush_interval_ms / 1000:
-            return "interval"
-        if age_s >= PAUSE_S and self._caught_up(batch):
+        if self._caught_up(batch):
             return "caught_up"
+        if time.monotonic() - began >= self._settings.flush_interval_ms / 1000:
+            return "interval"
         return None
 
     def behind(self) -> bool:

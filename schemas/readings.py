@@ -7,7 +7,7 @@ ignored fields) is checked here.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NamedTuple
@@ -18,7 +18,7 @@ POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
 MAX_ID_CHARACTERS = 64
-MAX_CACHED_MINUTES = 10_000
+MAX_CACHED_SECONDS, MAX_CACHED_RESTS = 100_000, 20_000
 
 Row = tuple[Any, ...]
 """One reading as its history table's columns: energy (kWh), time, the other values, device id.
@@ -60,16 +60,18 @@ class MeterReading(msgspec.Struct, gc=False):
     voltage: Annotated[float, msgspec.Meta(ge=0, le=500)]
     timestamp: Timestamp
 
-    def row(self) -> Row:
-        """Adding 0.0 turns -0.0 into 0. Raises ValueError for a bad id or time."""
-        text, meter_id = self.timestamp, self.meterId
-        if not meter_id.isprintable():
-            check_id(meter_id)
-        try:
-            micros = _minutes[text[:16]] + _seconds[text[16:]]
-        except KeyError:
-            micros = parse_timestamp(text)
-        return (self.kwhConsumedAc + 0.0, micros, self.voltage + 0.0, meter_id)
+    @staticmethod
+    def rows(readings: Iterable["MeterReading"]) -> list[Row]:
+        """Adding 0.0 turns -0.0 into 0. Raises ValueError for a bad time."""
+        return [
+            (
+                reading.kwhConsumedAc + 0.0,
+                _seconds[reading.timestamp[:19]] + _rests[reading.timestamp[19:]],
+                reading.voltage + 0.0,
+                reading.meterId,
+            )
+            for reading in readings
+        ]
 
 
 class VehicleReading(msgspec.Struct, gc=False):
@@ -81,22 +83,19 @@ class VehicleReading(msgspec.Struct, gc=False):
     batteryTemp: Annotated[float, msgspec.Meta(ge=-50, le=100)]  # noqa: N815
     timestamp: Timestamp
 
-    def row(self) -> Row:
-        """As MeterReading.row."""
-        text, vehicle_id = self.timestamp, self.vehicleId
-        if not vehicle_id.isprintable():
-            check_id(vehicle_id)
-        try:
-            micros = _minutes[text[:16]] + _seconds[text[16:]]
-        except KeyError:
-            micros = parse_timestamp(text)
-        return (
-            self.kwhDeliveredDc + 0.0,
-            micros,
-            self.soc + 0.0,
-            self.batteryTemp + 0.0,
-            vehicle_id,
-        )
+    @staticmethod
+    def rows(readings: Iterable["VehicleReading"]) -> list[Row]:
+        """As MeterReading.rows."""
+        return [
+            (
+                reading.kwhDeliveredDc + 0.0,
+                _seconds[reading.timestamp[:19]] + _rests[reading.timestamp[19:]],
+                reading.soc + 0.0,
+                reading.batteryTemp + 0.0,
+                reading.vehicleId,
+            )
+            for reading in readings
+        ]
 
 
 @dataclass(frozen=True)
@@ -184,6 +183,7 @@ class Decoder:
             stream.reading | list[stream.reading]  # type: ignore[name-defined]
         ).decode
         self._decode_one: Callable[[Any], Any] = msgspec.json.Decoder(stream.reading).decode
+        self._rows: Callable[[list[Any]], list[Row]] = stream.reading.rows
         self._texts = {stream.id_field: check_id, "timestamp": parse_timestamp}
         self._keys = [f'"{name}"'.encode() for name in self._texts]
 
@@ -195,23 +195,13 @@ class Decoder:
         Returns (rows, places, rejections): `places` holds each row's index in the record, or is
         None when row n is simply reading n. Never raises for bad input.
         """
-        oldest, newest = limits
         if not value:
             return self._decode_pieces(value, limits)
         try:
-            if not value.isascii():
-                value.decode()
             readings = self._decode(value)
-            if type(readings) is list:
-                rows = [reading.row() for reading in readings]
-            else:
-                rows = [readings.row()]
-            for row in rows:
-                if not oldest <= row[1] <= newest:
-                    break
-            else:
-                if rows and self._keys_once(value, len(rows)):
-                    return rows, None, []
+            rows = self._rows(readings if type(readings) is list else [readings])
+            if self._acceptable(rows, [value], value, limits):
+                return rows, None, []
         except (ValueError, RecursionError):
             pass  # whatever it was, decoding piece by piece finds and names it
         return self._decode_pieces(value, limits)
@@ -220,16 +210,32 @@ class Decoder:
         """The readings of records that hold one valid reading each; None when any does not."""
         one = self._decode_one
         try:
-            rows: list[Row] = [one(value).row() for value in values]
-            if not all(map(bytes.isascii, values)):
-                for value in values:
-                    value.decode()
-        except (ValueError, TypeError, RecursionError):
-            return None
+            rows = self._rows([one(value) for value in values])
+            if self._acceptable(rows, values, b"".join(values), limits):
+                return rows
+        except (ValueError, RecursionError):
+            pass
+        return None
+
+    def _acceptable(
+        self, rows: list[Row], values: list[bytes], joined: bytes, limits: ClockLimits
+    ) -> bool:
+        """Whether rows are surely all valid; raises ValueError for bad UTF-8 or a bad id.
+
+        A control character in an id is escaped, not ASCII, or DEL.
+        """
+        if not joined.isascii() or b"\x7f" in joined:
+            for value in values:
+                value.decode()
+            for row in rows:
+                check_id(row[-1])
         times = [row[1] for row in rows]
-        if min(times) < limits.oldest or max(times) > limits.newest:
-            return None
-        return rows if self._keys_once(b"".join(values), len(rows)) else None
+        return (
+            bool(rows)
+            and min(times) >= limits.oldest
+            and max(times) <= limits.newest
+            and self._keys_once(joined, len(rows))
+        )
 
     def _decode_pieces(
         self, value: bytes | None, limits: ClockLimits
@@ -251,7 +257,10 @@ class Decoder:
     def decode_piece(self, piece: bytes, limits: ClockLimits, place: int) -> Row | Rejection:
         """Decode one reading that is known to be well-formed JSON."""
         try:
-            row: Row = self._decode_one(piece).row()
+            reading = self._decode_one(piece)
+            parse_timestamp(reading.timestamp)
+            (row,) = self._rows([reading])
+            check_id(row[-1])
             if not self._keys_once(piece, 1):
                 self._check_repeated(piece)
         except (ValueError, RecursionError) as error:
@@ -327,37 +336,55 @@ def check_id(device_id: str) -> str:
     return device_id
 
 
-_minutes: dict[str, int] = {}
-_seconds: dict[str, int] = {}
-_TIMESTAMP = re.compile(
-    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
-)
+class _Seconds(dict[str, int]):
+    """Times down to the second, as they stand in texts, to microseconds since 2000-01-01.
+
+    Remembers so many: thousands of readings share a second.
+    """
+
+    def __missing__(self, text: str) -> int:
+        if not _SECOND.fullmatch(text):
+            raise ValueError("not YYYY-MM-DDTHH:MM:SS[.fraction](Z|+hh:mm|-hh:mm)")
+        micros = to_micros(datetime.fromisoformat(text + "Z"))
+        if len(self) >= MAX_CACHED_SECONDS:
+            self.clear()
+        self[text] = micros
+        return micros
+
+
+class _Rests(dict[str, int]):
+    """What follows the second, a fraction and an offset, to the microseconds it adds.
+
+    Remembers fractions down to milliseconds.
+    """
+
+    def __missing__(self, text: str) -> int:
+        found = _REST.fullmatch(text)
+        if not found:
+            raise ValueError("not YYYY-MM-DDTHH:MM:SS[.fraction](Z|+hh:mm|-hh:mm)")
+        fraction, sign, hours, minutes = found.group(1, 2, 3, 4)
+        micros = int((fraction or "0")[:6].ljust(6, "0"))
+        if sign:
+            offset_us = (int(hours) * 60 + int(minutes)) * 60 * SECOND_US
+            micros -= offset_us if sign == "+" else -offset_us
+        if len(fraction or "") <= len("mmm"):
+            if len(self) >= MAX_CACHED_RESTS:
+                self.clear()
+            self[text] = micros
+        return micros
+
+
+_SECOND = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
+_REST = re.compile(r"(?:\.(\d+))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII)
+_seconds, _rests = _Seconds(), _Rests()
 
 
 def parse_timestamp(text: str) -> int:
-    """Microseconds since 2000-01-01 UTC; a finer fraction is cut. Raises ValueError.
-
-    Remembers the minute, and the rest of it down to milliseconds in UTC (66,660 texts at most):
-    times share both far more often than anything else, so that `row` needs two look-ups.
-    """
-    if not _TIMESTAMP.fullmatch(text):
-        raise ValueError(
-            f"timestamp {text[:40]!r} is not YYYY-MM-DDTHH:MM:SS[.fraction](Z|+hh:mm|-hh:mm)"
-        )
+    """Microseconds since 2000-01-01 UTC; a finer fraction is cut. Raises ValueError."""
     try:
-        micros = to_micros(datetime.fromisoformat(text))
-        minute = _minutes.get(text[:16])
-        if minute is None:
-            minute = to_micros(datetime.fromisoformat(text[:16] + "Z"))
-            if len(_minutes) >= MAX_CACHED_MINUTES:
-                _minutes.clear()
-            _minutes[text[:16]] = minute
+        return _seconds[text[:19]] + _rests[text[19:]]
     except ValueError as error:
         raise ValueError(f"timestamp {text[:40]!r}: {error}") from None
-    rest = text[16:]
-    if rest[-1] == "Z" and len(rest) <= len(":SS.mmmZ"):
-        _seconds[rest] = micros - minute
-    return micros
 
 
 def format_micros(micros: int) -> str:
