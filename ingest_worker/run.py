@@ -59,7 +59,9 @@ async def run(settings: Settings) -> None:
     port = serve(status, settings.metrics_port)
     log.info("metrics and health on port %d", port)
     topics = [settings.kafka_meter_topic, settings.kafka_vehicle_topic]
-    source = Source(settings.kafka_options(), settings.kafka_group_id, topics)
+    source = Source(
+        settings.kafka_options(), settings.kafka_group_id, topics, settings.flush_interval_ms
+    )
     connections = Connections()
     working = asyncio.create_task(_work(settings, source, status, connections, stopping))
     stop = asyncio.create_task(stopping.wait())

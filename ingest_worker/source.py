@@ -26,9 +26,9 @@ MAX_POLL_INTERVAL_MS = 3_600_000
 METADATA_MAX_AGE_MS = 15_000
 """Partitions added while running are noticed after this long at most."""
 GATHER_MS = 100
-"""So long the broker lets records gather before it answers: few answers when few records come."""
+"""So long a broker waits for more records before it answers: few answers when few records come."""
 ENOUGH_BYTES = 1_000_000
-"""It does not wait when so much is there."""
+"""With so much it does not wait."""
 POSITION_WITHIN_S = 0.05
 CLIENT_ID = "energy-worker"
 
@@ -67,7 +67,14 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
 class Source:
     """Reads the held partitions, each exactly from its position on."""
 
-    def __init__(self, kafka_options: Mapping[str, Any], group_id: str, topics: list[str]) -> None:
+    def __init__(
+        self,
+        kafka_options: Mapping[str, Any],
+        group_id: str,
+        topics: list[str],
+        flush_interval_ms: int,
+    ) -> None:
+        """Brokers let records gather for GATHER_MS, less if flushes are wanted more often."""
         self.topics = topics
         self._consumer = AIOKafkaConsumer(
             group_id=group_id,
@@ -79,7 +86,7 @@ class Source:
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
             max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
-            fetch_max_wait_ms=GATHER_MS,
+            fetch_max_wait_ms=min(GATHER_MS, flush_interval_ms),
             fetch_min_bytes=ENOUGH_BYTES,
             partition_assignment_strategy=(RoundRobinPartitionAssignor,),
             **kafka_options,
