@@ -2,6 +2,8 @@
 
 import logging
 
+from schemas.logs import one_line
+
 log = logging.getLogger("api")
 
 
@@ -20,7 +22,7 @@ class Condition:
 
     def bad(self, trouble: object) -> None:
         """Note what is wrong, on one line."""
-        self.trouble = " ".join(str(trouble).split()) or type(trouble).__name__
+        self.trouble = one_line(trouble)
         if self.trouble != self._said:
             self._said = self.trouble
             log.warning("waiting for %s: %s", self.name, self.trouble)

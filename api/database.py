@@ -15,6 +15,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from api.condition import Condition
 from api.errors import unavailable
+from schemas.logs import one_line
 from schemas.settings import Settings
 from sql.migrate import MigrationError, is_current
 from sql.named import load
@@ -120,7 +121,7 @@ class Database:
         except TimeoutError:
             return f"no answer within {CHECK_TIMEOUT_S:.0f} s"
         except psycopg.Error as error:
-            return " ".join(str(error).split())
+            return one_line(error)
         return None
 
     def pool_stats(self) -> dict[str, int]:

@@ -19,6 +19,7 @@ from api.condition import Condition
 from api.errors import ApiError, unavailable
 from api.metrics import Metrics
 from api.packing import MAX_RECORD_BYTES, Outgoing
+from schemas.logs import one_line
 from schemas.settings import Settings
 
 DELIVERY_TIMEOUT_S = 7.0
@@ -154,7 +155,7 @@ class Kafka:
         except TimeoutError:
             return f"no answer within {CHECK_TIMEOUT_S:.0f} s"
         except KafkaError as error:
-            return " ".join(str(error).split())
+            return one_line(error)
 
     async def _missing_topics(self, producer: AIOKafkaProducer) -> str | None:
         """Asks for all topics: asking for one by name may create it."""

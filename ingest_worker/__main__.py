@@ -15,7 +15,7 @@ from ingest_worker.positions import Refused, list_positions, set_positions
 from ingest_worker.reconcile import reconcile
 from ingest_worker.rejected import list_rejected, replay_rejected, show_rejected
 from ingest_worker.run import run
-from schemas.logs import configure_logging
+from schemas.logs import configure_logging, one_line
 from schemas.rejected import REASONS
 from schemas.settings import Settings, SettingsError, load_settings
 from sql.quarantine import NotFound
@@ -41,7 +41,7 @@ def main() -> int:
         psycopg.Error,
         OSError,
     ) as error:
-        print(f"error: {' '.join(str(error).split()) or repr(error)}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
 
 

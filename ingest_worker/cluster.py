@@ -1,4 +1,4 @@
-"""One-off questions to Kafka, for the operator's commands: log bounds and live owners."""
+"""Kafka's side in words and one-off questions: partitions' names, log bounds and live owners."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
@@ -15,6 +15,11 @@ REQUEST_TIMEOUT_MS = 10_000
 REBALANCED_WITHIN_S = 30.0
 LOOK_AGAIN_S = 0.5
 REBALANCING = ("PreparingRebalance", "CompletingRebalance")
+
+
+def name_of(partition: TopicPartition) -> str:
+    """As people know it, and Kafka's own tools print it."""
+    return f"{partition.topic}-{partition.partition}"
 
 
 async def log_bounds(

@@ -19,6 +19,7 @@ from ingest_worker.idle import end_idle_sessions
 from ingest_worker.packing import pack_day
 from ingest_worker.retention import retire_days
 from ingest_worker.rollups import backlog, bring_up_to_date
+from schemas.logs import one_line
 from schemas.readings import DAY_US, STREAMS, to_micros
 from schemas.settings import Settings
 from sql import store
@@ -55,7 +56,7 @@ async def keep_house(
                     do_rounds, settings, connections, datetime.now(UTC), everything=everything
                 )
         except psycopg.Error as error:
-            log.info("housekeeping put off: %s", " ".join(str(error).split()))
+            log.info("housekeeping put off: %s", one_line(error))
         except Exception:  # readings go on without it, the next round may succeed
             log.exception("housekeeping failed")
         if everything:

@@ -15,6 +15,7 @@ from psycopg import errors
 from ingest_worker import metrics
 from ingest_worker.admission import Gap
 from ingest_worker.batch import Part, Record
+from ingest_worker.cluster import name_of
 from schemas.readings import Rejection
 from sql.named import load
 from sql.store import Connection
@@ -97,7 +98,7 @@ class Ledger:
             position = positions.get(part.source)
             if position is None or position.next_offset != part.start:
                 at = "nowhere" if position is None else position.next_offset
-                name = f"{part.source.topic}-{part.source.partition}"
+                name = name_of(part.source)
                 raise Fenced(f"{name} is at {at}, the batch starts at {part.start}")
 
     @contextmanager
@@ -130,7 +131,7 @@ class Ledger:
         names = {"group_id": self._group_id, "expected": gap.position, "next_offset": gap.first}
         moved = connection.execute(QUERIES["pass_over"].encode(), {**names, **source._asdict()})
         if moved.rowcount != 1:
-            raise Fenced(f"{source.topic}-{source.partition} is not at {gap.position} any more")
+            raise Fenced(f"{name_of(source)} is not at {gap.position} any more")
 
     def reject(self, connection: Connection, books: Sequence[Books]) -> None:
         """Keep the rejected readings; those that were kept before count as duplicates.

@@ -15,7 +15,7 @@ import psycopg
 from aiokafka import TopicPartition
 from psycopg.rows import dict_row
 
-from ingest_worker.cluster import live_owned, log_bounds
+from ingest_worker.cluster import live_owned, log_bounds, name_of
 from ingest_worker.ledger import LOCK_TIMEOUT_S
 from ingest_worker.reconcile import log_ends
 from schemas.settings import Settings
@@ -68,7 +68,7 @@ def set_positions(settings: Settings, topic: str, partition: str, to: str, *, fo
         for source, offset in sorted(targets.items()):
             _set(connection, settings.kafka_group_id, source, offset, source in owned, force=force)
     for source, offset in sorted(targets.items()):
-        print(f"{source.topic}-{source.partition} now at {offset}")
+        print(f"{name_of(source)} now at {offset}")
 
 
 def _set(
@@ -88,7 +88,7 @@ def _set(
     stopped = found is not None and found[5] is not None
     if owned and not stopped:
         raise Refused(
-            f"a live worker of group {group_id} holds {source.topic}-{source.partition}; stop it"
+            f"a live worker of group {group_id} holds {name_of(source)}; stop it"
             " first (one that was killed counts as live for 10 s), or use --force"
         )
     connection.execute(QUERIES["set"].encode(), {**names, "next_offset": offset})
@@ -114,7 +114,7 @@ async def _look(
             offset = {"earliest": start, "latest": end}.get(to)
             targets[source] = int(to) if offset is None else offset
             if not start <= targets[source] <= end:
-                raise Refused(f"{topic}-{source.partition} holds offsets {start} to {end}")
+                raise Refused(f"{name_of(source)} holds offsets {start} to {end}")
     if not targets:
         raise Refused(f"{topic} has no partition {partition}")
     return targets, set() if force else await live_owned(settings)

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from ingest_worker.admission import Gap
 from ingest_worker.batch import MAX_BATCH_BYTES, Batch, Part
-from ingest_worker.cluster import log_bounds
+from ingest_worker.cluster import log_bounds, name_of
 from ingest_worker.connections import Connections
 from ingest_worker.hint import NewestKnown
 from ingest_worker.ledger import APPLICATION_NAME, Ledger
@@ -98,7 +98,7 @@ async def _held_since(consumer: AIOKafkaConsumer, sources: Sequence[TopicPartiti
 
 
 def _names(sources: Sequence[TopicPartition]) -> str:
-    return ", ".join(f"{source.topic}-{source.partition}" for source in sources)
+    return ", ".join(map(name_of, sources))
 
 
 async def _offsets_at(

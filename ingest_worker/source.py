@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from ingest_worker import metrics
 from ingest_worker.admission import Gap, admit
 from ingest_worker.batch import Record
+from ingest_worker.cluster import name_of
 from ingest_worker.fetching import MISPLACED, Ailment, Fetching
 
 SESSION_TIMEOUT_MS = 10_000
@@ -45,7 +46,7 @@ class Lost(Exception):  # noqa: N818
     """The log does not hold what the position stands for; an operator must decide."""
 
     def __init__(self, source: TopicPartition, position: int, why: str) -> None:
-        super().__init__(f"{source.topic}-{source.partition} at {position}: {why}")
+        super().__init__(f"{name_of(source)} at {position}: {why}")
         self.source = source
         self.position = position
         self.why = why

@@ -11,6 +11,7 @@ from ingest_worker.connections import Connections
 from ingest_worker.health import Status
 from ingest_worker.ledger import APPLICATION_NAME
 from ingest_worker.source import Source
+from schemas.logs import one_line
 from schemas.settings import Settings
 from sql.migrate import MigrationError, is_current
 
@@ -27,7 +28,7 @@ async def wait_for_database(
             with connections.open(settings.conninfo(APPLICATION_NAME)) as connection:
                 return None if is_current(connection) else "the schema is not migrated yet"
         except (psycopg.Error, MigrationError) as error:
-            return " ".join(str(error).split())
+            return one_line(error)
 
     await _wait("database", lambda: asyncio.to_thread(check), status, stopping)
 

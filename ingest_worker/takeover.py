@@ -10,6 +10,7 @@ import logging
 from aiokafka import TopicPartition
 
 from ingest_worker import metrics
+from ingest_worker.cluster import name_of
 from ingest_worker.health import Status
 from ingest_worker.ledger import Position
 from ingest_worker.sink import Sink
@@ -43,14 +44,14 @@ async def take_over(
         if position.last_offset is not None and start <= position.last_offset < end:
             last_read[partition] = (position.last_offset, position.last_record_ms or 0)
     source.hold(held, last_read)
-    log.info("reading %s", ", ".join(f"{p.topic}-{p.partition}@{at}" for p, at in held.items()))
+    log.info("reading %s", ", ".join(f"{name_of(p)}@{at}" for p, at in held.items()))
     return held
 
 
 def let_go(status: Status, partitions: frozenset[TopicPartition]) -> None:
     """Others answer for these partitions from now on."""
     for partition in partitions:
-        status.works(_name(partition))
+        status.works(name_of(partition))
         for gauge in (metrics.HELD, metrics.LAG, metrics.POSITION):
             gauge.remove(*partition)
 
@@ -93,13 +94,9 @@ def _outside(position: int, start: int, end: int) -> str | None:
 
 
 def _say_state(status: Status, partition: TopicPartition, position: Position) -> None:
-    name = _name(partition)
+    name = name_of(partition)
     metrics.HELD.labels(*partition).set(0 if position.stopped else 1)
     if position.stopped:
         status.waits(name, f"stopped at {position.next_offset}: {position.stopped}")
     else:
         status.works(name)
-
-
-def _name(partition: TopicPartition) -> str:
-    return f"{partition.topic}-{partition.partition}"

@@ -12,10 +12,12 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from ingest_worker import metrics
+from ingest_worker.cluster import name_of
 from ingest_worker.connections import Connections
 from ingest_worker.health import Status
 from ingest_worker.source import Source
 from ingest_worker.worker import Worker
+from schemas.logs import one_line
 from sql.named import load
 from sql.store import Connection
 
@@ -59,7 +61,7 @@ async def _look_at_positions(
     try:
         rows = await reading
     except psycopg.Error as error:
-        status.waits("positions", f"cannot be read: {' '.join(str(error).split())}")
+        status.waits("positions", f"cannot be read: {one_line(error)}")
         return
     status.works("positions")
     changed = {
@@ -68,9 +70,7 @@ async def _look_at_positions(
         if (None if stopped else next_offset) != before.get(partition)
     }
     if changed and not worker.moving() and worker.committed == before:
-        worker.doubt = "positions were changed: " + ", ".join(
-            f"{partition.topic}-{partition.partition}" for partition in sorted(changed)
-        )
+        worker.doubt = "positions were changed: " + ", ".join(map(name_of, sorted(changed)))
 
 
 def _look_at_ailing(
@@ -79,9 +79,9 @@ def _look_at_ailing(
     """Say which partitions Kafka fails to hand out; returns them."""
     ailing = dict(source.ailing)
     for partition, ailment in ailing.items():
-        status.waits(f"{partition.topic}-{partition.partition}", ailment.why)
+        status.waits(name_of(partition), ailment.why)
     for partition in before.difference(ailing):
-        status.works(f"{partition.topic}-{partition.partition}")
+        status.works(name_of(partition))
     return set(ailing)
 
 

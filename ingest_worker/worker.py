@@ -26,6 +26,7 @@ from ingest_worker.ledger import APPLICATION_NAME, Fenced, Ledger
 from ingest_worker.sink import CROSSED, TRANSACTION_TIMEOUT_S, Outcome, Sink
 from ingest_worker.source import Doubt, Lost, Source
 from ingest_worker.takeover import let_go, take_over
+from schemas.logs import one_line
 from schemas.readings import STREAMS
 from schemas.settings import Settings
 
@@ -302,4 +303,4 @@ class Worker:
 
 
 def _describe(error: psycopg.Error) -> str:
-    return f"{error.sqlstate or type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{error.sqlstate or type(error).__name__}: {one_line(error)}"

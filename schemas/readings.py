@@ -14,6 +14,8 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
+from schemas.logs import one_line
+
 POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
@@ -264,7 +266,7 @@ class Decoder:
             if not self._keys_once(piece, 1):
                 self._check_repeated(piece)
         except (ValueError, RecursionError) as error:
-            return Rejection(place, "invalid", _one_line(error), piece, self._device_id(piece))
+            return Rejection(place, "invalid", one_line(error), piece, self._device_id(piece))
         if row[1] < limits.oldest:
             reason, bound = "too_old", limits.oldest
         elif row[1] > limits.newest:
@@ -316,7 +318,7 @@ def split_record(value: bytes | None) -> list[bytes]:
     except RecursionError:
         raise ValueError("nested too deep to decode") from None
     except msgspec.MsgspecError as error:
-        raise ValueError(_one_line(error)) from None
+        raise ValueError(one_line(error)) from None
     if not pieces:
         raise ValueError("an empty array")
     return pieces
@@ -393,7 +395,3 @@ def format_micros(micros: int) -> str:
         return to_datetime(micros).replace(tzinfo=None).isoformat() + "Z"
     except OverflowError:
         return f"{micros} microseconds from 2000-01-01"
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()).replace("\x00", "\\0") or type(error).__name__

@@ -12,6 +12,7 @@ import msgspec
 
 from schemas.errors import Problem
 from schemas.fields import Output
+from schemas.logs import one_line
 from schemas.readings import (
     MeterReading,
     Rejection,
@@ -147,7 +148,7 @@ def _fields(raw: bytes) -> dict[str, msgspec.Raw]:
     try:
         return msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     except (ValueError, RecursionError) as error:
-        raise ValueError(" ".join(str(error).split())) from None
+        raise ValueError(one_line(error)) from None
 
 
 def _misnamed(fields: Mapping[str, object], known: Sequence[str]) -> dict[str, str]:
@@ -192,7 +193,7 @@ def _bad_fields(stream: Stream, raw: bytes) -> list[tuple[str, str]]:
         try:
             _check_field(stream, field, value[field.encode_name])
         except (ValueError, TypeError) as error:
-            bad.append((field.encode_name, " ".join(str(error).split())))
+            bad.append((field.encode_name, one_line(error)))
     return bad
 
 

@@ -5,6 +5,7 @@ import sys
 
 import psycopg
 
+from schemas.logs import one_line
 from schemas.settings import SettingsError, load_settings
 from sql.migrate import MigrationError, migrate, migrations
 
@@ -31,7 +32,7 @@ def main() -> int:
                 print(f"{migration.name}  {migration.applied_at or 'missing'}")
             return 0 if all(migration.applied_at for migration in found) else 1
     except (SettingsError, MigrationError, psycopg.Error) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, SettingsError) else 1
 
 
