@@ -164,7 +164,7 @@ def test_replay_of_a_time_that_kafka_deleted_is_refused(own_environment: dict[st
     held_since = refused.stderr.split(" from ")[-1].split()[0]
     done = command(environment, *words, held_since)
     assert done.returncode == 0, done.stderr
-    assert outcomes(environment)["stored"] == 1
+    assert outcomes(environment)["stored"] == 1, refused.stderr + done.stderr
 
 
 def test_replay_ends_behind_a_transaction(own_environment: dict[str, str]) -> None:
