@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -154,8 +155,10 @@ def test_replay_of_a_time_that_kafka_deleted_is_refused(own_environment: dict[st
     environment = own_environment
     topic = environment["KAFKA_METER_TOPIC"]
     now = datetime.now(UTC)
-    values = [reading(f"M{n}", now) for n in range(5)]
-    send(environment, *values, from_ms=int(now.timestamp() * 1000))
+    send(environment, *(reading(f"M{n}", now) for n in range(4)))
+    sent_ms = time.time_ns() // 1_000_000
+    wait_until(lambda: time.time_ns() // 1_000_000 > sent_ms, "Kafka's clock, in ms, has moved on")
+    send(environment, reading("M4", now))
     delete_records(environment, topic, {0: 3})
     words = ("ingest_worker", "replay", "--topic", topic, "--from")
     refused = command(environment, *words, "2026-01-01")

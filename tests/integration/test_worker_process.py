@@ -16,20 +16,15 @@ from tests.connections import connect
 from tests.workers import WorkerProcess, books, command, wait_until
 
 
-def send(
-    environment: dict[str, str], *values: bytes, partition: int = 0, from_ms: int | None = None
-) -> None:
-    """Produce records to the meters' topic; with `from_ms`, Kafka's times are a ms apart."""
+def send(environment: dict[str, str], *values: bytes, partition: int = 0) -> None:
+    """Produce records to the meters' topic."""
 
     async def produce() -> None:
         servers = environment["KAFKA_BOOTSTRAP_SERVERS"]
         async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
-            for number, value in enumerate(values):
+            for value in values:
                 await producer.send_and_wait(
-                    environment["KAFKA_METER_TOPIC"],
-                    value,
-                    partition=partition,
-                    timestamp_ms=None if from_ms is None else from_ms + number,
+                    environment["KAFKA_METER_TOPIC"], value, partition=partition
                 )
 
     asyncio.run(produce())
