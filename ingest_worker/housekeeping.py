@@ -30,7 +30,7 @@ INTERVAL_S = 60.0
 ROLLUP_INTERVAL_S = 10.0
 ROLLUP_BUDGET_S = 3.0
 """How long a round works the rollups' log off before it pauses."""
-PAUSE_TO_WORK = 4
+PAUSE_TO_WORK = 2
 DAYS_AHEAD = 3
 LOCK_TIMEOUT_S = 30
 """A day that is in use for so long is retired in a later round."""
@@ -43,16 +43,17 @@ async def keep_house(
 ) -> None:
     """Bring the rollups up to date every few seconds, do the rounds every minute; until cancelled.
 
-    Readings come first: the pauses are long against the work, and while this worker is `behind`,
-    the rollups wait for the next rounds.
+    Readings come first: the rollups pause for longer than they work, and while this worker is
+    `behind`, they wait for the next rounds.
     """
     rounds_at = 0.0
     while True:
         began = time.monotonic()
         everything = began >= rounds_at
+        rollups_s = None
         try:
             if everything or not behind():
-                await asyncio.to_thread(
+                rollups_s = await asyncio.to_thread(
                     do_rounds, settings, connections, datetime.now(UTC), everything=everything
                 )
         except psycopg.Error as error:
@@ -61,34 +62,35 @@ async def keep_house(
             log.exception("housekeeping failed")
         if everything:
             rounds_at = began + INTERVAL_S
-        took_s = time.monotonic() - began
-        await asyncio.sleep(max(ROLLUP_INTERVAL_S, took_s * PAUSE_TO_WORK))
+        await asyncio.sleep(max(ROLLUP_INTERVAL_S, (rollups_s or 0) * PAUSE_TO_WORK))
 
 
 def do_rounds(
     settings: Settings, connections: Connections, now: datetime, *, everything: bool = True
-) -> bool:
-    """One round, of the rollups alone unless `everything`; false when another worker is at it.
+) -> float | None:
+    """One round, of the rollups alone unless `everything`. Raises psycopg.Error.
 
-    Raises psycopg.Error.
+    Returns the seconds the rollups took; None when another worker is at it.
     """
     conninfo = settings.conninfo("energy-housekeeping")
     with connections.open(conninfo) as connection:
         locked = connection.execute("SELECT pg_try_advisory_lock(%s)", (ADVISORY_LOCK,)).fetchone()
         if locked != (True,):
-            return False
+            return None
         if everything:
             today = to_micros(now) // DAY_US
             for stream in STREAMS.values():
                 store.create_days(connection, stream, range(today, today + DAYS_AHEAD + 1))
             end_idle_sessions(connection, settings, now)
+        began = time.monotonic()
         complete = bring_up_to_date(connection, settings, now, ROLLUP_BUDGET_S)
+        rollups_s = time.monotonic() - began
         if everything:
             _look_after_days(connection, settings, now, retire=complete)
         waiting = backlog(connection)
         metrics.ROLLUP_BACKLOG.set(waiting.entries)
         metrics.ROLLUP_AGE_SECONDS.set(waiting.age_s)
-        return True
+        return rollups_s
 
 
 def _look_after_days(

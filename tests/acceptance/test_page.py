@@ -21,7 +21,7 @@ from tests.workers import ROOT, WorkerProcess, command, wait_until
 BACKFILL_H = 22
 """Less than the fleet's window, which begins at a whole hour."""
 DEVICES = ("--meters", "24", "--vehicles", "24")
-LIVE_S = 45
+LIVE_S = 30
 LIVE_DEVICES = 40
 LOW = 0.85
 ENERGY_ROUNDING = 0.0005 + 1e-6
