@@ -23,7 +23,7 @@ demo: $(INSTALLED) ## the whole path on real services, with a live summary; SECO
 test: $(INSTALLED) ## the whole test suite, on real services
 	$(BIN)/python -m pytest
 
-bench: $(INSTALLED) ## benchmarks, about half an hour; QUICK=1: about four minutes
+bench: $(INSTALLED) ## benchmarks, about three quarters of an hour; QUICK=1: about four minutes
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 chaos: $(INSTALLED) ## the fault campaign, with a table of its figures in out/; SHORT=1 for a few minutes of it
