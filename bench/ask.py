@@ -15,7 +15,7 @@ from bench import day
 from bench.apis import Api
 from bench.backlog import ends
 from bench.checks import check_books
-from bench.drain import Figures, medians, yesterday
+from bench.drain import Figures, last_day, medians
 from bench.draining import start_workers
 from bench.lab import BenchError, Environment, Lab, say
 from bench.live import WARM_UP_S, start_load
@@ -35,7 +35,7 @@ READINGS_COMING_IN_S = 5_000
 def run(lab: Lab, options: Options) -> dict[str, Any]:
     """Load the day, then ask; medians over the runs."""
     topics = lab.topics()
-    start = yesterday()
+    start = last_day()
     with lab.database(topics) as environment:
         loaded = day.load(lab, environment, options, start)
         say(f"loaded: {', '.join(f'{name} {value:,.4g}' for name, value in loaded.items())}")

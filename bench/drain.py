@@ -12,6 +12,7 @@ from bench.lab import Lab, say
 from bench.options import Options
 from bench.producing import FORMS
 from bench.readings import Fleet, fleet
+from ingest_worker.packing import OVER_SINCE
 
 Figures = dict[str, float]
 
@@ -53,14 +54,14 @@ def into_empty_tables(lab: Lab, backlog: Backlog) -> Figures:
 def a_fleet(options: Options) -> Fleet:
     """The fleet of a backlog: its readings begin with yesterday, UTC."""
     return fleet(
-        devices=options.devices, minutes=options.minutes, start=yesterday(), clock=options.clock
+        devices=options.devices, minutes=options.minutes, start=last_day(), clock=options.clock
     )
 
 
-def yesterday() -> datetime:
-    """The start of the day before, UTC."""
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return today - timedelta(days=1)
+def last_day() -> datetime:
+    """The start of the last UTC day that housekeeping takes as over."""
+    over_until = (datetime.now(UTC) - OVER_SINCE).replace(hour=0, minute=0, second=0, microsecond=0)
+    return over_until - timedelta(days=1)
 
 
 def rotated(names: list[str], number: int) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 from bench.apis import Api
 from bench.backlog import Backlog, ends
 from bench.checks import check_books
-from bench.drain import Figures, medians, say_run, yesterday
+from bench.drain import Figures, last_day, medians, say_run
 from bench.draining import drain
 from bench.lab import Environment, Lab
 from bench.options import Options
@@ -42,7 +42,7 @@ def _post(api: Api, first: int, seconds: float) -> Figures:
         path=PATH,
         batch=BATCH,
         devices=DEVICES,
-        start=yesterday().isoformat(),
+        start=last_day().isoformat(),
         first=first,
     )
     readings_s = figures["requests_s"] * BATCH
