@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from psycopg.types.multirange import Multirange
+from psycopg.types.range import Range
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -124,17 +126,17 @@ async def sums(connection: Connection, settings: Settings, vehicle_id: str, wind
     }
     found = await (await connection.execute(SQL["vehicle"], parameters)).fetchall()
     sessions = [row for row in found if row["meter_id"] is not None]
-    query, columns = summing(found[0]["vehicle_mode"], sessions)
+    query, more = summing(found[0]["vehicle_mode"], sessions)
     return Sums(
         known=found[0]["known"],
         sessions=len(sessions),
         in_sessions=sum((row["past"] - row["start"] for row in sessions), timedelta()),
-        rows=await (await connection.execute(query.encode(), parameters | columns)).fetchall(),
+        rows=await (await connection.execute(query.encode(), parameters | more)).fetchall(),
     )
 
 
-def summing(vehicle_mode: str, sessions: list[Row]) -> tuple[str, dict[str, list[Any]]]:
-    """The query for a vehicle's sums in these sessions and outside of them; their columns."""
+def summing(vehicle_mode: str, sessions: list[Row]) -> tuple[str, dict[str, Any]]:
+    """The query for a vehicle's sums in these sessions and outside of them; its parameters."""
     meter_modes = [row["meter_mode"] for row in sessions]
     selects = [f"dc_{vehicle_mode}", *sorted({f"ac_{mode}" for mode in meter_modes})]
     return " UNION ALL ".join(f"({SQL[name]})" for name in selects), {
@@ -142,6 +144,7 @@ def summing(vehicle_mode: str, sessions: list[Row]) -> tuple[str, dict[str, list
         "meter_modes": meter_modes,
         "starts": [row["start"] for row in sessions],
         "pasts": [row["past"] for row in sessions],
+        "charging": Multirange(Range(row["start"], row["past"]) for row in sessions),
     }
 
 

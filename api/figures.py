@@ -16,7 +16,6 @@ from schemas.analytics import Alert, Coverage, Hour, Metrics, Quality
 LOW_EFFICIENCY = Decimal("0.85")
 IMPOSSIBLE_EFFICIENCY = Decimal(1)
 COMPLETE_SHARE = Decimal("0.95")
-READINGS_A_MINUTE = 1
 ZERO = Decimal(0)
 EXACT = Context(prec=1_000)
 """Wide enough for sums and ratios of any kWh that fit a double, down to their last decimal."""
@@ -29,7 +28,8 @@ Row = dict[str, Any]
 class Figures:
     """The sums of some rows, and what follows from them.
 
-    `sessions` and `session_minutes` are those of the whole, not of each row.
+    `sessions` and `session_minutes` are those of the whole, not of each row; in each minute of a
+    session one reading is expected.
     """
 
     def __init__(self, rows: Sequence[Row], *, sessions: int, session_minutes: int) -> None:
@@ -42,7 +42,7 @@ class Figures:
         self.dc_readings = int(total(rows, "dc_readings"))
         self.counter_resets = int(total(rows, "counter_resets"))
         self.sessions = sessions
-        self.readings_expected = session_minutes * READINGS_A_MINUTE
+        self.readings_expected = session_minutes
 
     @property
     def ratio(self) -> Decimal | None:

@@ -338,6 +338,9 @@ def check_id(device_id: str) -> str:
     return device_id
 
 
+_MISSHAPEN = "not YYYY-MM-DDTHH:MM:SS[.fraction](Z|+hh:mm|-hh:mm)"
+
+
 class _Seconds(dict[str, int]):
     """Times down to the second, as they stand in texts, to microseconds since 2000-01-01.
 
@@ -346,7 +349,7 @@ class _Seconds(dict[str, int]):
 
     def __missing__(self, text: str) -> int:
         if not _SECOND.fullmatch(text):
-            raise ValueError("not YYYY-MM-DDTHH:MM:SS[.fraction](Z|+hh:mm|-hh:mm)")
+            raise ValueError(_MISSHAPEN)
         micros = to_micros(datetime.fromisoformat(text + "Z"))
         if len(self) >= MAX_CACHED_SECONDS:
             self.clear()
@@ -363,7 +366,7 @@ class _Rests(dict[str, int]):
     def __missing__(self, text: str) -> int:
         found = _REST.fullmatch(text)
         if not found:
-            raise ValueError("not YYYY-MM-DDTHH:MM:SS[.fraction](Z|+hh:mm|-hh:mm)")
+            raise ValueError(_MISSHAPEN)
         fraction, sign, hours, minutes = found.group(1, 2, 3, 4)
         micros = int((fraction or "0")[:6].ljust(6, "0"))
         if sign:

@@ -89,10 +89,7 @@ SELECT hour, 0 AS energy_ac,
     0 AS counter_resets, temp_sum
 FROM (
     SELECT date_bin('1 hour', "timestamp", 'epoch') AS hour,
-        "timestamp" <@ (
-            SELECT coalesce(range_agg(tstzrange(start, past)), '{}')
-            FROM unnest(%(starts)s::timestamptz[], %(pasts)s::timestamptz[])
-                AS session (start, past)) AS in_session,
+        "timestamp" <@ %(charging)s::tstzmultirange AS in_session,
         total_kwh(sum(nwh(kwh_delivered_dc)), sum(other_kwh(kwh_delivered_dc))) AS energy,
         count(*) AS readings,
         total_celsius(sum(exact_temp(battery_temp))) AS temp_sum
@@ -121,10 +118,7 @@ SELECT hour, 0 AS energy_ac,
     counter_resets, temp_sum
 FROM (
     SELECT date_bin('1 hour', "timestamp", 'epoch') AS hour,
-        "timestamp" <@ (
-            SELECT coalesce(range_agg(tstzrange(start, past)), '{}')
-            FROM unnest(%(starts)s::timestamptz[], %(pasts)s::timestamptz[])
-                AS session (start, past)) AS in_session,
+        "timestamp" <@ %(charging)s::tstzmultirange AS in_session,
         sum(increase(kwh, "timestamp", previous_kwh, previous_at)) AS energy,
         count(*) AS readings,
         count(*) FILTER (
