@@ -1,5 +1,5 @@
 # The image of the worker, the API and the migrations: the runtime dependencies of requirements.lock
-# and the four packages that run. Development extras and devstack stay out.
+# and the packages that run. Development extras and devstack stay out.
 
 FROM python:3.13-slim AS dependencies
 RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.9
@@ -16,6 +16,8 @@ RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin
 COPY --from=dependencies /venv /venv
 WORKDIR /app
 COPY schemas ./schemas
+COPY reporting ./reporting
+COPY brokers ./brokers
 COPY sql ./sql
 COPY ingest_worker ./ingest_worker
 COPY api ./api

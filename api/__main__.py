@@ -16,8 +16,9 @@ import uvicorn
 import uvloop
 
 from api.app import create_app
-from api.protocol import JsonErrorProtocol
-from schemas.logs import configure_logging
+from api.http.protocol import JsonErrorProtocol
+from brokers.connect import kafka_options
+from reporting.logs import configure_logging
 from schemas.settings import Settings, SettingsError, load_settings
 
 HOST = "0.0.0.0"
@@ -40,12 +41,12 @@ def main() -> int:
     parser.parse_args()
     try:
         settings = load_settings()
-        settings.kafka_options()
+        kafka_options(settings)
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     configure_logging(settings.log_format)
-    # What these say at every attempt, api.condition says once.
+    # What these say at every attempt, api.dependency says once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

@@ -14,28 +14,28 @@ from starlette.requests import Request
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.analytics import Analytics
-from api.books import Books
-from api.console import Console
 from api.database import Database
-from api.deadline import answer_in_time
-from api.devices import METERS, VEHICLES, Devices
-from api.docs import ASSETS_PATH, Docs, assets
-from api.endpoint import Endpoint, Handler
-from api.errors import HANDLERS
-from api.fleet import FleetAnalytics
-from api.health import HealthRoutes
-from api.history import History
-from api.inputs import BodyLimit
-from api.kafka import Kafka
+from api.http.deadline import answer_in_time
+from api.http.endpoint import Endpoint, Handler
+from api.http.errors import HANDLERS
+from api.http.inputs import BodyLimit
 from api.log_ends import LogEnds
 from api.metrics import Measured, Metrics
-from api.rejected import RejectedReadings
-from api.sessions import Sessions
-from api.silence import SilentDevices
-from api.telemetry import Telemetry
-from schemas.readings import METER, VEHICLE
+from api.producer import Kafka
+from api.routes.analytics import Analytics
+from api.routes.devices import METERS, VEHICLES, Devices
+from api.routes.docs import ASSETS_PATH, Docs, assets
+from api.routes.fleet import FleetAnalytics
+from api.routes.health import HealthRoutes
+from api.routes.history import History
+from api.routes.page import PageRoutes
+from api.routes.rejected import RejectedReadings
+from api.routes.sessions import Sessions
+from api.routes.silence import SilentDevices
+from api.routes.stats import StatsRoutes
+from api.routes.telemetry import Telemetry
 from schemas.settings import Settings
+from schemas.streams import STREAMS
 
 
 class Parts:
@@ -66,8 +66,8 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
     """Every route: path -> method -> what answers it. The first path that matches counts."""
     database, kafka, metrics = parts.database, parts.kafka, parts.metrics
     telemetry = Telemetry(parts.settings, kafka, metrics)
-    books = Books(parts.settings, database, kafka, parts.log_ends)
-    meter_history, vehicle_history = History(METER, database), History(VEHICLE, database)
+    books = StatsRoutes(parts.settings, database, kafka, parts.log_ends)
+    histories = {stream.plural: History(stream, database) for stream in STREAMS.values()}
     rejected = RejectedReadings(parts.settings, database)
     meters, vehicles = Devices(METERS, database), Devices(VEHICLES, database)
     sessions = Sessions(parts.settings, database)
@@ -79,8 +79,10 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
         "/v1/telemetry/ingest": {"POST": telemetry.ingest},
         "/v1/telemetry/ingest/batch": {"POST": telemetry.ingest_batch},
         "/v1/telemetry/stats": {"GET": books.stats},
-        "/v1/telemetry/meters/{id}/history": {"GET": meter_history.readings},
-        "/v1/telemetry/vehicles/{id}/history": {"GET": vehicle_history.readings},
+        **{
+            f"/v1/telemetry/{plural}/{{id}}/history": {"GET": history.readings}
+            for plural, history in histories.items()
+        },
         "/v1/telemetry/rejected": {"GET": rejected.page},
         "/v1/telemetry/rejected/{id}": {"GET": rejected.one},
         "/v1/telemetry/rejected/{id}/replay": {"POST": rejected.replay},
@@ -112,7 +114,7 @@ def create_app(settings: Settings) -> ASGIApp:
     """The ASGI application. Must be called inside the event loop that will run it."""
     parts = Parts(settings)
     table = routes(parts)
-    docs, console = Docs(table), Console()
+    docs, console = Docs(table), PageRoutes()
     table |= {"/openapi.json": {"GET": docs.document}, "/docs": {"GET": docs.page}}
     table |= {"/": {"GET": console.page}, "/static/{name}": {"GET": console.file}}
     app = Starlette(

@@ -13,11 +13,13 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from api.condition import Condition
-from api.errors import unavailable
-from schemas.logs import one_line
+from api.dependency import Dependency
+from api.http.errors import unavailable
 from schemas.settings import Settings
-from sql.migrate import MigrationError, is_current
+from schemas.text import one_line
+from sql.connect import conninfo
+from sql.errors import MigrationError
+from sql.migrate import is_current
 from sql.named import load
 
 APPLICATION_NAME = "energy-api"
@@ -43,8 +45,8 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         where = f"PostgreSQL at {settings.db_host}:{settings.db_port}/{settings.db_database}"
-        self.condition = Condition(where)
-        self._conninfo = settings.conninfo(APPLICATION_NAME, options=OPTIONS)
+        self.condition = Dependency(where)
+        self._conninfo = conninfo(settings, APPLICATION_NAME, options=OPTIONS)
         self._pool = AsyncConnectionPool[Connection](
             self._conninfo,
             kwargs={"autocommit": True, "row_factory": dict_row},
@@ -117,7 +119,7 @@ class Database:
             return self.condition.trouble
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S), self.connection() as connection:
-                await connection.execute(load("telemetry")["answers"])
+                await connection.execute(load("snapshots")["ping"])
         except TimeoutError:
             return f"no answer within {CHECK_TIMEOUT_S:.0f} s"
         except psycopg.Error as error:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from brokers.connect import kafka_options
+from brokers.partitions import bounds_of
 from schemas.settings import Settings
 
 ANSWER_TIMEOUT_S = 3.0
@@ -15,7 +17,7 @@ class LogEnds:
     """Asks Kafka through a consumer that is in no group; it is made when first needed."""
 
     def __init__(self, settings: Settings) -> None:
-        self._options = settings.kafka_options()
+        self._options = kafka_options(settings)
         self._consumer: AIOKafkaConsumer | None = None
         self._lock = asyncio.Lock()
 
@@ -36,16 +38,13 @@ class LogEnds:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S), self._lock:
                 consumer = self._consumer or await self._connect()
-                ends = await consumer.end_offsets(wanted)
-                unread = [place for place in wanted if tuple(place) not in positions]
-                starts = await consumer.beginning_offsets(unread) if unread else {}
+                bounds = await bounds_of(consumer, wanted)
         except (KafkaError, OSError, TimeoutError, ValueError):
             await self._drop()
             return None
         lag = dict.fromkeys((place.topic for place in wanted), 0)
-        for place, end in ends.items():
-            position = positions.get(tuple(place), starts.get(place, 0))
-            lag[place.topic] += max(0, end - position)
+        for place, (start, end) in bounds.items():
+            lag[place.topic] += max(0, end - positions.get(tuple(place), start))
         return lag
 
     async def _connect(self) -> AIOKafkaConsumer:

@@ -23,7 +23,7 @@ from bench.options import Options
 from bench.readings import device_ids
 from bench.usage import peak_rss_mb
 from bench.watching import Watch
-from schemas.readings import VEHICLE
+from schemas.streams import VEHICLE
 
 COLD_VEHICLES = 200
 WARM_VEHICLES = 500

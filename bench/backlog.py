@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.lab import Lab, say
 from bench.producing import PARTITIONS
-from bench.readings import Fleet
+from bench.readings import BenchFleet
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Backlog:
     """The logs' ends."""
 
 
-def produce(lab: Lab, fleet: Fleet, form: str, *, repeats: bool = False) -> Backlog:
+def produce(lab: Lab, fleet: BenchFleet, form: str, *, repeats: bool = False) -> Backlog:
     """All readings of the fleet in new topics, each stream sent by a process of its own."""
     backlog = Backlog(lab.topics())
     say(f"producing {fleet.readings:,} readings, {form}{' with repeats' * repeats}")
@@ -59,7 +59,7 @@ async def _ends(servers: str, topics: list[str]) -> dict[TopicPartition, int]:
 
 
 def _order(
-    lab: Lab, fleet: Fleet, name: str, topic: str, form: str, repeats: bool
+    lab: Lab, fleet: BenchFleet, name: str, topic: str, form: str, repeats: bool
 ) -> dict[str, object]:
     readings = fleet.streams[name]
     return {

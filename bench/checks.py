@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from bench.lab import BenchError, Environment, Lab
-from schemas.readings import STREAMS
+from schemas.streams import STREAMS
 
 
 def check_books(

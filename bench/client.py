@@ -14,8 +14,8 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
-from bench.readings import Fields, Readings, as_json
-from schemas.readings import STREAMS
+from bench.readings import BenchReadings, Fields, as_json
+from schemas.streams import STREAMS
 
 HEADER_END = b"\r\n\r\n"
 
@@ -96,7 +96,7 @@ def _posts(wanted: dict[str, Any]) -> Requests:
     lanes = [
         (readings, as_envelope(stream.name, as_json(stream)))
         for stream in STREAMS.values()
-        for readings in [Readings(stream, devices=wanted["devices"], start=start)]
+        for readings in [BenchReadings(stream, devices=wanted["devices"], start=start)]
     ]
     numbers = count(wanted["first"])
 

@@ -13,8 +13,9 @@ from bench.checks import check_books, check_rows, history_bytes, one_value
 from bench.draining import drain
 from bench.lab import Environment, Lab, say
 from bench.options import Options
-from bench.readings import Fleet, device_ids, fleet
-from schemas.readings import DAY_US, METER, STREAMS, VEHICLE, to_micros
+from bench.readings import BenchFleet, device_ids, fleet
+from schemas.streams import METER, STREAMS, VEHICLE
+from schemas.streams.times import DAY_US, to_micros
 from sql.store import create_days
 
 DAY_MINUTES = 1440
@@ -107,7 +108,7 @@ def settle(lab: Lab, environment: Environment) -> dict[str, float]:
             return state | history_bytes(lab, environment)
 
 
-def _pieces(options: Options, start: datetime) -> list[Fleet]:
+def _pieces(options: Options, start: datetime) -> list[BenchFleet]:
     """The day in equal pieces of whole minutes."""
     readings = DAY_MINUTES * 2 * options.day_devices
     minutes = -(-DAY_MINUTES // -(-readings // MAX_PIECE_READINGS))
@@ -122,7 +123,7 @@ def _pieces(options: Options, start: datetime) -> list[Fleet]:
     ]
 
 
-def _copy(lab: Lab, environment: Environment, pieces: list[Fleet]) -> None:
+def _copy(lab: Lab, environment: Environment, pieces: list[BenchFleet]) -> None:
     for piece in pieces:
         files = yardstick.write_files(lab.stack.data_dir, piece)
         for name, readings in piece.streams.items():

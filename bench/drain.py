@@ -11,8 +11,8 @@ from bench.draining import drain
 from bench.lab import Lab, say
 from bench.options import Options
 from bench.producing import FORMS
-from bench.readings import Fleet, fleet
-from ingest_worker.packing import OVER_SINCE
+from bench.readings import BenchFleet, fleet
+from ingest_worker.housekeeping.reindexing import OVER_SINCE
 
 Figures = dict[str, float]
 
@@ -51,7 +51,7 @@ def into_empty_tables(lab: Lab, backlog: Backlog) -> Figures:
         return figures | history_bytes(lab, environment)
 
 
-def a_fleet(options: Options) -> Fleet:
+def a_fleet(options: Options) -> BenchFleet:
     """The fleet of a backlog: its readings begin with yesterday, UTC."""
     return fleet(
         devices=options.devices, minutes=options.minutes, start=last_day(), clock=options.clock

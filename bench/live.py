@@ -17,6 +17,7 @@ from bench.usage import peak_rss_mb
 from bench.watching import Watch
 from devstack.demo.child import Child
 from schemas.settings import Settings
+from sql.connect import conninfo
 
 SETTLE_S = 8.0
 """Between the worker's start and the idle window."""
@@ -112,12 +113,10 @@ def _probe(lab: Lab, environment: Environment, seconds: float) -> dict[str, Any]
         name: environment[f"DB_{name.upper()}"]
         for name in ("host", "port", "username", "password", "database")
     }
-    conninfo = Settings.model_validate({f"db_{k}": v for k, v in settings.items()}).conninfo(
-        "bench-prober"
-    )
+    reached = Settings.model_validate({f"db_{k}": v for k, v in settings.items()})
     return {
         "servers": lab.servers,
         "topics": topics_of(environment),
-        "conninfo": conninfo,
+        "conninfo": conninfo(reached, "bench-prober"),
         "seconds": seconds,
     }

@@ -14,8 +14,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import murmur2
 
 from bench.producing import PARTITIONS, Writer
-from bench.readings import Readings, as_json
-from schemas.readings import POSTGRES_EPOCH, STREAMS
+from bench.readings import BenchReadings, as_json
+from schemas.streams import STREAMS
+from schemas.streams.times import POSTGRES_EPOCH
 
 TICK_S = 0.005
 
@@ -53,7 +54,7 @@ class _Lane:
     def __init__(self, producer: AIOKafkaProducer, topic: str, name: str, devices: int) -> None:
         stream = STREAMS[name]
         self.writer = Writer(producer, topic)
-        self._readings = Readings(stream, devices=devices, start=POSTGRES_EPOCH)
+        self._readings = BenchReadings(stream, devices=devices, start=POSTGRES_EPOCH)
         self._keys = [device_id.encode() for device_id in self._readings.ids]
         self._partitions = [(murmur2(key) & 0x7FFFFFFF) % PARTITIONS for key in self._keys]
         self._json = as_json(stream)

@@ -16,7 +16,7 @@ import psycopg
 from aiokafka import AIOKafkaProducer
 
 from bench.readings import Fields, as_json
-from schemas.readings import METER, STREAMS, VEHICLE
+from schemas.streams import METER, STREAMS, VEHICLE
 
 ASK_EVERY_S = 0.005
 MARKERS_A_SECOND = 20

@@ -15,8 +15,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from bench.readings import Fields, Readings, as_json
-from schemas.readings import STREAMS
+from bench.readings import BenchReadings, Fields, as_json
+from schemas.streams import STREAMS
 
 FORMS = ("single", "arrays")
 ARRAY = 50
@@ -31,7 +31,7 @@ Record = tuple[int, bytes | None, str]
 
 async def produce(wanted: dict[str, Any]) -> dict[str, int]:
     """Send all readings of one stream; return how many there were, and how many no repeats."""
-    readings = Readings(
+    readings = BenchReadings(
         STREAMS[wanted["stream"]],
         devices=wanted["devices"],
         start=datetime.fromisoformat(wanted["start"]),
@@ -60,7 +60,7 @@ async def produce(wanted: dict[str, Any]) -> dict[str, int]:
     return {"readings": sent, "distinct": distinct, "value_bytes": value_bytes}
 
 
-def _minute(readings: Readings, minute: int, *, repeats: bool) -> Iterator[tuple[int, Fields]]:
+def _minute(readings: BenchReadings, minute: int, *, repeats: bool) -> Iterator[tuple[int, Fields]]:
     """The readings of a minute with their devices, in order of arrival."""
     now = readings.minute(minute)
     earlier = [readings.minute(minute - 1 - delay) for delay in range(LONGEST_REPEAT_DELAY_MIN)]
@@ -74,7 +74,7 @@ def _minute(readings: Readings, minute: int, *, repeats: bool) -> Iterator[tuple
 class _Singles:
     """One reading a record, in the partition that Kafka's own hash of the device's id gives."""
 
-    def __init__(self, readings: Readings) -> None:
+    def __init__(self, readings: BenchReadings) -> None:
         self._keys = [device_id.encode() for device_id in readings.ids]
         self._partitions = [(murmur2(key) & 0x7FFFFFFF) % PARTITIONS for key in self._keys]
         self._json = as_json(readings.stream)
@@ -92,7 +92,7 @@ class _Singles:
 class _Arrays:
     """A gateway for every fifty devices: it keeps to a partition and sends when it has fifty."""
 
-    def __init__(self, readings: Readings) -> None:
+    def __init__(self, readings: BenchReadings) -> None:
         gateways = -(-len(readings.ids) // ARRAY)
         self._waiting: list[list[str]] = [[] for _ in range(gateways)]
         self._json = as_json(readings.stream)

@@ -7,10 +7,13 @@ minute alone decide what a reading holds; nothing is kept for it.
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from itertools import cycle, islice
+from operator import itemgetter
 from random import Random
 from typing import NamedTuple
 
-from schemas.readings import METER, STREAMS, Stream
+from schemas.streams import METER, STREAMS
+from schemas.streams.stream import DEVICE, TIME, TIMESTAMP, Field, Stream
 
 SEED = 20_260_131
 POOL = 10_007
@@ -22,21 +25,18 @@ CLOCKS = ("millis", "seconds")
 Fields = tuple[str, ...]
 """One reading as text, in the order of the history table: energy, time, other values, device id."""
 
-_VALUES: dict[str, list[Callable[[Random], str]]] = {
-    "meter": [
-        lambda rng: f"{rng.uniform(0, 0.3667):.4f}",
-        lambda rng: f"{rng.gauss(230, 3):.2f}",
-    ],
-    "vehicle": [
-        lambda rng: f"{rng.uniform(0, 0.34):.4f}",
-        lambda rng: f"{rng.uniform(5, 100):.1f}",
-        lambda rng: f"{rng.gauss(28, 6):.1f}",
-    ],
+_VALUES: dict[str, Callable[[Random], str]] = {
+    "kwhConsumedAc": lambda rng: f"{rng.uniform(0, 0.3667):.4f}",
+    "voltage": lambda rng: f"{rng.gauss(230, 3):.2f}",
+    "kwhDeliveredDc": lambda rng: f"{rng.uniform(0, 0.34):.4f}",
+    "soc": lambda rng: f"{rng.uniform(5, 100):.1f}",
+    "batteryTemp": lambda rng: f"{rng.gauss(28, 6):.1f}",
 }
 _STEPS = (7919, 104_729, 1_299_709)
+"""How far a field's values move on from minute to minute; later fields take the first again."""
 
 
-class Readings:
+class BenchReadings:
     """The readings of one stream's devices, a minute apart, from `start` on."""
 
     def __init__(
@@ -54,24 +54,24 @@ class Readings:
             f"{ms // 1000:02}.{ms % 1000:03}Z" if clock == "millis" else f"{ms // 1000:02}Z"
             for ms in range(MINUTE_MS)
         ]
-        self._pools = [[draw(rng) for _ in range(POOL)] for draw in _VALUES[stream.name]]
+        self._pools = [[_draw(field, rng) for _ in range(POOL)] for field in stream.row_fields]
 
     def minute(self, minute: int) -> Callable[[int], Fields]:
         """What gives a device's reading of that minute."""
         prefix = (self.start + timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:")
         suffixes, phases, ids = self._suffixes, self._phases_ms, self.ids
-        shifts = [minute * step for step in _STEPS]
         energies, *others = self._pools
+        first, *steps = islice(cycle(_STEPS), len(self._pools))
 
         def fields(device: int) -> Fields:
             spread = device * 6151
             jitter_ms = (device * 31 + minute * 17) % JITTER_MS
             return (
-                energies[(spread + shifts[0]) % POOL],
+                energies[(spread + minute * first) % POOL],
                 prefix + suffixes[phases[device] + jitter_ms],
                 *[
-                    pool[(spread + shift) % POOL]
-                    for pool, shift in zip(others, shifts[1:], strict=False)
+                    pool[(spread + minute * step) % POOL]
+                    for pool, step in zip(others, steps, strict=True)
                 ],
                 ids[device],
             )
@@ -79,10 +79,17 @@ class Readings:
         return fields
 
 
-class Fleet(NamedTuple):
-    """Both streams."""
+def _draw(field: Field, rng: Random) -> str:
+    """A value as a fleet's; of a field that is not known here, any within its limits."""
+    if field.name in _VALUES:
+        return _VALUES[field.name](rng)
+    return f"{rng.uniform(field.minimum, field.maximum or 1):.1f}"
 
-    streams: dict[str, Readings]
+
+class BenchFleet(NamedTuple):
+    """All streams."""
+
+    streams: dict[str, BenchReadings]
     minutes: int
 
     @property
@@ -91,11 +98,11 @@ class Fleet(NamedTuple):
         return self.minutes * sum(len(one.ids) for one in self.streams.values())
 
 
-def fleet(*, devices: int, minutes: int, start: datetime, clock: str) -> Fleet:
+def fleet(*, devices: int, minutes: int, start: datetime, clock: str) -> BenchFleet:
     """So many meters and as many vehicles."""
-    return Fleet(
+    return BenchFleet(
         {
-            name: Readings(stream, devices=devices, start=start, clock=clock)
+            name: BenchReadings(stream, devices=devices, start=start, clock=clock)
             for name, stream in STREAMS.items()
         },
         minutes,
@@ -110,11 +117,11 @@ def device_ids(stream: Stream, devices: int) -> list[str]:
 
 def as_json(stream: Stream) -> Callable[[Fields], str]:
     """What turns a reading into the JSON that gateways send."""
-    if stream is METER:
-        form = '{"meterId":"%s","kwhConsumedAc":%s,"voltage":%s,"timestamp":"%s"}'
-        return lambda fields: form % (fields[3], fields[0], fields[2], fields[1])
-    form = '{"vehicleId":"%s","soc":%s,"kwhDeliveredDc":%s,"batteryTemp":%s,"timestamp":"%s"}'
-    return lambda fields: form % (fields[4], fields[2], fields[0], fields[3], fields[1])
+    places = {field.name: stream.row_columns.index(field.column) for field in stream.fields}
+    values = ",".join(f'"{name}":%s' for name in places)
+    form = f'{{"{stream.id_field}":"%s",{values},"{TIMESTAMP}":"%s"}}'
+    taken = itemgetter(DEVICE, *places.values(), TIME)
+    return lambda fields: form % taken(fields)
 
 
 def as_copy_line(fields: Fields) -> str:

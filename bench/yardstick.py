@@ -12,14 +12,15 @@ from pathlib import Path
 
 from bench.checks import check_rows, history_bytes, wal_bytes
 from bench.lab import BenchError, Lab
-from bench.readings import Fleet, as_copy_line
+from bench.readings import BenchFleet, as_copy_line
 from bench.usage import cpu_s
-from schemas.progress import Progress
-from schemas.readings import DAY_US, Stream, to_micros
+from reporting.progress import Progress
+from schemas.streams.stream import Stream
+from schemas.streams.times import DAY_US, to_micros
 from sql.store import create_days
 
 
-def write_files(directory: Path, fleet: Fleet) -> dict[str, Path]:
+def write_files(directory: Path, fleet: BenchFleet) -> dict[str, Path]:
     """The rows as files for `\\copy`, by the stream's name."""
     files = {}
     progress = Progress("rows for \\copy", fleet.readings)
@@ -34,7 +35,7 @@ def write_files(directory: Path, fleet: Fleet) -> dict[str, Path]:
     return files
 
 
-def measure(lab: Lab, files: dict[str, Path], fleet: Fleet) -> dict[str, float]:
+def measure(lab: Lab, files: dict[str, Path], fleet: BenchFleet) -> dict[str, float]:
     """One run: rows a second, and what it cost."""
     topics = {"meter": "unused-meter", "vehicle": "unused-vehicle"}
     with lab.database(topics) as environment:
@@ -61,8 +62,8 @@ def measure(lab: Lab, files: dict[str, Path], fleet: Fleet) -> dict[str, float]:
 
 def copy(lab: Lab, database: str, stream: Stream, file: Path) -> None:
     """Run psql. Raises BenchError."""
-    columns = [stream.value_columns[0], '"timestamp"', *stream.value_columns[1:], stream.id_column]
-    statement = f"\\copy {stream.history_table} ({', '.join(columns)}) FROM '{file}'"
+    columns = ", ".join(f'"{column}"' for column in stream.row_columns)
+    statement = f"\\copy {stream.history_table} ({columns}) FROM '{file}'"
     services = lab.stack.environment
     done = subprocess.run(
         [str(lab.postgres.programs / "psql"), "-X", "-q", "-c", statement],
@@ -82,7 +83,7 @@ def copy(lab: Lab, database: str, stream: Stream, file: Path) -> None:
         raise BenchError(f"psql: {done.stderr.strip()}")
 
 
-def _days(fleet: Fleet) -> list[int]:
+def _days(fleet: BenchFleet) -> list[int]:
     starts = [readings.start for readings in fleet.streams.values()]
     first = to_micros(min(starts)) // DAY_US
     last = to_micros(max(starts) + timedelta(minutes=fleet.minutes)) // DAY_US

@@ -9,16 +9,17 @@ import psycopg
 import uvloop
 from aiokafka.errors import KafkaError
 
-from ingest_worker import replay as kafka_replay
-from ingest_worker.ledger import Fenced
-from ingest_worker.positions import Refused, list_positions, set_positions
-from ingest_worker.reconcile import reconcile
-from ingest_worker.rejected import list_rejected, replay_rejected, show_rejected
+from ingest_worker.commands import replay as kafka_replay
+from ingest_worker.commands.positions import list_positions, set_positions
+from ingest_worker.commands.reconcile import reconcile
+from ingest_worker.commands.rejected import list_rejected, replay_rejected, show_rejected
+from ingest_worker.errors import CommandRefusedError, FencedError
 from ingest_worker.run import run
-from schemas.logs import configure_logging, one_line
+from reporting.logs import configure_logging
 from schemas.rejected import REASONS
 from schemas.settings import Settings, SettingsError, load_settings
-from sql.quarantine import NotFound
+from schemas.text import one_line
+from sql.errors import UnknownRejectedError
 
 FILTERS = ("reason", "topic", "device_id", "since", "until")
 
@@ -34,9 +35,9 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except (
-        Refused,
-        NotFound,
-        Fenced,
+        CommandRefusedError,
+        UnknownRejectedError,
+        FencedError,
         KafkaError,
         psycopg.Error,
         OSError,

@@ -4,14 +4,11 @@ A thread that waits for a server which hangs cannot be stopped otherwise: the ot
 connection is gone all of a sudden, and its call raises.
 """
 
-import contextlib
-import os
-import socket
 import weakref
 
 import psycopg
 
-from sql.store import Connection
+from sql.connect import Connection, cut
 
 
 class Connections:
@@ -34,14 +31,3 @@ class Connections:
         self._ended = True
         for connection in list(self._opened):
             cut(connection)
-
-
-def cut(connection: Connection) -> None:
-    """Cut the connection under a thread that waits for PostgreSQL; its call then raises."""
-    if connection.closed:
-        return
-    with (
-        contextlib.suppress(OSError),  # the server was faster
-        socket.socket(fileno=os.dup(connection.fileno())) as ours,
-    ):
-        ours.shutdown(socket.SHUT_RDWR)

@@ -11,15 +11,17 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
 
+from brokers.connect import kafka_options
 from ingest_worker.connections import Connections
 from ingest_worker.health import Status, serve
-from ingest_worker.housekeeping import keep_house
-from ingest_worker.ledger import APPLICATION_NAME
-from ingest_worker.source import Source
-from ingest_worker.startup import wait_for_database, wait_for_kafka
-from ingest_worker.watch import watch
-from ingest_worker.worker import Worker
+from ingest_worker.housekeeping.rounds import keep_house
+from ingest_worker.loop.monitor import watch
+from ingest_worker.loop.source import Source
+from ingest_worker.loop.startup import wait_for_database, wait_for_kafka
+from ingest_worker.loop.worker import Worker
+from ingest_worker.write.ledger import APPLICATION_NAME
 from schemas.settings import Settings
+from sql.connect import conninfo
 
 STOP_WITHIN_S = 8.0
 """How long the batch in hand may take at the end; then PostgreSQL is cut off."""
@@ -58,9 +60,9 @@ async def run(settings: Settings) -> None:
     status = Status()
     port = serve(status, settings.metrics_port)
     log.info("metrics and health on port %d", port)
-    topics = [settings.kafka_meter_topic, settings.kafka_vehicle_topic]
+    topics = list(settings.streams)
     source = Source(
-        settings.kafka_options(), settings.kafka_group_id, topics, settings.flush_interval_ms
+        kafka_options(settings), settings.kafka_group_id, topics, settings.flush_interval_ms
     )
     connections = Connections()
     working = asyncio.create_task(_work(settings, source, status, connections, stopping))
@@ -92,11 +94,17 @@ async def _work(
     if stopping.is_set():
         return
     worker = Worker(settings, source, status, connections, stopping)
-    conninfo = settings.conninfo(APPLICATION_NAME)
     beside = [
         asyncio.create_task(keep_house(settings, connections, worker.behind)),
         asyncio.create_task(
-            watch(worker, source, status, connections, conninfo, settings.kafka_group_id)
+            watch(
+                worker,
+                source,
+                status,
+                connections,
+                conninfo(settings, APPLICATION_NAME),
+                settings.kafka_group_id,
+            )
         ),
     ]
     try:

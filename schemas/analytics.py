@@ -217,7 +217,7 @@ class AlertCounts(Output):
     impossible_efficiency: int
 
 
-class Fleet(Output):
+class FleetFigures(Output):
     """All vehicles' charging in whole hours; `vehicles` from the worst efficiency on.
 
     That is the lowest; of those with `alert=impossible_efficiency` it is the highest. Everything

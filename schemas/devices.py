@@ -3,9 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from schemas.fields import Amount, DeviceId, Input, Metadata, Output, Query, Text
+from schemas.streams import STREAMS
+from schemas.streams.stream import TIMESTAMP, Stream
 
 MAX_VIN_CHARACTERS = 17
 DEFAULT_PAGE = 100
@@ -84,22 +86,22 @@ class Vehicle(Output):
     updated_at: datetime
 
 
-class MeterState(Output):
-    """A meter's newest reading, and when it was stored."""
+def _state(stream: Stream) -> type[Output]:
+    """The model of a device's newest reading, and when it was stored."""
+    fields: dict[str, Any] = {stream.id_column: (str, Field(alias=stream.id_field))}
+    for field in stream.fields:
+        kind, default = (float, ...) if field.required else (float | None, None)
+        fields[field.column] = (kind, Field(default, alias=field.name))
+    fields |= {TIMESTAMP: (datetime, ...), "updated_at": (datetime, ...)}
+    word = stream.name.capitalize()
+    return create_model(
+        f"{word}State",
+        __base__=Output,
+        __module__=__name__,
+        __doc__=f"A {stream.name}'s newest reading, and when it was stored.",
+        **fields,
+    )
 
-    meter_id: str
-    kwh_consumed_ac: float
-    voltage: float
-    timestamp: datetime
-    updated_at: datetime
 
-
-class VehicleState(Output):
-    """A vehicle's newest reading, and when it was stored."""
-
-    vehicle_id: str
-    soc: float
-    kwh_delivered_dc: float
-    battery_temp: float
-    timestamp: datetime
-    updated_at: datetime
+STATES = {name: _state(stream) for name, stream in STREAMS.items()}
+"""By stream: the model of a device's newest reading, where optional values may be unset."""

@@ -12,13 +12,8 @@ import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from schemas.readings import (
-    ID_SCHEMA,
-    MAX_ID_CHARACTERS,
-    check_id,
-    parse_timestamp,
-    to_datetime,
-)
+from schemas.streams.times import parse_timestamp, to_datetime
+from schemas.text import ID_PATTERN, MAX_ID_CHARACTERS, check_id, storable
 
 MAX_TEXT_CHARACTERS = 500
 MAX_METADATA_BYTES = 65_536
@@ -66,16 +61,6 @@ def parse_time(value: object) -> datetime:
         raise ValueError(f"{value[:40]!r} is outside the years 1 to 9999") from None
 
 
-def _storable(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("must not contain the NUL character")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("must not contain lone surrogates") from None
-    return text
-
-
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     """Check that jsonb can hold the object and give it back unchanged in meaning."""
     level: list[Any] = [value]
@@ -88,7 +73,7 @@ def _metadata(value: dict[str, Any]) -> dict[str, Any]:
             elif isinstance(item, list):
                 below.extend(item)
             elif isinstance(item, str):
-                _storable(item)
+                storable(item)
             elif isinstance(item, float) and not math.isfinite(item):
                 raise ValueError("must not contain infinite numbers")
         level = below
@@ -104,16 +89,16 @@ Time = Annotated[datetime, BeforeValidator(parse_time)]
 DeviceId = Annotated[
     str,
     AfterValidator(check_id),
-    AfterValidator(_storable),
+    AfterValidator(storable),
     Field(
         examples=["MTR-001"],
-        json_schema_extra={"minLength": 1, "maxLength": MAX_ID_CHARACTERS, **ID_SCHEMA},
+        json_schema_extra={"minLength": 1, "maxLength": MAX_ID_CHARACTERS, "pattern": ID_PATTERN},
     ),
 ]
 """1 to 64 characters, none of them a control character."""
 VehicleId = Annotated[DeviceId, Field(examples=["VH-001"])]
 """A device id, shown as a vehicle's."""
-Text = Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS), AfterValidator(_storable)]
+Text = Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS), AfterValidator(storable)]
 """Text PostgreSQL can store."""
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A finite number, zero or more."""

@@ -73,12 +73,3 @@ class Replay(Output):
 
     outcome: Outcome
     record: Rejected
-
-
-def printable(raw: bytes) -> str:
-    """Bytes as text that no terminal takes for commands: all but plain characters are escaped."""
-    text = raw.decode("utf-8", "backslashreplace")
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )

@@ -4,16 +4,17 @@ Each field is one variable of the README's table. A value that cannot be right s
 with the variable's name and what is allowed, before it touches Kafka or PostgreSQL.
 """
 
-import ssl
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from psycopg.conninfo import make_conninfo
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, create_model, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from schemas.readings import METER, VEHICLE, ClockLimits, Decoder, clock_limits
+from schemas.streams import STREAMS
+from schemas.streams.decoder import Decoder
+from schemas.streams.stream import Stream
+from schemas.streams.times import ClockLimits, clock_limits
 
 MAX_PORT = 65_535
 Port = Annotated[int, Field(ge=1, le=MAX_PORT)]
@@ -70,10 +71,6 @@ class Settings(BaseSettings):
     """Kafka brokers, host:port, comma separated."""
     kafka_group_id: str = Field("energy-ingest", pattern=KAFKA_NAME)
     """Consumer group of the workers; the positions in PostgreSQL are kept under this name."""
-    kafka_meter_topic: str = Field("meter-telemetry", pattern=KAFKA_NAME)
-    """Topic of meter readings."""
-    kafka_vehicle_topic: str = Field("vehicle-telemetry", pattern=KAFKA_NAME)
-    """Topic of vehicle readings."""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """How to talk to the brokers."""
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
@@ -103,8 +100,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _together(self) -> "Settings":
-        if self.kafka_meter_topic == self.kafka_vehicle_topic:
-            raise ValueError("KAFKA_METER_TOPIC and KAFKA_VEHICLE_TOPIC must differ")
+        if len(self.streams) < len(STREAMS):
+            names = [_topic_field(stream).upper() for stream in STREAMS.values()]
+            raise ValueError(f"{' and '.join(names)} must differ")
         if self.kafka_security_protocol.startswith("SASL") and not (
             self.kafka_sasl_username and self.kafka_sasl_password
         ):
@@ -114,23 +112,15 @@ class Settings(BaseSettings):
             )
         return self
 
-    def conninfo(self, application_name: str, **parameters: Any) -> str:
-        """libpq connection string; dead peers are noticed within about half a minute."""
-        return make_conninfo(
-            host=self.db_host,
-            port=self.db_port,
-            user=self.db_username,
-            password=self.db_password,
-            dbname=self.db_database,
-            sslmode=self.db_sslmode,
-            application_name=application_name,
-            connect_timeout=10,
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
-            tcp_user_timeout=30_000,
-            **parameters,
-        )
+    @property
+    def streams(self) -> dict[str, Stream]:
+        """The stream that each topic carries."""
+        return {self.topic(stream): stream for stream in STREAMS.values()}
+
+    def topic(self, stream: Stream) -> str:
+        """The topic of a stream: KAFKA_<STREAM>_TOPIC."""
+        topic: str = getattr(self, _topic_field(stream))
+        return topic
 
     def clock_limits(self, now: datetime) -> ClockLimits:
         """The times a reading may carry at `now`."""
@@ -143,30 +133,30 @@ class Settings(BaseSettings):
 
     def decoders(self) -> dict[str, Decoder]:
         """A decoder for each topic."""
-        return {
-            self.kafka_meter_topic: Decoder(METER),
-            self.kafka_vehicle_topic: Decoder(VEHICLE),
-        }
+        return {topic: Decoder(stream) for topic, stream in self.streams.items()}
 
-    def kafka_options(self) -> dict[str, Any]:
-        """Keyword arguments every aiokafka client takes: servers and security.
 
-        Raises SettingsError when KAFKA_SSL_CAFILE cannot be read.
-        """
-        options: dict[str, Any] = {
-            "bootstrap_servers": self.kafka_bootstrap_servers,
-            "security_protocol": self.kafka_security_protocol,
-        }
-        if self.kafka_security_protocol.startswith("SASL"):
-            options["sasl_mechanism"] = self.kafka_sasl_mechanism
-            options["sasl_plain_username"] = self.kafka_sasl_username
-            options["sasl_plain_password"] = self.kafka_sasl_password
-        if self.kafka_security_protocol.endswith("SSL"):
-            try:
-                options["ssl_context"] = ssl.create_default_context(cafile=self.kafka_ssl_cafile)
-            except OSError as error:
-                raise SettingsError(f"KAFKA_SSL_CAFILE: {self.kafka_ssl_cafile}: {error}") from None
-        return options
+def _topic_field(stream: Stream) -> str:
+    return f"kafka_{stream.name}_topic"
+
+
+def _topic_settings() -> dict[str, Any]:
+    """A setting for each stream's topic."""
+    return {
+        _topic_field(stream): (
+            str,
+            Field(
+                f"{stream.name}-telemetry",
+                pattern=KAFKA_NAME,
+                description=f"Topic of {stream.name} readings.",
+            ),
+        )
+        for stream in STREAMS.values()
+    }
+
+
+if not TYPE_CHECKING:  # type checkers see the class above, whose `topic` reads what is added here
+    Settings = create_model("Settings", __base__=Settings, **_topic_settings())
 
 
 def load_settings() -> Settings:

@@ -1,38 +1,42 @@
 """Telemetry over HTTP: the envelope readings come in, and what is said about them.
 
-The readings themselves are decoded by `schemas.readings`, as everywhere; msgspec leaves their bytes
-untouched here. `problems` looks at a rejected one again, slowly, to name every bad field.
+The readings themselves are decoded by `schemas.streams.decoder`, as everywhere; msgspec leaves
+their bytes untouched here. `problems` looks at a rejected one again, slowly, to name every bad
+field.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union
 
 import msgspec
 
 from schemas.errors import Problem
 from schemas.fields import Output
-from schemas.logs import one_line
-from schemas.readings import (
-    MeterReading,
-    Rejection,
-    Stream,
-    VehicleReading,
-    check_id,
-    parse_timestamp,
-)
+from schemas.streams import STREAMS
+from schemas.streams.decoder import Rejection
+from schemas.streams.stream import TIMESTAMP, Stream
+from schemas.streams.times import parse_timestamp
+from schemas.text import check_id, one_line
 
 MAX_BATCH_RECORDS = 10_000
+_STREAM_TYPES = {f'"{name}"'.encode() for name in STREAMS}
+
+
+if TYPE_CHECKING:
+    StreamType = str
+else:
+    StreamType = Literal[tuple(STREAMS)]
 
 
 class Envelope(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """One reading as sent over HTTP: which stream, and the reading's own bytes."""
 
-    streamType: Literal["meter", "vehicle"]  # noqa: N815
+    streamType: StreamType  # noqa: N815
     payload: msgspec.Raw
 
 
-class Batch(msgspec.Struct, forbid_unknown_fields=True):
+class IngestBatch(msgspec.Struct, forbid_unknown_fields=True):
     """A batch whose records all have the right shape, the usual case."""
 
     records: Annotated[list[Envelope], msgspec.Meta(max_length=MAX_BATCH_RECORDS)]
@@ -44,28 +48,27 @@ class LooseBatch(msgspec.Struct, forbid_unknown_fields=True):
     records: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MAX_BATCH_RECORDS)]
 
 
-class MeterRecord(msgspec.Struct, tag_field="streamType", tag="meter", forbid_unknown_fields=True):
-    """A meter's reading as sent over HTTP."""
-
-    payload: MeterReading
-
-
-class VehicleRecord(
-    msgspec.Struct, tag_field="streamType", tag="vehicle", forbid_unknown_fields=True
-):
-    """A vehicle's reading as sent over HTTP."""
-
-    payload: VehicleReading
-
-
-SentRecord = MeterRecord | VehicleRecord
+SENT_RECORDS = tuple(
+    msgspec.defstruct(
+        f"{stream.name.capitalize()}Record",
+        [("payload", stream.reading)],
+        module=__name__,
+        tag_field="streamType",
+        tag=stream.name,
+        forbid_unknown_fields=True,
+    )
+    for stream in STREAMS.values()
+)
+SentRecord: Any = Union[SENT_RECORDS]  # noqa: UP007 the members are known at run time only
 """What an Envelope stands for, its payload included."""
 
-
-class SentBatch(msgspec.Struct, forbid_unknown_fields=True):
-    """What a Batch stands for; records that are not valid are told apart in the answer."""
-
-    records: Annotated[list[SentRecord], msgspec.Meta(min_length=1, max_length=MAX_BATCH_RECORDS)]
+_SENT_RECORDS = Annotated[
+    list[SentRecord], msgspec.Meta(min_length=1, max_length=MAX_BATCH_RECORDS)
+]
+SentBatch = msgspec.defstruct(
+    "SentBatch", [("records", _SENT_RECORDS)], module=__name__, forbid_unknown_fields=True
+)
+"""What an IngestBatch stands for; records that are not valid are told apart in the answer."""
 
 
 class IngestError(Output):
@@ -128,10 +131,11 @@ def envelope_problems(raw: bytes, prefix: str) -> list[Problem]:
     except ValueError as error:
         return _below(prefix, {"": str(error)})
     bad = _misnamed(fields, ("streamType", "payload"))
-    if "streamType" in fields and bytes(fields["streamType"]) not in (b'"meter"', b'"vehicle"'):
-        bad["streamType"] = "must be meter or vehicle"
+    names = " or ".join(STREAMS)
+    if "streamType" in fields and bytes(fields["streamType"]) not in _STREAM_TYPES:
+        bad["streamType"] = f"must be {names}"
     # Nothing bad in sight: the name comes more than once, and the last hides another.
-    return _below(prefix, bad or {"streamType": "each of them must be meter or vehicle"})
+    return _below(prefix, bad or {"streamType": f"each of them must be {names}"})
 
 
 def batch_problems(raw: bytes, why: str) -> list[Problem]:
@@ -188,7 +192,8 @@ def _bad_fields(stream: Stream, raw: bytes) -> list[tuple[str, str]]:
     bad = []
     for field in msgspec.structs.fields(stream.reading):
         if field.encode_name not in value:
-            bad.append((field.encode_name, "missing"))
+            if field.required:
+                bad.append((field.encode_name, "missing"))
             continue
         try:
             _check_field(stream, field, value[field.encode_name])
@@ -201,5 +206,5 @@ def _check_field(stream: Stream, field: msgspec.structs.FieldInfo, value: Any) -
     msgspec.convert(value, field.type)
     if field.encode_name == stream.id_field:
         check_id(value)
-    elif field.encode_name == "timestamp":
+    elif field.encode_name == TIMESTAMP:
         parse_timestamp(value)

@@ -5,9 +5,11 @@ import sys
 
 import psycopg
 
-from schemas.logs import one_line
 from schemas.settings import SettingsError, load_settings
-from sql.migrate import MigrationError, migrate, migrations
+from schemas.text import one_line
+from sql.connect import conninfo
+from sql.errors import MigrationError
+from sql.migrate import migrate, migrations
 
 
 def main() -> int:
@@ -19,7 +21,7 @@ def main() -> int:
     command = parser.parse_args().command
     try:
         settings = load_settings()
-        with psycopg.connect(settings.conninfo("energy-migrate"), autocommit=True) as connection:
+        with psycopg.connect(conninfo(settings, "energy-migrate"), autocommit=True) as connection:
             where = f"{settings.db_database} on {settings.db_host}:{settings.db_port}"
             if command == "migrate":
                 print(f"migrating {where}", file=sys.stderr)

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+from sql import locks
+from sql.errors import MigrationError
+
 MIGRATIONS_DIRECTORY = Path(__file__).parent / "migrations"
-ADVISORY_LOCK = 7_226_001
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -28,10 +30,6 @@ class Migration(NamedTuple):
     name: str
     text: str
     applied_at: Any
-
-
-class MigrationError(Exception):
-    """The database and the files cannot be brought together; the text says why."""
 
 
 def migrations(connection: psycopg.Connection[Any]) -> list[Migration]:
@@ -57,7 +55,7 @@ def migrations(connection: psycopg.Connection[Any]) -> list[Migration]:
 
 def migrate(connection: psycopg.Connection[Any]) -> list[str]:
     """Apply what is missing and return its names. Wants a connection with autocommit on."""
-    connection.execute("SELECT pg_advisory_lock(%s)", (ADVISORY_LOCK,))
+    connection.execute("SELECT pg_advisory_lock(%s)", (locks.MIGRATION,))
     try:
         connection.execute(_TABLE)
         pending = [m for m in migrations(connection) if m.applied_at is None]
@@ -69,7 +67,7 @@ def migrate(connection: psycopg.Connection[Any]) -> list[str]:
                     (migration.name, _sha256(migration.text)),
                 )
     finally:
-        connection.execute("SELECT pg_advisory_unlock(%s)", (ADVISORY_LOCK,))
+        connection.execute("SELECT pg_advisory_unlock(%s)", (locks.MIGRATION,))
     return [migration.name for migration in pending]
 
 

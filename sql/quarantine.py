@@ -6,10 +6,12 @@ reading from rejected to what it became. The operator's command and the HTTP API
 
 from typing import NamedTuple
 
-import psycopg
-
-from schemas.readings import ClockLimits, Decoder, Rejection, Row
+from schemas.streams.decoder import Decoder, Rejection
+from schemas.streams.stream import Row
+from schemas.streams.times import ClockLimits
 from sql import store
+from sql.connect import Connection
+from sql.errors import RowsRefusedError, UnknownRejectedError
 from sql.named import load
 
 LOCK_TIMEOUT_S = 10
@@ -27,15 +29,7 @@ class Replayed(NamedTuple):
     """Why it is still rejected."""
 
 
-class NotFound(Exception):  # noqa: N818
-    """There is no rejected reading of that id."""
-
-
-class _Undone(Exception):  # noqa: N818
-    """Rolls a dry run back."""
-
-
-def prepare(connection: store.Connection) -> None:
+def prepare(connection: Connection) -> None:
     """Make a new autocommit connection ready for replays."""
     store.prepare(connection)
     connection.execute(
@@ -45,7 +39,7 @@ def prepare(connection: store.Connection) -> None:
 
 
 def replay(
-    connection: store.Connection,
+    connection: Connection,
     rejected_id: int,
     *,
     decoders: dict[str, Decoder],
@@ -55,32 +49,25 @@ def replay(
 ) -> Replayed:
     """Store one rejected reading if it is valid by now; twice stores once.
 
-    `decoders` are by topic. A dry run says what would happen and changes nothing. Raises NotFound,
-    or psycopg.Error when PostgreSQL cannot work.
+    `decoders` are by topic. A dry run says what would happen and changes nothing. Raises
+    UnknownRejectedError, or psycopg.Error when PostgreSQL cannot work.
     """
-    replayed = Replayed(None)
-    try:
-        with connection.transaction():
-            replayed = _replay(connection, rejected_id, decoders, limits, resolved_by)
-            if dry_run:
-                raise _Undone
-    except _Undone:
-        pass
-    return replayed
+    with connection.transaction(force_rollback=dry_run):
+        return _replay(connection, rejected_id, decoders, limits, resolved_by)
 
 
 def _replay(
-    connection: store.Connection,
+    connection: Connection,
     rejected_id: int,
     decoders: dict[str, Decoder],
     limits: ClockLimits,
     resolved_by: str,
 ) -> Replayed:
     queries = load("rejected")
-    connection.execute(queries["lock"].encode(), {"id": rejected_id})
-    found = connection.execute(queries["select_one"].encode(), {"id": rejected_id}).fetchone()
+    connection.execute(queries["lock"], {"id": rejected_id})
+    found = connection.execute(queries["select_one"], {"id": rejected_id}).fetchone()
     if found is None:
-        raise NotFound(f"there is no rejected reading {rejected_id}")
+        raise UnknownRejectedError(f"there is no rejected reading {rejected_id}")
     topic, record_index, raw, resolved_at, outcome = found
     if resolved_at:
         return Replayed(outcome)
@@ -95,15 +82,13 @@ def _replay(
     try:
         with connection.transaction():
             outcome = _store(connection, decoder, row)
-    except psycopg.Error as error:
-        if not store.is_data_error(error):
-            raise
-        return Replayed(None, "refused", f"{error.sqlstate} {error.diag.message_primary}")
+    except RowsRefusedError as refused:
+        return Replayed(None, "refused", refused.detail)
     if outcome == "conflict":
         return Replayed(None, "conflict", "another reading of that device and time is stored")
     done = {"id": rejected_id, "resolved_by": resolved_by, "outcome": outcome}
-    connection.execute(queries["resolve"].encode(), done)
-    connection.execute(queries["move_books"].encode(), done)
+    connection.execute(queries["resolve"], done)
+    connection.execute(queries["move_books"], done)
     return Replayed(outcome)
 
 
@@ -120,12 +105,13 @@ def _decode(
     return rows[0]
 
 
-def _store(connection: store.Connection, decoder: Decoder, row: Row) -> str:
+def _store(connection: Connection, decoder: Decoder, row: Row) -> str:
     store.create_days(connection, decoder.stream, [store.day_of(row)])
     staged = store.store_staged(connection, decoder.stream, [row])
     if staged.conflicts:
         return "conflict"
     if staged.stored:
         store.upsert_live(connection, decoder.stream, [row])
+        store.enforce_constraints(connection)
         return "stored"
     return "duplicate"

@@ -4,7 +4,8 @@ Workers use this for readings that may be stored already, replay for all of its 
 caller owns the transaction. Times are microseconds since 2000-01-01 UTC, in and out.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
@@ -13,11 +14,13 @@ from psycopg import errors, sql
 from psycopg.adapt import Loader
 from psycopg.pq import Format
 
-from schemas.readings import DAY_US, POSTGRES_EPOCH, STREAMS, Row, Stream
-from sql.named import load
-from sql.touched import note_stored
-
-Connection = psycopg.Connection[Any]
+from schemas.streams import STREAMS
+from schemas.streams.stream import DEVICE, TIME, Row, Stream
+from schemas.streams.times import DAY_US, POSTGRES_EPOCH
+from sql.connect import Connection
+from sql.errors import RowsRefusedError, is_data_error
+from sql.named import load_for
+from sql.rollup_log import note_stored
 
 
 class Staged(NamedTuple):
@@ -45,12 +48,35 @@ def prepare(connection: Connection) -> None:
     connection.adapters.register_loader("timestamptz", _MicrosLoader)
     connection.execute("SET max_parallel_workers_per_gather = 0")
     for stream in STREAMS.values():
-        connection.execute(load(stream.name)["create_staging"].encode())
+        connection.execute(load_for(stream)["create_staging"])
+
+
+@contextmanager
+def carrying_rows() -> Iterator[None]:
+    """Around statements that carry readings: what is the readings' fault is RowsRefusedError.
+
+    Whatever else PostgreSQL raises passes as it is: an outage, to be waited out.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        if is_data_error(error.sqlstate, error.diag.constraint_name):
+            raise RowsRefusedError(error) from error
+        raise
+
+
+def enforce_constraints(connection: Connection) -> None:
+    """Have deferred constraints and triggers object to the rows now, and from here on at once.
+
+    COMMIT then fails for no row's sake. Raises RowsRefusedError.
+    """
+    with carrying_rows():
+        connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
 
 def empty_staging(connection: Connection, stream: Stream) -> None:
     """Needed between two uses in one transaction; its end empties the tables anyway."""
-    connection.execute(load(stream.name)["empty_staging"].encode())
+    connection.execute(load_for(stream)["empty_staging"])
 
 
 def create_days(connection: Connection, stream: Stream, days: Iterable[int]) -> None:
@@ -73,11 +99,11 @@ def day_date(day: int) -> date:
 def copy_rows(connection: Connection, stream: Stream, day: int, rows: Iterable[Row]) -> None:
     """COPY rows that are known to be new and to lie in that day into its partition.
 
-    Raises UniqueViolation when one was not new, UndefinedTable when the partition is gone.
+    Raises RowsRefusedError when one was not new, UndefinedTable when the partition is gone.
     """
     partition = sql.Identifier(f"{stream.history_table}_{day_date(day):%Y_%m_%d}")
-    statement = sql.SQL(load(stream.name)["copy_history"]).format(day_partition=partition)
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+    statement = load_for(stream)["copy_history"].format(day_partition=partition)
+    with carrying_rows(), connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(stream.copy_types)
         write = copy.write_row
         for row in rows:
@@ -87,19 +113,20 @@ def copy_rows(connection: Connection, stream: Stream, day: int, rows: Iterable[R
 def store_staged(connection: Connection, stream: Stream, rows: Sequence[Row]) -> Staged:
     """Store the rows that are new; say which were, and which differ from what is stored.
 
-    The others are duplicates. Of several rows with one key the first counts.
+    The others are duplicates. Of several rows with one key the first counts. Raises
+    RowsRefusedError.
     """
-    queries = load(stream.name)
-    with connection.cursor(binary=True) as cursor:
+    queries = load_for(stream)
+    with carrying_rows(), connection.cursor(binary=True) as cursor:
         _copy_staged(cursor, stream, rows)
-        new_keys = set(cursor.execute(queries["insert_staged"].encode()).fetchall())
-        times = [row[1] for row in rows]
+        new_keys = set(cursor.execute(queries["insert_staged"]).fetchall())
+        times = [row[TIME] for row in rows]
         bounds = (min(times), max(times))
-        found = cursor.execute(queries["select_conflicts"].encode(), bounds).fetchall()
+        found = cursor.execute(queries["select_conflicts"], bounds).fetchall()
     conflicts = {seq: tuple(values) for seq, *values in found}
     stored = []
     for seq, row in enumerate(rows if new_keys else ()):
-        key = (row[-1], row[1])
+        key = (row[DEVICE], row[TIME])
         if key in new_keys:
             new_keys.remove(key)
             stored.append(seq)
@@ -108,24 +135,30 @@ def store_staged(connection: Connection, stream: Stream, rows: Sequence[Row]) ->
 
 
 def _copy_staged(cursor: psycopg.Cursor[Any], stream: Stream, rows: Sequence[Row]) -> None:
-    with cursor.copy(load(stream.name)["copy_staged"].encode()) as copy:
+    with cursor.copy(load_for(stream)["copy_staged"]) as copy:
         copy.set_types(["int4", *stream.copy_types])
         for seq, row in enumerate(rows):
             copy.write_row((seq, *row))
 
 
 def refused_of(connection: Connection, stream: Stream, rows: Sequence[Row]) -> dict[int, str]:
-    """Which of these rows PostgreSQL refuses, each by itself, and why; nothing is stored."""
+    """Which of these rows PostgreSQL refuses, each by itself, and why; nothing is stored.
+
+    Raises the psycopg.Error of a row that failed by no fault of its own.
+    """
     with connection.cursor() as cursor:
         _copy_staged(cursor, stream, rows)
-        cursor.execute(load(stream.name)["select_refused"].encode())
-        return dict(cursor.fetchall())
+        failed = cursor.execute(load_for(stream)["try_each"]).fetchall()
+    for _, sqlstate, message, constraint in failed:
+        if not is_data_error(sqlstate, constraint):
+            raise errors.lookup(sqlstate)(message)
+    return {seq: f"{sqlstate} {message}" for seq, sqlstate, message, _ in failed}
 
 
 def newest_known(connection: Connection, stream: Stream, ids: Iterable[str]) -> dict[str, int]:
     """The newest stored time of those devices that were ever heard of."""
     with connection.cursor(binary=True) as cursor:
-        cursor.execute(load(stream.name)["select_newest"].encode(), (list(ids),))
+        cursor.execute(load_for(stream)["select_newest"], (list(ids),))
         return dict(cursor.fetchall())
 
 
@@ -133,39 +166,28 @@ def newest_of(rows: Iterable[Row]) -> list[Row]:
     """The newest row of each device, in key order."""
     newest: dict[str, Row] = {}
     for row in rows:
-        known = newest.get(row[-1])
-        if known is None or row[1] > known[1]:
-            newest[row[-1]] = row
+        known = newest.get(row[DEVICE])
+        if known is None or row[TIME] > known[TIME]:
+            newest[row[DEVICE]] = row
     return [newest[device_id] for device_id in sorted(newest)]
 
 
 def upsert_live(connection: Connection, stream: Stream, newest: Sequence[Row]) -> None:
     """Move live state to these rows, unless it is newer already.
 
-    One row a device, in key order: so that workers cannot deadlock.
+    One row a device, in key order: so that workers cannot deadlock. Raises RowsRefusedError.
     """
     if not newest:
         return
-    queries = load(stream.name)
-    with connection.cursor() as cursor:
-        with cursor.copy(queries["copy_newest"].encode()) as copy:
+    queries = load_for(stream)
+    with carrying_rows(), connection.cursor() as cursor:
+        with cursor.copy(queries["copy_newest"]) as copy:
             copy.set_types(stream.copy_types)
             for row in newest:
                 copy.write_row(row)
-        cursor.execute(queries["upsert_live"].encode())
+        cursor.execute(queries["upsert_live"])
 
 
 def day_of(row: Row) -> int:
     """The UTC day of a row, counted from 2000-01-01."""
-    return int(row[1] // DAY_US)
-
-
-def is_data_error(error: psycopg.Error) -> bool:
-    """Whether PostgreSQL refuses these rows, rather than being unable to work.
-
-    A check violation without a constraint's name is a missing day partition, not the row's fault.
-    """
-    if isinstance(error, errors.CheckViolation) and not error.diag.constraint_name:
-        return False
-    sqlstate = error.sqlstate or ""
-    return sqlstate[:2] in ("22", "23") or sqlstate == "P0001"
+    return int(row[TIME] // DAY_US)

@@ -13,7 +13,7 @@ import psycopg
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from tests.reference import Device, Fleet, Reading, Session
+from tests.reference import Device, Reading, ReferenceFleet, Session
 
 START = datetime(2026, 3, 10, 22, tzinfo=UTC)
 UNSHRUNK = settings(
@@ -44,9 +44,9 @@ devices = st.builds(Device, st.booleans(), readings)
 
 
 @st.composite
-def fleets(draw: Any, *, meters: int = 3, vehicles: int = 2) -> Fleet:
+def fleets(draw: Any, *, meters: int = 3, vehicles: int = 2) -> ReferenceFleet:
     """Some meters and vehicles, and sessions that do not overlap."""
-    fleet = Fleet(
+    fleet = ReferenceFleet(
         {f"M{n}": draw(devices) for n in range(meters)},
         {f"V{n}": draw(devices) for n in range(vehicles)},
     )
@@ -87,7 +87,7 @@ def create_days(connection: psycopg.Connection[Any], days: Iterable[int] = DAYS)
             )
 
 
-def load(connection: psycopg.Connection[Any], fleet: Fleet, prefix: str = "") -> None:
+def load(connection: psycopg.Connection[Any], fleet: ReferenceFleet, prefix: str = "") -> None:
     """Registers the devices, with `prefix` before their names; stores sessions and readings."""
     cursor = connection.cursor()
     modes = {True: "register", False: "interval"}
@@ -107,7 +107,7 @@ def load(connection: psycopg.Connection[Any], fleet: Fleet, prefix: str = "") ->
     store(connection, fleet, prefix)
 
 
-def store(connection: psycopg.Connection[Any], fleet: Fleet, prefix: str = "") -> None:
+def store(connection: psycopg.Connection[Any], fleet: ReferenceFleet, prefix: str = "") -> None:
     """Stores the readings; of several with one time the first stays."""
     cursor = connection.cursor()
     cursor.executemany(

@@ -38,7 +38,7 @@ class Device:
 
 
 @dataclass
-class Fleet:
+class ReferenceFleet:
     meters: dict[str, Device] = field(default_factory=dict)
     vehicles: dict[str, Device] = field(default_factory=dict)
     sessions: list[Session] = field(default_factory=list)
@@ -101,7 +101,7 @@ def hour_of(time: datetime) -> datetime:
     return time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
-def performance(fleet: Fleet, vehicle: str, start: datetime, end: datetime) -> Answer:
+def performance(fleet: ReferenceFleet, vehicle: str, start: datetime, end: datetime) -> Answer:
     """A vehicle's sums in [start, end), and by hour."""
     mine = [s for s in fleet.sessions if s.vehicle == vehicle]
     clipped = [(s, *s.clip(start, end)) for s in mine]
@@ -131,7 +131,9 @@ def performance(fleet: Fleet, vehicle: str, start: datetime, end: datetime) -> A
     return answer
 
 
-def meter(fleet: Fleet, name: str, start: datetime, end: datetime) -> dict[datetime, Decimal]:
+def meter(
+    fleet: ReferenceFleet, name: str, start: datetime, end: datetime
+) -> dict[datetime, Decimal]:
     """A meter's energy by hour in [start, end), whoever charged."""
     hours: dict[datetime, Decimal] = {}
     for credit in credited(fleet.meters[name]):

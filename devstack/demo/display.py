@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from devstack.demo.figures import Figures
+from devstack.demo.figures import DemoFigures
 
 LINE_EVERY_S = 3.0
 
@@ -42,7 +42,7 @@ class Display:
         if self._live:
             self._live.stop()
 
-    def show(self, figures: Figures, doing: str) -> None:
+    def show(self, figures: DemoFigures, doing: str) -> None:
         """`doing` says in a few words what the demo is at."""
         if self._live:
             self._live.update(_table(figures, doing), refresh=True)
@@ -52,14 +52,14 @@ class Display:
             self._console.print(f"{doing}: {text}", highlight=False, soft_wrap=True)
 
 
-def _table(figures: Figures, doing: str) -> Table:
+def _table(figures: DemoFigures, doing: str) -> Table:
     table = Table(title=doing, title_justify="left", show_header=False, min_width=60)
     for name, value in _rows(figures):
         table.add_row(name, value)
     return table
 
 
-def _rows(figures: Figures) -> list[tuple[str, str]]:
+def _rows(figures: DemoFigures) -> list[tuple[str, str]]:
     reasons = ", ".join(f"{reason} {n:,}" for reason, n in sorted(figures.rejected.items()) if n)
     rejected = sum(figures.rejected.values())
     time_text = (figures.simulated_time or "?")[:19].replace("T", " ")

@@ -14,7 +14,7 @@ VEHICLES_A_LOOK = 6
 
 
 @dataclass
-class Figures:
+class DemoFigures:
     """The last known state; None = not known yet."""
 
     sent: int = 0
@@ -36,14 +36,14 @@ class Observer:
     """Brings the figures up to date, look by look; what does not answer keeps its last value."""
 
     def __init__(self, crew: Crew, vehicle_ids: list[str]) -> None:
-        self.figures = Figures()
+        self.figures = DemoFigures()
         self._crew = crew
         self._vehicle_ids = vehicle_ids
         self._turn = 0
         self._efficiencies: dict[str, float] = {}
         self._age_before = (0.0, 0.0)
 
-    def look(self, fleet: FleetProcess) -> Figures:
+    def look(self, fleet: FleetProcess) -> DemoFigures:
         """All figures as of now."""
         said = fleet.said
         self.figures.sent = said["sent"]

@@ -28,8 +28,8 @@ from devstack.demo.verdict import (
 )
 from devstack.messages import DevstackError, say
 from devstack.processes import wait_until
-from schemas.readings import METER, VEHICLE
 from schemas.settings import Settings, SettingsError, load_settings
+from schemas.streams import METER, VEHICLE
 
 DEVICES = 48
 """So many chargers, and so many vehicles."""
@@ -73,8 +73,8 @@ class Demo:
         self._prefix = prefix
         self._group_id = crew.environment.get("KAFKA_GROUP_ID", "energy-ingest")
         self._topics = {
-            METER.name: settings.kafka_meter_topic,
-            VEHICLE.name: settings.kafka_vehicle_topic,
+            METER.name: settings.topic(METER),
+            VEHICLE.name: settings.topic(VEHICLE),
         }
         self._console = Console(markup=False, emoji=False)
 

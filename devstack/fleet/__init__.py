@@ -2,7 +2,7 @@
 
 from devstack.fleet.command import main
 from devstack.fleet.options import FleetOptions, parse_faults
-from devstack.fleet.simulation import Fleet
+from devstack.fleet.simulation import SimulatedFleet
 from devstack.fleet.truth import Truth
 
-__all__ = ["Fleet", "FleetOptions", "Truth", "main", "parse_faults"]
+__all__ = ["FleetOptions", "SimulatedFleet", "Truth", "main", "parse_faults"]

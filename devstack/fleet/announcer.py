@@ -12,7 +12,7 @@ import httpx
 
 from devstack.fleet.physics import Depot, Session
 from devstack.messages import DevstackError, say
-from schemas.readings import format_micros
+from schemas.streams.times import format_micros
 
 CONNECTIONS = 8
 TIMEOUT_S = 15.0

@@ -13,8 +13,8 @@ from devstack.fleet.pace import Pace
 from devstack.fleet.progress import JsonLines, Lines
 from devstack.fleet.run import run_fleet
 from devstack.messages import DevstackError
-from schemas.readings import to_micros
 from schemas.settings import SettingsError, load_settings
+from schemas.streams.times import to_micros
 
 MAX_WINDOW_US = 31 * 86_400_000_000
 """The longest window the API answers for."""

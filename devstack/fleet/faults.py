@@ -10,7 +10,8 @@ from random import Random
 
 from devstack.fleet.gateway import DUPLICATE, STORED, Sent, text_of
 from devstack.fleet.options import FAULTS
-from schemas.readings import DAY_US, POSTGRES_EPOCH, SECOND_US, Row, Stream, to_micros
+from schemas.streams.stream import DEVICE, ENERGY, TIME, Row, Stream
+from schemas.streams.times import DAY_US, POSTGRES_EPOCH, SECOND_US, to_micros
 
 RATES = {"duplicates": 0.012, "late": 0.02, "clocks": 0.004, "garbage": 0.004, "conflicts": 0.004}
 """The share of readings that each fault meets."""
@@ -43,7 +44,7 @@ class Faults:
 
     def send(self, stream: Stream, partition: int, row: Row) -> list[Later]:
         """All that is sent on account of one reading."""
-        good = Sent(stream, partition, row[-1], text_of(stream, row), STORED, row)
+        good = Sent(stream, partition, row[DEVICE], text_of(stream, row), STORED, row)
         if self._rng.random() >= self._rate:
             return [(0, good)]
         (kind,) = self._rng.choices(self._kinds, self._weights)
@@ -69,14 +70,14 @@ class Faults:
             wrong = UNIX_EPOCH + self._rng.randrange(3600) * SECOND_US
             reason = "too_old"
         else:
-            wrong = row[1] + YEAR_AHEAD_US
+            wrong = row[TIME] + YEAR_AHEAD_US
             reason = "in_future"
-        text = text_of(good.stream, (row[0], wrong, *row[2:]))
+        text = text_of(good.stream, (row[ENERGY], wrong, *row[2:]))
         return [(0, good._replace(text=text, outcome=reason, row=None)), (0, good)]
 
     def _with_a_conflict(self, good: Sent, row: Row) -> list[Later]:
         """The same device and time with another energy, after the first."""
-        other = text_of(good.stream, (row[0] + CONFLICT_KWH, *row[1:]))
+        other = text_of(good.stream, (row[ENERGY] + CONFLICT_KWH, *row[1:]))
         conflict = good._replace(text=other, outcome="conflict", row=None)
         return [(0, good), (self._rng.choice((0, self._delay())), conflict)]
 
@@ -107,7 +108,7 @@ class Faults:
 
     def _invalid(self, stream: Stream, text: bytes) -> bytes:
         """JSON that is no reading."""
-        field = self._rng.choice(stream.value_fields).encode()
+        field = self._rng.choice(stream.fields).name.encode()
         bad = self._rng.choice((b'"%s":-1e3,', b'"%s":"12.5",', b'"%s":null,', b'"%s":1e400,'))
         mutilated = text[:-1] + b"," + (bad % field)[:-1] + b"}"
         return self._rng.choice(

@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from schemas.readings import METER, VEHICLE, Row, Stream, format_micros
+import orjson
+
+from schemas.streams.stream import TIME, TIMESTAMP, Row, Stream
+from schemas.streams.times import format_micros
 
 STORED, DUPLICATE = "stored", "duplicate"
 
@@ -34,20 +37,10 @@ class Record(NamedTuple):
 
 
 def text_of(stream: Stream, row: Row) -> bytes:
-    """A reading in JSON. Ids of a fleet need no escapes."""
-    time = format_micros(row[1])
-    if stream is METER:
-        energy, _, voltage, device_id = row
-        return (
-            f'{{"meterId":"{device_id}","kwhConsumedAc":{energy},"voltage":{voltage},'
-            f'"timestamp":"{time}"}}'
-        ).encode()
-    assert stream is VEHICLE
-    energy, _, soc, battery_temp, device_id = row
-    return (
-        f'{{"vehicleId":"{device_id}","soc":{soc},"kwhDeliveredDc":{energy},'
-        f'"batteryTemp":{battery_temp},"timestamp":"{time}"}}'
-    ).encode()
+    """A reading in JSON."""
+    payload = stream.payload(row)
+    payload[TIMESTAMP] = format_micros(row[TIME])
+    return orjson.dumps(payload)
 
 
 class Gateway:

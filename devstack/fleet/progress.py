@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.status import Status
 
 from devstack.fleet.pace import SimulatedClock
-from devstack.fleet.simulation import Fleet
+from devstack.fleet.simulation import SimulatedFleet
 from devstack.messages import say
-from schemas.readings import format_micros
+from schemas.streams.times import format_micros
 
 JSON_EVERY_S = 0.5
 LINE_EVERY_S = 5.0
@@ -35,7 +35,7 @@ class Lines:
         if self._status:
             self._status.stop()
 
-    def __call__(self, fleet: Fleet, clock: SimulatedClock) -> None:
+    def __call__(self, fleet: SimulatedFleet, clock: SimulatedClock) -> None:
         """Say it, unless it was said a moment ago."""
         if time.monotonic() < self._next:
             return
@@ -60,7 +60,7 @@ class JsonLines:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def __call__(self, fleet: Fleet, clock: SimulatedClock) -> None:
+    def __call__(self, fleet: SimulatedFleet, clock: SimulatedClock) -> None:
         """Print it, unless it was printed a moment ago."""
         if time.monotonic() < self._next:
             return

@@ -8,10 +8,11 @@ from typing import Any, Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from brokers.connect import kafka_options
 from devstack.fleet.gateway import Record
 from devstack.messages import DevstackError
-from schemas.readings import METER, VEHICLE
 from schemas.settings import Settings
+from schemas.streams import METER, VEHICLE
 
 LINGER_MS = 20
 BATCH_BYTES = 256 * 1024
@@ -25,11 +26,11 @@ class Publisher:
 
     def __init__(self, settings: Settings) -> None:
         self._topics = {
-            METER.name: settings.kafka_meter_topic,
-            VEHICLE.name: settings.kafka_vehicle_topic,
+            METER.name: settings.topic(METER),
+            VEHICLE.name: settings.topic(VEHICLE),
         }
         self._servers = settings.kafka_bootstrap_servers
-        self._options = settings.kafka_options()
+        self._options = kafka_options(settings)
         self._failure: BaseException | None = None
 
     async def __aenter__(self) -> Self:

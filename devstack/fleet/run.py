@@ -10,11 +10,11 @@ from devstack.fleet.announcer import Announcer
 from devstack.fleet.options import FleetOptions
 from devstack.fleet.pace import Pace, SimulatedClock, utc_now
 from devstack.fleet.publisher import Publisher
-from devstack.fleet.simulation import Fleet
+from devstack.fleet.simulation import SimulatedFleet
 from devstack.messages import DevstackError
 from schemas.settings import Settings
 
-Progress = Callable[[Fleet, SimulatedClock], None]
+Progress = Callable[[SimulatedFleet, SimulatedClock], None]
 """Told of every step."""
 LONGEST_WAIT_S = 1.0
 DRAIN_LIMIT_S = 30.0
@@ -28,7 +28,7 @@ async def run_fleet(
     api_url: str | None,
     stop: asyncio.Event,
     progress: Progress,
-) -> tuple[Fleet, datetime]:
+) -> tuple[SimulatedFleet, datetime]:
     """Run until `stop` or the pace's end; returns the fleet, and where its time began.
 
     Everything it knows it sent is in Kafka for good, and every session in the API, when this
@@ -37,7 +37,7 @@ async def run_fleet(
     async with Publisher(settings) as publisher, _announcer(api_url) as announcer:
         partitions = await publisher.partitions()
         clock = SimulatedClock(pace, utc_now(), time.monotonic())
-        fleet = Fleet(options, clock.start, partitions)
+        fleet = SimulatedFleet(options, clock.start, partitions)
         if announcer:
             await _unless_stopped(stop, announcer.register(fleet.depots))
             clock.begin(time.monotonic())
@@ -52,7 +52,7 @@ async def run_fleet(
 
 
 async def _live_through(
-    fleet: Fleet,
+    fleet: SimulatedFleet,
     clock: SimulatedClock,
     publisher: Publisher,
     announcer: Announcer | None,

@@ -16,7 +16,9 @@ from devstack.fleet.gateway import Gateway, Record, Sent
 from devstack.fleet.options import FleetOptions
 from devstack.fleet.physics import Depot, Session, advance, build_depots, voltage
 from devstack.fleet.truth import Truth
-from schemas.readings import METER, SECOND_US, VEHICLE, Row, Stream, to_micros
+from schemas.streams import METER, VEHICLE
+from schemas.streams.stream import DEVICE, Row, Stream
+from schemas.streams.times import SECOND_US, to_micros
 
 MILLISECOND_US = 1000
 
@@ -30,7 +32,7 @@ class Step:
     ended: list[Session]
 
 
-class Fleet:
+class SimulatedFleet:
     """A simulated fleet."""
 
     def __init__(self, options: FleetOptions, start: datetime, partitions: dict[str, int]) -> None:
@@ -111,7 +113,7 @@ class Fleet:
         return sent
 
     def _take(self, depot: Depot, stream: Stream, row: Row, sent: list[Sent]) -> None:
-        for steps, one in self._faults.send(stream, self._home_partition[row[-1]], row):
+        for steps, one in self._faults.send(stream, self._home_partition[row[DEVICE]], row):
             if steps:
                 self._held_back.setdefault(self._step + steps, []).append((depot, one))
             else:

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 from devstack.fleet.gateway import DUPLICATE, STORED, Sent
 from devstack.fleet.physics import Session
-from schemas.readings import METER, STREAMS, VEHICLE, Row, Stream, format_micros
+from schemas.streams import METER, STREAMS, VEHICLE
+from schemas.streams.stream import DEVICE, ENERGY, TIME, Row, Stream
+from schemas.streams.times import format_micros
 
 
 class Energy(NamedTuple):
@@ -29,12 +31,12 @@ class _Series:
 
     def __init__(self, stream: Stream) -> None:
         self.times = array("q")
-        self.values = [array("d") for _ in stream.value_fields]
+        self.values = [array("d") for _ in stream.fields]
 
     def add(self, row: Row) -> None:
-        self.times.append(row[1])
-        for column, value in zip(self.values, (row[0], *row[2:-1]), strict=True):
-            column.append(value)
+        self.times.append(row[TIME])
+        for column, value in zip(self.values, (row[ENERGY], *row[2:-1]), strict=True):
+            column.append(math.nan if value is None else value)
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Truth:
             if series is None:
                 series = devices[sent.device_id] = _Series(sent.stream)
             series.add(sent.row)
-            time = sent.row[1]
+            time = sent.row[TIME]
             if self.first_time is None or time < self.first_time:
                 self.first_time = time
             if self.last_time is None or time > self.last_time:
@@ -86,8 +88,8 @@ class Truth:
         """The newest stored reading of each device: its live state."""
         newest: dict[str, Row] = {}
         for row in self.stored(stream):
-            if row[-1] not in newest or row[1] > newest[row[-1]][1]:
-                newest[row[-1]] = row
+            if row[DEVICE] not in newest or row[TIME] > newest[row[DEVICE]][TIME]:
+                newest[row[DEVICE]] = row
         return newest
 
     def session_energy(self, session: Session, start: int, end: int) -> Energy:

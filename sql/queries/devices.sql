@@ -1,4 +1,4 @@
--- Meters and vehicles, and their newest readings. Both have the same queries, under the same names.
+-- Registered meters and vehicles. Both have the same queries, under the same names.
 
 -- name: meters_create
 -- No row when the meter is registered already.
@@ -30,11 +30,6 @@ FROM meters
 WHERE meter_id > %(after)s
 ORDER BY meter_id
 LIMIT %(limit)s
-
--- name: meters_state
-SELECT meter_id, kwh_consumed_ac, voltage, "timestamp", updated_at
-FROM meter_live_state
-WHERE meter_id = %(id)s
 
 -- name: vehicles_create
 -- No row when the vehicle is registered already.
@@ -69,8 +64,3 @@ FROM vehicles
 WHERE vehicle_id > %(after)s
 ORDER BY vehicle_id
 LIMIT %(limit)s
-
--- name: vehicles_state
-SELECT vehicle_id, soc, kwh_delivered_dc, battery_temp, "timestamp", updated_at
-FROM vehicle_live_state
-WHERE vehicle_id = %(id)s

@@ -1,8 +1,5 @@
 -- The books of ingestion, as the HTTP API shows them.
 
--- name: one_snapshot
-SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
-
 -- name: books
 -- One row for each (topic, partition) the group keeps a position of.
 SELECT topic, partition, next_offset, read, stored, duplicate, rejected
@@ -15,6 +12,3 @@ SELECT topic, reason, count(*) AS readings
 FROM rejected_records
 WHERE group_id = %(group_id)s AND topic = ANY(%(topics)s) AND resolved_at IS NULL
 GROUP BY topic, reason
-
--- name: answers
-SELECT 1

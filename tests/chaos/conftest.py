@@ -15,7 +15,7 @@ from tests.chaos import report
 from tests.chaos.together import Scenario, Scene, Together
 from tests.chaos.world import World
 
-FIGURES = pytest.StashKey[list[report.Figures]]()
+FIGURES = pytest.StashKey[list[report.CampaignFigures]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -76,7 +76,7 @@ class _Scene:
     def __init__(
         self,
         stack: Stack,
-        figures: list[report.Figures],
+        figures: list[report.CampaignFigures],
         undo: ExitStack,
         together: Together | None = None,
         *,

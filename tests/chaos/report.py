@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 @dataclass
-class Figures:
+class CampaignFigures:
     """One scenario. `lost` and `doubled` are readings; None when it broke off before they were
     counted."""
 
@@ -22,9 +22,9 @@ class Figures:
     """Whether everything was as it had to be in the end."""
 
 
-def table(figures: Sequence[Figures]) -> str:
+def table(figures: Sequence[CampaignFigures]) -> str:
     """A Markdown table, the sums last."""
-    names = [field.name for field in fields(Figures)]
+    names = [field.name for field in fields(CampaignFigures)]
     rows = [_row(f) for f in figures]
     rows.append(_row(_sum(figures)))
     widths = [max(len(row[n]) for row in [names, *rows]) for n in range(len(names))]
@@ -33,7 +33,7 @@ def table(figures: Sequence[Figures]) -> str:
     return "\n".join(lines)
 
 
-def write(figures: Sequence[Figures], directory: Path) -> None:
+def write(figures: Sequence[CampaignFigures], directory: Path) -> None:
     """Leave the figures as chaos.md and chaos.json."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "chaos.md").write_text(table(figures) + "\n", encoding="utf-8")
@@ -41,8 +41,8 @@ def write(figures: Sequence[Figures], directory: Path) -> None:
     (directory / "chaos.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
-def _sum(figures: Sequence[Figures]) -> Figures:
-    return Figures(
+def _sum(figures: Sequence[CampaignFigures]) -> CampaignFigures:
+    return CampaignFigures(
         "all",
         sum(f.kills for f in figures),
         sum(f.restarts for f in figures),
@@ -54,7 +54,7 @@ def _sum(figures: Sequence[Figures]) -> Figures:
     )
 
 
-def _row(f: Figures) -> list[str]:
+def _row(f: CampaignFigures) -> list[str]:
     counts = ["?" if count is None else f"{count:,}" for count in (f.lost, f.doubled)]
     figures = [f"{f.kills:,}", f"{f.restarts:,}", f"{f.readings:,}", *counts, f"{f.seconds:.0f}"]
     return [f.scenario, *figures, "yes" if f.held else "NO"]

@@ -15,7 +15,7 @@ from typing import Any, Self
 from devstack.stack import Stack
 from tests.chaos.gateway import Gateway
 from tests.chaos.proxy import Proxy
-from tests.chaos.report import Figures
+from tests.chaos.report import CampaignFigures
 from tests.conftest import fresh_environment
 from tests.connections import connect
 from tests.truth import Expected, all_read, assert_holds
@@ -35,7 +35,7 @@ class World:
         self.stack = stack
         self.long = long
         self.random = random.Random(seed)
-        self.figures = Figures(name)
+        self.figures = CampaignFigures(name)
         self.workers: list[WorkerProcess] = []
         self._options = {"rate": 1_000, "seed": seed, **gateway}
         self._undo = ExitStack()

@@ -11,13 +11,13 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 
-from ingest_worker.rollups import bring_up_to_date
+from ingest_worker.housekeeping.rollups import bring_up_to_date
 from schemas.settings import Settings
 from tests import fleets, reference
 from tests.connections import connect
 from tests.fleets import GRID, START
 from tests.readings import iso
-from tests.reference import Device, Fleet, Reading, Session
+from tests.reference import Device, Reading, ReferenceFleet, Session
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -38,9 +38,9 @@ def charged(ratio: str) -> tuple[Device, Device]:
 
 
 @pytest.fixture(scope="module")
-def fleet(environment: dict[str, str]) -> Fleet:
+def fleet(environment: dict[str, str]) -> ReferenceFleet:
     """Vehicles by their efficiency; one never charged, one whose vehicle was silent."""
-    fleet = Fleet()
+    fleet = ReferenceFleet()
     ratios = {"bad": "0.7", "edge": "0.85", "good": "0.92", "odd": "1.1", "silent": "0.5"}
     for name, ratio in ratios.items():
         fleet.meters[f"M-{name}"], fleet.vehicles[name] = charged(ratio)
@@ -71,7 +71,7 @@ def get(api: httpx.Client, path: str, **query: Any) -> dict[str, Any]:
     return body
 
 
-def test_vehicles_come_from_the_worst_on(api: httpx.Client, fleet: Fleet) -> None:
+def test_vehicles_come_from_the_worst_on(api: httpx.Client, fleet: ReferenceFleet) -> None:
     body = get(api, "fleet")
     names = [vehicle["vehicleId"] for vehicle in body["vehicles"]]
     assert names == ["bad", "edge", "good", "odd", "idle", "silent"]
@@ -83,7 +83,7 @@ def test_vehicles_come_from_the_worst_on(api: httpx.Client, fleet: Fleet) -> Non
     assert len(get(api, "fleet", limit=2)["vehicles"]) == 2
 
 
-def test_a_vehicles_share_is_its_own_performance(api: httpx.Client, fleet: Fleet) -> None:
+def test_a_vehicles_share_is_its_own_performance(api: httpx.Client, fleet: ReferenceFleet) -> None:
     body = get(api, "fleet")
     for vehicle in body["vehicles"]:
         own = get(api, f"performance/{vehicle['vehicleId']}")
@@ -95,7 +95,7 @@ def test_a_vehicles_share_is_its_own_performance(api: httpx.Client, fleet: Fleet
 
 
 def test_windows_are_widened_to_hours_and_days_make_no_difference(
-    api: httpx.Client, fleet: Fleet
+    api: httpx.Client, fleet: ReferenceFleet
 ) -> None:
     start, end = START + 59 * MINUTE, START + 61 * MINUTE
     body = get(api, "fleet", startTime=iso(start), endTime=iso(end))
@@ -112,7 +112,7 @@ def test_windows_are_widened_to_hours_and_days_make_no_difference(
 
 
 def test_as_of_is_the_oldest_change_not_taken_in(
-    api: httpx.Client, environment: dict[str, str], fleet: Fleet
+    api: httpx.Client, environment: dict[str, str], fleet: ReferenceFleet
 ) -> None:
     before = datetime.fromisoformat(get(api, "fleet")["asOf"])
     with connect(environment) as connection:
@@ -127,9 +127,9 @@ def test_as_of_is_the_oldest_change_not_taken_in(
 
 
 def test_the_worst_of_the_impossible_are_the_highest(
-    api: httpx.Client, environment: dict[str, str], fleet: Fleet
+    api: httpx.Client, environment: dict[str, str], fleet: ReferenceFleet
 ) -> None:
-    more = Fleet()
+    more = ReferenceFleet()
     for name, ratio in {"odd-1": "1.2", "odd-2": "1.3", "odd-3": "1.3"}.items():
         more.meters[f"M-{name}"], more.vehicles[name] = charged(ratio)
         more.sessions.append(Session(f"M-{name}", name, START, START + 3 * HOUR))
@@ -158,7 +158,9 @@ def test_questions_that_make_no_sense(api: httpx.Client, query: dict[str, Any]) 
 
 @settings(fleets.UNSHRUNK, max_examples=15)
 @given(fleet=fleets.fleets())
-def test_a_meters_figures(api: httpx.Client, environment: dict[str, str], fleet: Fleet) -> None:
+def test_a_meters_figures(
+    api: httpx.Client, environment: dict[str, str], fleet: ReferenceFleet
+) -> None:
     prefix = f"m{next(numbers)}-"
     with connect(environment) as connection:
         fleets.create_days(connection)
@@ -185,7 +187,7 @@ def test_any_reading_a_double_holds_has_figures(
     session = Session("M", "V", START, START + 2 * MINUTE)
     with connect(environment) as connection:
         fleets.create_days(connection)
-        fleets.load(connection, Fleet({"M": meter}, {"V": vehicle}, [session]), prefix)
+        fleets.load(connection, ReferenceFleet({"M": meter}, {"V": vehicle}, [session]), prefix)
         take_in(connection, environment)
     own = get(api, f"performance/{prefix}V")
     (one,) = get(api, f"meters/{prefix}M")["sessions"]
@@ -204,7 +206,7 @@ def printed(value: Decimal) -> float:
     return min(sys.float_info.max, round(float(value), 3))
 
 
-def check_meter(api: httpx.Client, fleet: Fleet, prefix: str) -> None:
+def check_meter(api: httpx.Client, fleet: ReferenceFleet, prefix: str) -> None:
     start, end = START + GRID, START + 30 * GRID
     body = get(api, f"meters/{prefix}M0", startTime=iso(start), endTime=iso(end))
     expected = reference.meter(fleet, "M0", start, end)

@@ -6,23 +6,24 @@ import re
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, sql
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from api.database import Database
-from api.endpoint import Endpoint
-from api.history import History
-from schemas.readings import METER
+from api.http.endpoint import Endpoint
+from api.routes.history import History
 from schemas.settings import Settings
-from sql.named import load
+from schemas.streams import METER, STREAMS
+from sql.named import load_for
 from tests.api_process import ApiProcess
 from tests.connections import connect
 from tests.integration.test_api_bad_input import check
@@ -153,7 +154,7 @@ def test_a_reading_that_comes_between_two_queries_makes_no_page_longer(
     filled: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It lies inside the page, and is committed when the end of the page has been found."""
-    execute, readings = AsyncConnection.execute, load("history")["meter_readings"]
+    execute, readings = AsyncConnection.execute, load_for(METER)["readings"]
     late = iter(range(1, 60))
 
     async def after_a_late_one(self: Any, query: Any, *parameters: Any, **options: Any) -> Any:
@@ -326,12 +327,13 @@ def test_an_answer_cut_short_has_no_end(filled: dict[str, str], form: str) -> No
 def test_only_the_windows_days_are_read_in_order(filled: dict[str, str]) -> None:
     window = {"start": START + 3 * DAY, "end": START + 5 * DAY, "id": "M", "limit": 5_000}
     with connect(filled) as connection:
-        for name in ("meter_readings", "meter_next", "vehicle_readings", "vehicle_next"):
-            rows = connection.execute("EXPLAIN " + load("history")[name], window).fetchall()
+        for stream, name in product(STREAMS.values(), ("readings", "beyond_limit")):
+            query = sql.SQL("EXPLAIN {}").format(load_for(stream)[name])
+            rows = connection.execute(query, window).fetchall()
             plan = "\n".join(line for (line,) in rows)
             assert "2026_03_04" in plan and "2026_03_05" in plan
             assert "2026_03_03" not in plan and "2026_03_06" not in plan
-            if name.startswith("meter"):
+            if stream is METER:
                 assert "Sort" not in plan and "Seq Scan" not in plan
 
 

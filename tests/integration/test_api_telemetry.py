@@ -9,11 +9,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
 from starlette.requests import Request
 
-from api.books import Books
 from api.database import Database
-from api.kafka import Kafka
 from api.log_ends import LogEnds
 from api.metrics import Metrics
+from api.producer import Kafka
+from api.routes.stats import StatsRoutes
 from schemas.settings import Settings
 from tests.connections import connect
 from tests.readings import meter, now, vehicle
@@ -133,7 +133,7 @@ def test_only_the_lag_is_unknown_when_kafka_went_away_unnoticed(
         database, kafka = Database(settings), Kafka(settings, Metrics())  # which never connects
         kafka.condition.good()
         await database.run()
-        books = Books(settings, database, kafka, LogEnds(settings))
+        books = StatsRoutes(settings, database, kafka, LogEnds(settings))
         answer = await books.stats(Request({"type": "http"}))
         await database.close()
         return json.loads(answer.body)

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ingest_worker.rollups import bring_up_to_date
+from ingest_worker.housekeeping.rollups import bring_up_to_date
 from schemas.settings import Settings
 from tests.connections import connect
 from tests.readings import iso

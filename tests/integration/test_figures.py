@@ -12,13 +12,13 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 
-from api.analytics import Sums, sums
 from api.figures import Row, total
+from api.routes.analytics import Sums, sums
 from schemas.analytics import Window
 from schemas.settings import Settings
 from tests import fleets, reference
 from tests.connections import connect, connect_async
-from tests.reference import Device, Fleet, Reading, Session
+from tests.reference import Device, Reading, ReferenceFleet, Session
 
 Summed = Callable[[str, datetime, datetime], Sums]
 TOLERANCE = 1e-6
@@ -60,7 +60,7 @@ def same(row: dict[str, Any], expected: reference.Sums) -> None:
 def test_a_vehicles_hours_equal_the_reference(
     connection: psycopg.Connection[Any],
     summed: Summed,
-    fleet: reference.Fleet,
+    fleet: reference.ReferenceFleet,
     window: tuple[datetime, datetime],
 ) -> None:
     prefix = f"{next(numbers)}-"
@@ -89,7 +89,7 @@ def test_a_base_lies_at_most_31_days_before_its_reading(
 ) -> None:
     first = fleets.START + timedelta(minutes=30)
     readings = [Reading(first - gap, Decimal(7)), Reading(first, Decimal(9))]
-    fleet = Fleet({"M": Device(True, readings)}, {"V": Device(True, readings)})
+    fleet = ReferenceFleet({"M": Device(True, readings)}, {"V": Device(True, readings)})
     fleet.sessions.append(Session("M", "V", fleets.START, None))
     prefix = f"{next(numbers)}-"
     fleets.load(connection, fleet, prefix)
@@ -105,7 +105,9 @@ def test_a_base_may_lie_in_another_session_or_in_none(
 ) -> None:
     at = [fleets.START + timedelta(minutes=n) for n in range(6)]
     readings = [Reading(time, Decimal(10 * n)) for n, time in enumerate(at)]
-    fleet = Fleet({"M": Device(True, readings)}, {"V": Device(True, []), "W": Device(True, [])})
+    fleet = ReferenceFleet(
+        {"M": Device(True, readings)}, {"V": Device(True, []), "W": Device(True, [])}
+    )
     fleet.sessions += [Session("M", "V", at[0], at[2]), Session("M", "W", at[2], at[3])]
     fleet.sessions.append(Session("M", "V", at[4], at[5]))
     prefix = f"{next(numbers)}-"

@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from schemas.readings import METER, VEHICLE, Decoder, clock_limits
+from schemas.streams import METER, VEHICLE
+from schemas.streams.decoder import Decoder
+from schemas.streams.times import clock_limits
 
 WAIT_S = 60
 

@@ -11,7 +11,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from ingest_worker.connections import Connections
-from ingest_worker.housekeeping import do_rounds
+from ingest_worker.housekeeping.rounds import do_rounds
 from schemas.settings import Settings
 from tests.connections import connect
 

@@ -25,10 +25,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ingest_worker.batch import Batch
-from ingest_worker.ledger import Fenced
-from ingest_worker.sink import Sink
-from schemas.readings import METER, Decoder, clock_limits
+from ingest_worker.errors import FencedError
+from ingest_worker.write.batch import Batch
+from ingest_worker.write.sink import Sink
+from schemas.streams import METER
+from schemas.streams.decoder import Decoder
+from schemas.streams.times import clock_limits
 from tests.connections import connect
 from tests.integration.test_sink import NOW, Record, new_sink
 
@@ -195,15 +197,15 @@ class SinkAgainstModel(RuleBasedStateMachine):
             if not retry:
                 owner.take()
             return
-        except Fenced:
+        except FencedError:
             assert stale, "fenced without a reason"
             owner.take()
             return
         assert not stale, "a batch from elsewhere was written"
         for part in batch.parts.values():
             for offset in range(part.start, part.end):
-                self.model.read(part.source, offset, self.log[part.source][offset])
-            owner.positions[part.source] = part.end
+                self.model.read(part.partition, offset, self.log[part.partition][offset])
+            owner.positions[part.partition] = part.end
         if answer_lost:
             owner.sink._connect().close()
             owner.take()

@@ -16,7 +16,7 @@ import pytest
 import schemathesis
 
 from api.app import Parts, routes
-from api.openapi import document
+from api.http.openapi import document
 from schemas.settings import Settings
 from tests.api_process import ApiProcess
 from tests.connections import connect

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from ingest_worker.packing import OVER_SINCE, pack_day
+from ingest_worker.housekeeping.reindexing import OVER_SINCE, pack_day
 from tests.connections import connect
 
 DAY = datetime(2026, 1, 30, tzinfo=UTC)

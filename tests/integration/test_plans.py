@@ -6,13 +6,16 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.rows import dict_row
 
-from api.analytics import summing
+from api.routes.analytics import summing
 from schemas.analytics import Window
-from schemas.readings import STREAMS, Stream, to_micros
+from schemas.streams import STREAMS
+from schemas.streams.stream import Stream
+from schemas.streams.times import to_micros
 from sql import store
-from sql.named import load
+from sql.named import load, load_for
 from tests.connections import connect
 
 TODAY = datetime(2026, 3, 20, tzinfo=UTC)
@@ -58,10 +61,12 @@ def connection(environment: dict[str, str]) -> Iterator[psycopg.Connection[Any]]
 
 
 def scans(
-    connection: psycopg.Connection[Any], query: str, parameters: dict[str, Any]
+    connection: psycopg.Connection[Any], query: sql.Composable, parameters: dict[str, Any]
 ) -> dict[str, set[str]]:
     """The tables the query really looked into, and by which kinds of nodes."""
-    explained = connection.execute(f"EXPLAIN (ANALYZE, FORMAT json) {query}".encode(), parameters)
+    explained = connection.execute(
+        sql.SQL("EXPLAIN (ANALYZE, FORMAT json) {}").format(query), parameters
+    )
     ((((plan,),),)) = explained.fetchall()
     found: dict[str, set[str]] = {}
     for node in nodes(plan["Plan"]):
@@ -96,7 +101,7 @@ def performance_scans(
     """The scans of the second step of a vehicle's figures."""
     parameters = {"vehicle_id": vehicle, **window_of(first, past)}
     with connection.cursor(row_factory=dict_row) as cursor:
-        found = cursor.execute(load("analytics")["vehicle"].encode(), parameters).fetchall()
+        found = cursor.execute(load("analytics")["vehicle"], parameters).fetchall()
     sessions = [row for row in found if row["meter_id"]]
     query, columns = summing(found[0]["vehicle_mode"], sessions)
     return scans(connection, query, parameters | columns)
@@ -133,8 +138,8 @@ def test_history_is_read_through_the_key_of_its_days(
 ) -> None:
     start = TODAY - timedelta(days=2)
     device = {"id": f"{kind[0].upper()}3", "start": start, "end": start + timedelta(days=1)}
-    for name in ("next", "readings"):
-        query = load("history")[f"{kind}_{name}"]
+    for name in ("beyond_limit", "readings"):
+        query = load_for(STREAMS[kind])[name]
         found = scans(connection, query, device | {"limit": 1000})
         assert list(found) == [f"{kind}_telemetry_history_2026_03_18"]
         assert found.popitem()[1] <= {"Index Scan", "Index Only Scan", "Bitmap Heap Scan"}
@@ -188,10 +193,9 @@ def test_staged_readings_are_each_looked_up_in_the_key(
     """With the plan that serves any batch, of which the planner knows nothing."""
     day = TODAY - timedelta(days=1)
     bounds = to_micros(day), to_micros(TODAY) - 1
-    columns = ", ".join(
-        (stream.value_columns[0], '"timestamp"', *stream.value_columns[1:], stream.id_column)
-    )
-    query = load(stream.name)["select_conflicts"].replace("%s", "$1", 1).replace("%s", "$2", 1)
+    columns = ", ".join(f'"{column}"' for column in stream.row_columns)
+    template = load_for(stream)["select_conflicts"].as_string()
+    query = template.replace("%s", "$1", 1).replace("%s", "$2", 1)
     with connect(environment) as worker, worker.transaction():
         store.prepare(worker)
         worker.execute(

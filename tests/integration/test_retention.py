@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from ingest_worker.retention import retire_days
+from ingest_worker.housekeeping.retention import retire_days
 from tests.connections import connect
 from tests.integration.test_quarantine import reading
 from tests.integration.test_worker_process import send

@@ -9,12 +9,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from ingest_worker import rollups
 from ingest_worker.connections import Connections
-from ingest_worker.housekeeping import do_rounds
-from ingest_worker.retention import retire_days
-from ingest_worker.rollups import backlog, bring_up_to_date
-from ingest_worker.sink import Sink
+from ingest_worker.housekeeping import rollups
+from ingest_worker.housekeeping.retention import retire_days
+from ingest_worker.housekeeping.rollups import backlog, bring_up_to_date
+from ingest_worker.housekeeping.rounds import do_rounds
+from ingest_worker.write.sink import Sink
 from schemas.settings import Settings
 from tests.connections import connect
 from tests.integration.test_sink import VEHICLES, new_sink, parts

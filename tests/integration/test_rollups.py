@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from ingest_worker.rollups import backlog, bring_up_to_date
-from schemas.readings import METER, VEHICLE, to_micros
+from ingest_worker.housekeeping.rollups import backlog, bring_up_to_date
 from schemas.settings import Settings
+from schemas.streams import METER, VEHICLE
+from schemas.streams.times import to_micros
 from sql import store
 from tests import fleets, reference
 from tests.connections import connect
@@ -51,7 +52,7 @@ COLUMNS = (
 )
 
 
-def expected(fleet: reference.Fleet, prefix: str) -> dict[str, Rows]:
+def expected(fleet: reference.ReferenceFleet, prefix: str) -> dict[str, Rows]:
     """The tables as the reference says they have to be."""
     rows: dict[str, Rows] = {"sessions": Counter(), "hours": Counter(), "days": Counter()}
     for name, device in fleet.vehicles.items():
@@ -73,7 +74,7 @@ def expected(fleet: reference.Fleet, prefix: str) -> dict[str, Rows]:
 
 
 def whole(
-    fleet: reference.Fleet, prefix: str, vehicle: str, start: datetime, length: timedelta
+    fleet: reference.ReferenceFleet, prefix: str, vehicle: str, start: datetime, length: timedelta
 ) -> Rows:
     """A vehicle's row of an hour or a day, if it has one."""
     sums = reference.performance(fleet, vehicle, start, start + length).whole
@@ -119,7 +120,7 @@ class Changing:
         self,
         connection: psycopg.Connection[Any],
         staging: psycopg.Connection[Any],
-        fleet: reference.Fleet,
+        fleet: reference.ReferenceFleet,
         prefix: str,
     ) -> None:
         self.connection, self.staging = connection, staging
@@ -188,12 +189,12 @@ def test_rollups_equal_their_raw_rows(
     environment: dict[str, str],
     connection: psycopg.Connection[Any],
     staging: psycopg.Connection[Any],
-    fleet: reference.Fleet,
+    fleet: reference.ReferenceFleet,
     changes: list[tuple[Any, ...]],
 ) -> None:
     prefix = f"{next(numbers)}-"
     changing = Changing(
-        connection, staging, reference.Fleet(fleet.meters, fleet.vehicles, []), prefix
+        connection, staging, reference.ReferenceFleet(fleet.meters, fleet.vehicles, []), prefix
     )
     early, late = {}, {}
     for devices in (fleet.meters, fleet.vehicles):

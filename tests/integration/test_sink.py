@@ -13,14 +13,18 @@ import pytest
 from aiokafka import TopicPartition
 from psycopg import errors
 
-from ingest_worker.batch import Batch, Part
 from ingest_worker.connections import Connections
-from ingest_worker.hint import NewestKnown
-from ingest_worker.ledger import APPLICATION_NAME, LOCK_TIMEOUT_S, Fenced, Ledger
-from ingest_worker.sink import Sink
-from schemas.readings import METER, STREAMS, VEHICLE, Decoder, clock_limits
+from ingest_worker.errors import FencedError
+from ingest_worker.write.batch import Batch, Part
+from ingest_worker.write.ledger import APPLICATION_NAME, LOCK_TIMEOUT_S, Ledger
+from ingest_worker.write.newest_known import NewestKnown
+from ingest_worker.write.sink import Sink
 from schemas.settings import Settings
+from schemas.streams import METER, STREAMS, VEHICLE
+from schemas.streams.decoder import Decoder
+from schemas.streams.times import clock_limits
 from sql import store
+from sql.connect import conninfo
 from tests.connections import connect
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
@@ -55,7 +59,7 @@ def new_sink(environment: dict[str, str], max_quarantine_bytes: int = 10**9) -> 
     settings = Settings(**names)
     hints = {name: NewestKnown() for name in STREAMS}
     ledger = Ledger("group", max_quarantine_bytes)
-    return Sink(Connections(), settings.conninfo(APPLICATION_NAME), ledger, hints)
+    return Sink(Connections(), conninfo(settings, APPLICATION_NAME), ledger, hints)
 
 
 def reading(device: str, minute: int, kwh: float = 1.0, day: int = 30) -> bytes:
@@ -145,7 +149,7 @@ def test_a_wrong_hint_is_found_out_by_the_key(sink, database, own_environment):
 def test_a_batch_that_starts_elsewhere_changes_nothing(sink, database):
     sink.flush(parts(reading("A", 1)))
     for start in (0, 2):
-        with pytest.raises(Fenced):
+        with pytest.raises(FencedError):
             sink.flush(parts(reading("A", 2), b"junk", start=start))
     assert books(database) == (1, 1, 1, 0, 0)
     assert history(database) == [("A", "30 12:01", 1.0)]
@@ -158,7 +162,7 @@ def test_one_fenced_partition_rolls_back_the_whole_flush(sink, database):
         b'"timestamp":"2026-01-30T12:00:00Z"}'
     )
     stale = parts(vehicle, start=7, source=VEHICLES)
-    with pytest.raises(Fenced):
+    with pytest.raises(FencedError):
         sink.flush(parts(reading("A", 1)) + stale)
     assert books(database) == (0, 0, 0, 0, 0)
     assert history(database) == []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest_worker.admission import Admitted, Gap, admit
+from ingest_worker.loop.admission import Admitted, Gap, admit
 
 
 @dataclass

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.analytics import Sums, performance
+from api.routes.analytics import Sums, performance
 from schemas.analytics import Performance, Window
 
 START = datetime(2026, 1, 31, tzinfo=UTC)

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from schemas.analytics import WindowQuery
 from schemas.devices import NewMeter
 from schemas.fields import MAX_METADATA_DEPTH, parse_time
-from schemas.readings import METER, Rejection
 from schemas.sessions import SessionStart
+from schemas.streams import METER
+from schemas.streams.decoder import Rejection
 from schemas.telemetry import envelope_problems, problems
 
 NOW = datetime(2026, 2, 1, 12, tzinfo=UTC)

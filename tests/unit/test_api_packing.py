@@ -7,8 +7,8 @@ from aiokafka.partitioner import DefaultPartitioner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import packing
-from api.packing import Packer, partition_of
+from api import kafka_records as packing
+from api.kafka_records import Packer, partition_of
 
 
 @given(st.text(min_size=1, max_size=64), st.integers(1, 50))

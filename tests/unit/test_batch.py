@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 from aiokafka import TopicPartition
 
-from ingest_worker.batch import Batch
-from schemas.readings import METER, VEHICLE, Decoder, clock_limits, split_record
+from ingest_worker.write.batch import Batch
+from schemas.streams import METER, VEHICLE
+from schemas.streams.decoder import Decoder, split_record
+from schemas.streams.times import clock_limits
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 METERS, VEHICLES = TopicPartition("m", 0), TopicPartition("v", 3)
@@ -94,8 +96,11 @@ def test_parts_split_by_stream_only_when_large():
     batch = new_batch()
     batch.add(VEHICLES, 0, [Record(0, b"")])
     batch.add(METERS, 0, [Record(0, reading("A"))])
-    assert [[part.source for part in parts] for parts in batch.split(3)] == [[VEHICLES, METERS]]
-    assert [[part.source for part in parts] for parts in batch.split(2)] == [[METERS], [VEHICLES]]
+    assert [[part.partition for part in parts] for parts in batch.split(3)] == [[VEHICLES, METERS]]
+    assert [[part.partition for part in parts] for parts in batch.split(2)] == [
+        [METERS],
+        [VEHICLES],
+    ]
 
 
 def test_the_clock_is_asked_whenever_readings_are_added():
@@ -117,7 +122,8 @@ def test_the_clock_is_asked_whenever_readings_are_added():
 def test_a_record_is_split_once_however_many_of_its_rows_are_rejected(monkeypatch):
     split = []
     monkeypatch.setattr(
-        "ingest_worker.batch.split_record", lambda value: split.append(value) or split_record(value)
+        "ingest_worker.write.batch.split_record",
+        lambda value: split.append(value) or split_record(value),
     )
     value = array(*(reading("A", second) for second in range(5)))
     batch = new_batch()

@@ -10,10 +10,12 @@ import pytest
 from bench.options import Options, parse
 from bench.plots import is_full
 from bench.producing import REPEAT_EVERY, _Arrays, _minute, _Singles
-from bench.readings import Readings, as_copy_line, as_json, fleet
+from bench.readings import BenchReadings, as_copy_line, as_json, fleet
 from bench.report import TARGETS, Target, measured, table, verdict
 from bench.svg import Bar, chart
-from schemas.readings import METER, STREAMS, VEHICLE, Decoder, clock_limits
+from schemas.streams import METER, STREAMS, VEHICLE
+from schemas.streams.decoder import Decoder
+from schemas.streams.times import clock_limits
 
 START = datetime(2026, 1, 31, tzinfo=UTC)
 LIMITS = clock_limits(
@@ -23,7 +25,7 @@ LIMITS = clock_limits(
 
 @pytest.mark.parametrize("stream", [METER, VEHICLE])
 def test_a_record_and_a_copy_line_are_the_same_valid_reading(stream):
-    readings = Readings(stream, devices=100, start=START)
+    readings = BenchReadings(stream, devices=100, start=START)
     for device in range(100):
         fields = readings.minute(7)(device)
         (row,), _, rejected = Decoder(stream).decode(as_json(stream)(fields).encode(), LIMITS)
@@ -36,7 +38,7 @@ def test_a_record_and_a_copy_line_are_the_same_valid_reading(stream):
 
 
 def test_timestamps_are_a_minute_apart_and_hardly_repeat():
-    readings = Readings(METER, devices=1000, start=START)
+    readings = BenchReadings(METER, devices=1000, start=START)
     times = [
         [datetime.fromisoformat(readings.minute(minute)(device)[1]) for minute in range(3)]
         for device in range(1000)
@@ -50,7 +52,7 @@ def test_timestamps_are_a_minute_apart_and_hardly_repeat():
 @pytest.mark.parametrize("stream", list(STREAMS.values()))
 @pytest.mark.parametrize("repeats", [False, True])
 def test_both_forms_hold_the_same_readings(stream, repeats):
-    readings = Readings(stream, devices=120, start=START)
+    readings = BenchReadings(stream, devices=120, start=START)
     singles, arrays = _Singles(readings), _Arrays(readings)
     one_by_one: list[str] = []
     in_arrays: list[str] = []

@@ -19,8 +19,9 @@ import yaml
 from api import __main__ as api_main
 from api.app import Parts, routes
 from devstack.jar_lock import read_lock
-from ingest_worker import run, worker
+from ingest_worker import run
 from ingest_worker.health import Status, serve
+from ingest_worker.loop import worker
 from schemas.settings import Settings
 
 ROOT = Path(__file__).parents[2]

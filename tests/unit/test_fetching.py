@@ -8,8 +8,8 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CorruptRecordException, OffsetOutOfRangeError
 
-from ingest_worker import fetching
-from ingest_worker.fetching import Fetching
+from ingest_worker.loop import fetching
+from ingest_worker.loop.fetching import Fetching
 
 A, B = TopicPartition("t", 0), TopicPartition("t", 1)
 

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from devstack.fleet import Fleet, FleetOptions, Truth, parse_faults
+from devstack.fleet import FleetOptions, SimulatedFleet, Truth, parse_faults
 from devstack.fleet.gateway import Record
-from schemas.readings import METER, STREAMS, VEHICLE, ClockLimits, Decoder, Row, clock_limits
+from schemas.streams import METER, STREAMS, VEHICLE
+from schemas.streams.decoder import Decoder
+from schemas.streams.stream import Row
+from schemas.streams.times import ClockLimits, clock_limits
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 PARTITIONS = {"meter": 6, "vehicle": 4}
@@ -18,8 +21,10 @@ STEPS = 200
 SMALL = {"meters": 20, "vehicles": 24}
 
 
-def live(steps: int = STEPS, hold: bool = False, **options: Any) -> tuple[Fleet, list[Record]]:
-    fleet = Fleet(FleetOptions(**{**SMALL, **options}), START, PARTITIONS)
+def live(
+    steps: int = STEPS, hold: bool = False, **options: Any
+) -> tuple[SimulatedFleet, list[Record]]:
+    fleet = SimulatedFleet(FleetOptions(**{**SMALL, **options}), START, PARTITIONS)
     records: list[Record] = []
     for _ in range(steps):
         records += fleet.advance(STEP_S, hold=hold).records
@@ -146,7 +151,7 @@ def test_mixed_gateways_send_both() -> None:
 
 
 def test_every_device_reads_once_a_step_and_never_ahead_of_it() -> None:
-    fleet = Fleet(FleetOptions(**SMALL), START, PARTITIONS)
+    fleet = SimulatedFleet(FleetOptions(**SMALL), START, PARTITIONS)
     for step in range(1, 4):
         fleet.advance(STEP_S)
         assert fleet.truth.outcomes["meter"]["stored"] == step * 20

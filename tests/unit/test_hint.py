@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest_worker.hint import NewestKnown
+from ingest_worker.write.newest_known import NewestKnown
 
 
 def row(device: str, time: int) -> tuple[object, ...]:

@@ -7,17 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.readings import (
-    METER,
-    VEHICLE,
-    Decoder,
-    check_id,
+from schemas.streams import METER, VEHICLE
+from schemas.streams.decoder import Decoder
+from schemas.streams.times import (
     clock_limits,
     format_micros,
     parse_timestamp,
     to_datetime,
     to_micros,
 )
+from schemas.text import check_id
 
 NOW = datetime(2026, 2, 1, 12, tzinfo=UTC)
 LIMITS = clock_limits(NOW, max_age_days=730, retention_days=0, max_skew_seconds=300)

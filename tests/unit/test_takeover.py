@@ -4,7 +4,7 @@ from aiokafka import TopicPartition
 
 from ingest_worker import metrics
 from ingest_worker.health import Status
-from ingest_worker.takeover import let_go
+from ingest_worker.loop.takeover import let_go
 
 MINE, ANOTHERS = TopicPartition("let-go", 0), TopicPartition("let-go", 1)
 

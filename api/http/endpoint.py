@@ -1,0 +1,90 @@
+"""What a handler takes and answers, said once: requests are read by it, /openapi.json shows it.
+
+A handler takes the request, and where it has these parameters: `query` and `body`, read by their
+annotated models before it is called. `@answers` says what comes back.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from inspect import Parameter, signature
+from operator import attrgetter
+from typing import Any, TypeVar, get_type_hints
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.http.inputs import read_input, read_query
+from schemas.fields import DeviceId, Input, Query
+
+JSON = "application/json"
+Handler = Callable[..., Awaitable[Response]]
+AHandler = TypeVar("AHandler", bound=Handler)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a handler answers when all is well, and the errors of its own.
+
+    A model given as text is an attribute of the handler's object, for handlers that serve several
+    kinds of things.
+    """
+
+    model: Any
+    """Of the JSON body; None when there is none."""
+    status: int = 200
+    errors: tuple[int, ...] = ()
+    """Beside those that follow from what the handler takes: 400, 413, 415 and 503."""
+    body: Any = None
+    """The model of the request's JSON body, where the annotation does not say it all."""
+    path_id: Any = DeviceId
+    """The type of {id}, where the path has one."""
+    headers: tuple[str, ...] = ()
+    media: Mapping[str, str] = field(default_factory=dict)
+    """Other media types of the same answer, each with an example."""
+    also: tuple[int, ...] = ()
+    """Other statuses of the same body."""
+    waits: bool = True
+    """Whether it waits for PostgreSQL or Kafka, and so may answer 503."""
+
+
+def answers(model: Any, status: int = 200, **more: Any) -> Callable[[AHandler], AHandler]:
+    """Note on a handler what it answers; the arguments are the fields of `Answers`."""
+
+    def note(handler: AHandler) -> AHandler:
+        vars(handler)["answers"] = Answers(model, status, **more)
+        return handler
+
+    return note
+
+
+class Endpoint:
+    """A handler, with everything that is known of it."""
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+        self.answers: Answers | None = getattr(handler, "answers", None)
+        self._object = getattr(handler, "__self__", None)
+        hints = get_type_hints(handler)
+        self.query: type[Query] | None = hints.get("query")
+        self.body: type[Input] | None = hints.get("body")
+        self.shown_body: Any = self.body
+        if self.answers and self.answers.body is not None:
+            self.shown_body = self.of_object(self.answers.body)
+            if self.body:
+                self.body = self.shown_body
+        parameters = signature(handler).parameters
+        self.body_optional = bool(self.body) and parameters["body"].default is not Parameter.empty
+
+    def of_object(self, model: Any) -> Any:
+        """The model, or what the handler's object has under that name."""
+        return attrgetter(model)(self._object) if isinstance(model, str) else model
+
+    async def __call__(self, request: Request) -> Response:
+        """Read the request and answer it. Raises ApiError 400, 413 or 415, and the handler's."""
+        arguments: dict[str, Any] = {}
+        if self.query:
+            arguments["query"] = read_query(request, self.query)
+        if self.body:
+            optional = self.body_optional
+            arguments["body"] = await read_input(request, self.body, optional=optional)
+        return await self.handler(request, **arguments)

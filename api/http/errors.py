@@ -1,0 +1,139 @@
+"""How a request fails: one exception with a status, and one JSON body for whatever went wrong.
+
+Nothing else answers errors. A cause nobody foresaw becomes a 500 with the same body; its stack
+trace goes to the log only.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+import psycopg
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ExceptionHandler
+
+from api.http.responses import JsonResponse
+from schemas.errors import ErrorBody, Problem
+from schemas.fields import utc_now
+
+RETRY_AFTER_S = 5
+
+log = logging.getLogger(__name__)
+
+
+class ApiError(Exception):
+    """A request that is answered with `status` and the error body."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        details: Sequence[Problem] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.details = list(details) if details is not None else None
+        self.headers = dict(headers or {})
+
+
+def not_found(what: str, name: str) -> ApiError:
+    """404: `what`, by this name, is not there."""
+    return ApiError(404, f"{what} {name} not found")
+
+
+def conflict(message: str) -> ApiError:
+    """409: the request is fine, but what is there already forbids it."""
+    return ApiError(409, message)
+
+
+def invalid(details: Sequence[Problem]) -> ApiError:
+    """400: one entry a bad field."""
+    return ApiError(400, "Invalid input", details=details)
+
+
+def invalid_field(field: str, message: str) -> ApiError:
+    """400 because of a single field."""
+    return invalid([Problem(field=field, message=message)])
+
+
+def unavailable(message: str) -> ApiError:
+    """503: PostgreSQL or Kafka is away; to be tried again."""
+    return ApiError(503, message, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def problems_of(error: ValidationError, whole: str) -> list[Problem]:
+    """One entry for each field pydantic found bad; `whole` names the input as such."""
+    found: dict[str, str] = {}
+    for entry in error.errors(include_url=False, include_context=False, include_input=False):
+        path = "".join(
+            f"[{part}]" if isinstance(part, int) else f".{part}" for part in entry["loc"]
+        )
+        field = path.lstrip(".") or whole
+        found.setdefault(field, entry["msg"].removeprefix("Value error, "))
+    return [Problem(field=field, message=message) for field, message in found.items()]
+
+
+def respond(request: Request, error: ApiError) -> Response:
+    """The error body for `error`."""
+    body = ErrorBody(
+        status_code=error.status,
+        message=error.message,
+        details=error.details,
+        timestamp=utc_now(),
+        path=request.scope["path"],
+    )
+    return JsonResponse(body, status_code=error.status, headers=error.headers)
+
+
+async def _api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return respond(request, error)
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = error.detail or HTTPStatus(error.status_code).phrase
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        message = f"No such route: {request.scope['path']}"
+    return respond(request, ApiError(error.status_code, message, headers=error.headers))
+
+
+async def _database_away(request: Request, error: Exception) -> Response:
+    if not isinstance(error, PoolTimeout):  # api.dependency says that, once
+        log.warning("%s %s: %s", request.method, request.scope["path"], error)
+    return respond(request, unavailable("PostgreSQL is away or too busy, try again"))
+
+
+async def _database_refused(request: Request, error: Exception) -> Response:
+    log.error("%s %s: PostgreSQL refused a value: %s", request.method, request.url.path, error)
+    return respond(request, ApiError(400, "PostgreSQL cannot store one of the values"))
+
+
+async def _client_gone(request: Request, error: Exception) -> Response:
+    return respond(request, ApiError(400, "The request ended before its body did"))
+
+
+async def _unforeseen(request: Request, error: Exception) -> Response:
+    return respond(request, ApiError(500, "Something went wrong here; it has been logged"))
+
+
+HANDLERS: dict[int | type[Exception], ExceptionHandler] = {
+    ApiError: _api_error,
+    HTTPException: _http_exception,
+    psycopg.OperationalError: _database_away,
+    psycopg.InterfaceError: _database_away,
+    psycopg.errors.ReadOnlySqlTransaction: _database_away,
+    PoolClosed: _database_away,
+    TooManyRequests: _database_away,
+    psycopg.DataError: _database_refused,
+    ClientDisconnect: _client_gone,
+    Exception: _unforeseen,
+}
+"""Starlette picks the handler of the nearest class of the exception."""

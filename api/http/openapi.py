@@ -1,0 +1,192 @@
+"""/openapi.json, made of the table of routes and of the models that requests are read by.
+
+Everything comes from the endpoints: what they take, what they answer, and the errors that follow.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, TypeGuard, get_args, get_origin
+
+import msgspec
+from pydantic import BaseModel, TypeAdapter
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from api.http.endpoint import JSON, Answers, Endpoint, Handler
+from api.http.errors import RETRY_AFTER_S
+from api.http.examples import error_example, example
+from schemas.errors import ErrorBody
+
+REFERENCE = "#/components/schemas/{}"
+TITLE = "Energy ingestion engine"
+DESCRIPTION = """Telemetry of smart meters and vehicles, and the figure made of it: how much of the
+AC energy reached the battery. Times are ISO 8601 in UTC; windows are half-open. Every error has the
+same body; beside those listed, another method on a path is answered with 405."""
+ERRORS = {
+    400: "Invalid input; one entry in `details` for each bad field",
+    404: "Not found",
+    409: "What is there already forbids it",
+    413: "The body is too large",
+    415: "The body is not plain JSON",
+    503: "PostgreSQL or Kafka is away; to be tried again",
+}
+HEADERS = {
+    "Link": ('`<...>; rel="next"` when there is a next page', {"type": "string"}),
+    "Location": ("Path of what was created", {"type": "string"}),
+    "Retry-After": ("Seconds to wait", {"type": "integer", "examples": [RETRY_AFTER_S]}),
+}
+
+Json = dict[str, Any]
+
+
+class Components:
+    """The schemas that are referred to, by name."""
+
+    def __init__(self) -> None:
+        self.schemas: Json = {}
+
+    def schema(self, model: Any, *, output: bool) -> Json:
+        """The schema of a pydantic model, of a msgspec one, or of a list of either."""
+        if get_origin(model) is list:
+            (item,) = get_args(model)
+            return {"type": "array", "items": self.schema(item, output=output)}
+        template = REFERENCE.format("{model}")
+        if _is_pydantic(model):
+            mode: JsonSchemaMode = "serialization" if output else "validation"
+            found, more = models_json_schema([(model, mode)], ref_template=template)
+            self._add(more["$defs"])
+            return dict(found[model, mode])
+        (schema,), components = msgspec.json.schema_components(
+            (model,), ref_template=REFERENCE.format("{name}")
+        )
+        self._add(components)
+        return schema
+
+    def _add(self, found: Json) -> None:
+        for name, schema in found.items():
+            for field in schema.get("properties", {}).values():
+                field.pop("title", None)
+            if self.schemas.setdefault(name, schema) != schema:
+                raise ValueError(f"two models are called {name}")
+
+
+def _is_pydantic(model: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(model, type) and issubclass(model, BaseModel)
+
+
+def document(routes: Mapping[str, Mapping[str, Handler]]) -> Json:
+    """The whole document, OpenAPI 3.1. Raises ValueError for a handler without `@answers`."""
+    components = Components()
+    paths = {
+        path: {
+            method.lower(): _operation(path, method, Endpoint(handler), components)
+            for method, handler in handlers.items()
+        }
+        for path, handlers in routes.items()
+    }
+    errors = {str(status): _error(HTTPStatus(status), components) for status in ERRORS}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": TITLE, "version": "1", "description": DESCRIPTION},
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {"schemas": components.schemas, "responses": errors},
+    }
+
+
+def _operation(path: str, method: str, endpoint: Endpoint, components: Components) -> Json:
+    noted = endpoint.answers
+    if noted is None:
+        raise ValueError(f"{method} {path}: its handler does not say what it answers")
+    summary, _, description = (endpoint.handler.__doc__ or "").partition("\n")
+    words = re.findall(r"[A-Za-z]+", path.removeprefix("/v1"))
+    operation: Json = {
+        "operationId": method.lower() + "".join(word.capitalize() for word in words),
+        "tags": [words[0]],
+        "summary": summary.strip().rstrip("."),
+        "responses": {},
+    }
+    if description.strip():
+        operation["description"] = " ".join(description.split())
+    if parameters := list(_parameters(path, endpoint, noted)):
+        operation["parameters"] = parameters
+    if endpoint.shown_body is not None:
+        content = _content(components.schema(endpoint.shown_body, output=False), components)
+        operation["requestBody"] = {"required": not endpoint.body_optional, "content": content}
+    responses = _responses(method, endpoint, noted, components)
+    operation["responses"] = dict(sorted(responses.items()))
+    return operation
+
+
+def _parameters(path: str, endpoint: Endpoint, noted: Answers) -> Iterator[Json]:
+    if "{id}" in path:
+        schema = TypeAdapter(endpoint.of_object(noted.path_id)).json_schema()
+        shown = {"schema": schema, "example": example(schema, {})}
+        yield {"name": "id", "in": "path", "required": True, **shown}
+    if endpoint.query:
+        model = endpoint.query.model_json_schema(by_alias=True)
+        for name, schema in model["properties"].items():
+            required = name in model.get("required", ())
+            parameter = {"name": name, "in": "query", "required": required}
+            if description := schema.pop("description", None):
+                parameter["description"] = " ".join(description.split())
+            yield parameter | {"schema": _without_null(schema)}
+
+
+def _without_null(schema: Json) -> Json:
+    """A query string has no null: a parameter that may be null is one that may be left out."""
+    kept = {name: value for name, value in schema.items() if name not in ("title", "anyOf")}
+    for choice in schema.get("anyOf", ()):
+        if choice != {"type": "null"}:
+            kept |= choice
+    return {name: value for name, value in kept.items() if value is not None}
+
+
+def _responses(method: str, endpoint: Endpoint, noted: Answers, components: Components) -> Json:
+    content: Json = {}
+    if noted.model is not None:
+        schema = components.schema(endpoint.of_object(noted.model), output=True)
+        content = _content(schema, components)
+    for media_type, shown in noted.media.items():
+        content[media_type] = {"schema": {"type": "string"}, "example": shown}
+    headers = {name: _header(name) for name in noted.headers}
+    answer = {"content": content} | ({"headers": headers} if headers else {})
+    responses = {
+        str(status): {"description": HTTPStatus(status).phrase} | answer
+        for status in (noted.status, *noted.also)
+    }
+    for status in _errors(method, endpoint, noted):
+        responses[str(status)] = {"$ref": f"#/components/responses/{status}"}
+    return responses
+
+
+def _errors(method: str, endpoint: Endpoint, noted: Answers) -> set[int]:
+    """The statuses an endpoint's errors may have: its own, and those that follow."""
+    statuses = set(noted.errors)
+    if endpoint.query or endpoint.shown_body is not None:
+        statuses.add(400)
+    if method in ("POST", "PATCH"):  # a body that nobody wants is read all the same
+        statuses.add(413)
+    if endpoint.shown_body is not None:
+        statuses.add(415)
+    if noted.waits:
+        statuses.add(503)
+    return statuses
+
+
+def _error(status: HTTPStatus, components: Components) -> Json:
+    content = _content(components.schema(ErrorBody, output=True), components)
+    content[JSON]["example"] = error_example(status)
+    response = {"description": ERRORS[status], "content": content}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response["headers"] = {"Retry-After": _header("Retry-After")}
+    return response
+
+
+def _content(schema: Json, components: Components) -> Json:
+    return {JSON: {"schema": schema, "example": example(schema, components.schemas)}}
+
+
+def _header(name: str) -> Json:
+    description, schema = HEADERS[name]
+    return {"description": description, "schema": schema}

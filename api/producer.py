@@ -1,0 +1,187 @@
+"""The process's one Kafka producer: idempotent, acks=all, and bounded in time.
+
+It connects and reconnects in the background, so the API works without Kafka. A delivery that takes
+too long is answered with 503 and nothing is claimed: Kafka may still get those records once it is
+back (the gateway's second try is then a duplicate), and until they are gone no more are queued
+for their partitions.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from api.dependency import Dependency
+from api.http.errors import ApiError, unavailable
+from api.kafka_records import MAX_RECORD_BYTES, Outgoing
+from api.metrics import Metrics
+from brokers.connect import kafka_options
+from schemas.settings import Settings
+from schemas.text import one_line
+
+DELIVERY_TIMEOUT_S = 7.0
+CONNECTION_WAIT_S = 2.0
+"""How long a request waits for a producer that is still connecting."""
+RECONNECT_S = 1.0
+REQUEST_TIMEOUT_MS = 5_000
+METADATA_MAX_AGE_MS = 15_000
+CHECK_TIMEOUT_S = 2.0
+STOP_TIMEOUT_S = 3.0
+MAX_BATCH_BYTES = MAX_RECORD_BYTES + 100_000
+
+
+class Kafka:
+    """Delivers records, and knows whether Kafka and the topics are there."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.condition = Dependency(f"Kafka at {settings.kafka_bootstrap_servers}")
+        self._topics = set(settings.streams)
+        self._options = kafka_options(settings)
+        self._metrics = metrics
+        self._producer: AIOKafkaProducer | None = None
+        self._connected = asyncio.Event()
+        self._broken = asyncio.Event()
+        self._overdue: Counter[tuple[str, int]] = Counter()
+
+    async def run(self) -> None:
+        """Keep a producer connected until cancelled."""
+        while True:
+            producer = AIOKafkaProducer(
+                **self._options,
+                client_id="energy-api",
+                enable_idempotence=True,
+                acks="all",
+                max_batch_size=MAX_BATCH_BYTES,
+                request_timeout_ms=REQUEST_TIMEOUT_MS,
+                metadata_max_age_ms=METADATA_MAX_AGE_MS,
+            )
+            try:
+                await self._serve(producer)
+            except (KafkaError, OSError, TimeoutError) as error:
+                self.condition.bad(error)
+            finally:
+                self._connected.clear()
+                self._producer = None
+                await _stop(producer)
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _serve(self, producer: AIOKafkaProducer) -> None:
+        """Let requests use the producer until one finds it broken."""
+        await producer.start()
+        if missing := await self._missing_topics(producer):
+            self.condition.bad(missing)
+            return
+        self._broken.clear()
+        self._producer = producer
+        self._connected.set()
+        self.condition.good()
+        await self._broken.wait()
+
+    async def partitions(self, topic: str) -> list[int]:
+        """The topic's partitions, sorted. Raises ApiError 503 when Kafka is away."""
+        producer = await self._connected_producer()
+        try:
+            async with asyncio.timeout(DELIVERY_TIMEOUT_S):
+                return sorted(await producer.partitions_for(topic))
+        except (KafkaError, TimeoutError):
+            raise self._away() from None
+
+    async def deliver(self, records: Sequence[Outgoing]) -> None:
+        """Return once Kafka has every record for good, in order within a partition.
+
+        Raises ApiError 503 when that is not so within DELIVERY_TIMEOUT_S.
+        """
+        outcome = "failed"
+        try:
+            await self._deliver(records)
+            outcome = "delivered"
+        finally:
+            for record in records:
+                self._metrics.produced.labels(record.topic, outcome).inc(record.readings)
+
+    async def _deliver(self, records: Sequence[Outgoing]) -> None:
+        producer = await self._connected_producer()
+        if any((record.topic, record.partition) in self._overdue for record in records):
+            raise self._away()
+        sent: list[tuple[Outgoing, asyncio.Future[Any]]] = []
+        try:
+            async with asyncio.timeout(DELIVERY_TIMEOUT_S):
+                for record in records:
+                    future = await producer.send(
+                        record.topic, record.value, record.key, record.partition
+                    )
+                    sent.append((record, future))
+                await asyncio.wait([future for _, future in sent])
+            for _, future in sent:
+                future.result()
+        except TimeoutError:
+            self.condition.bad(f"a delivery took more than {DELIVERY_TIMEOUT_S:.0f} s")
+            raise self._away() from None
+        except (KafkaError, AssertionError) as error:
+            # aiokafka asserts that the partition exists; both end with a new producer.
+            self.condition.bad(error)
+            self._broken.set()
+            raise self._away() from None
+        finally:
+            self._watch_overdue(sent)
+
+    def _watch_overdue(self, sent: list[tuple[Outgoing, asyncio.Future[Any]]]) -> None:
+        for record, future in sent:
+            if not future.done():
+                place = (record.topic, record.partition)
+                self._overdue[place] += 1
+                future.add_done_callback(partial(self._arrived, place))
+
+    def _arrived(self, place: tuple[str, int], future: asyncio.Future[Any]) -> None:
+        self._overdue[place] -= 1
+        if self._overdue[place] <= 0:
+            del self._overdue[place]
+        if not future.cancelled() and future.exception() is None and not self._overdue:
+            self.condition.good()
+
+    async def check(self) -> str | None:
+        """Ask the brokers for a sign of life: None, or what is wrong."""
+        producer = self._producer
+        if producer is None:
+            return self.condition.trouble
+        if self._overdue:
+            return f"{len(self._overdue)} partitions have overdue deliveries"
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                return await self._missing_topics(producer)
+        except TimeoutError:
+            return f"no answer within {CHECK_TIMEOUT_S:.0f} s"
+        except KafkaError as error:
+            return one_line(error)
+
+    async def _missing_topics(self, producer: AIOKafkaProducer) -> str | None:
+        """Asks for all topics: asking for one by name may create it."""
+        known = (await producer.client.fetch_all_metadata()).topics()
+        missing = sorted(self._topics - known)
+        return f"there is no topic {' and no topic '.join(missing)}" if missing else None
+
+    async def _connected_producer(self) -> AIOKafkaProducer:
+        try:
+            async with asyncio.timeout(CONNECTION_WAIT_S):
+                await self._connected.wait()
+        except TimeoutError:
+            raise self._away() from None
+        if self._producer is None:
+            raise self._away()
+        return self._producer
+
+    def _away(self) -> ApiError:
+        return unavailable(f"{self.condition.name} cannot take readings now; nothing was promised")
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    """Stop with a last chance for what is queued; Kafka may be away, so not for ever."""
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await producer.stop()
+    except (KafkaError, TimeoutError):
+        pass

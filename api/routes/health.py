@@ -1,0 +1,58 @@
+"""Whether the process lives, can answer, and what it depends on; and its metrics."""
+
+import asyncio
+
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.database import Database
+from api.http.endpoint import answers
+from api.http.errors import unavailable
+from api.http.responses import JsonResponse
+from api.metrics import Metrics
+from api.producer import Kafka
+from schemas.fields import utc_now
+from schemas.health import Check, Checks, Health, Sign
+
+
+class HealthRoutes:
+    """The routes /health, /health/ready, /health/live and /metrics."""
+
+    def __init__(self, database: Database, kafka: Kafka, metrics: Metrics) -> None:
+        self._database = database
+        self._kafka = kafka
+        self._metrics = metrics
+
+    @answers(Health, also=(503,), waits=False)
+    async def health(self, request: Request) -> Response:
+        """What the API depends on: unhealthy (503) without PostgreSQL, degraded without Kafka."""
+        database, kafka = await asyncio.gather(self._database.check(), self._kafka.check())
+        body = Health(
+            status="unhealthy" if database else "degraded" if kafka else "healthy",
+            timestamp=utc_now(),
+            checks=Checks(database=_check(database), kafka=_check(kafka)),
+        )
+        return JsonResponse(body, 503 if database else 200)
+
+    @answers(Sign)
+    async def ready(self, request: Request) -> Response:
+        """Whether requests can be answered: 503 without PostgreSQL; Kafka may be away."""
+        if trouble := await self._database.check():
+            raise unavailable(f"Waiting for {self._database.condition.name}: {trouble}")
+        return JsonResponse(Sign(status="ready", timestamp=utc_now()))
+
+    @answers(Sign, waits=False)
+    async def live(self, request: Request) -> Response:
+        """The process answers."""
+        return JsonResponse(Sign(status="live", timestamp=utc_now()))
+
+    @answers(None, media={"text/plain": "# HELP energy_api_requests_total ..."}, waits=False)
+    async def metrics(self, request: Request) -> Response:
+        """The process's metrics in Prometheus' text format."""
+        text = self._metrics.render(self._database.pool_stats())
+        return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _check(trouble: str | None) -> Check:
+    return Check(status="down" if trouble else "up", message=trouble)

@@ -1,0 +1,169 @@
+"""Raw history: a device's readings as they were sent, as JSON or CSV, streamed in flat memory.
+
+A stream is read in steps, each from where the last one ended. Between them it holds neither a
+connection nor a snapshot, so clients may be many, slow or stuck. That is as good as one snapshot:
+readings never change once stored; late ones that arrive meanwhile may be in or not. Where a page
+ends is found in one snapshot with its first step: a page of one step is never longer than its
+limit. A larger one may be, by late readings: to stop at the limit would leave others out.
+"""
+
+import csv
+import io
+import logging
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+import psycopg
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from api.database import Connection, Database
+from api.http.deadline import in_time
+from api.http.endpoint import JSON, answers
+from api.http.errors import ApiError, invalid_field, not_found
+from api.http.inputs import path_device_id
+from api.http.responses import next_page
+from schemas.analytics import Window
+from schemas.fields import DeviceId, VehicleId, utc_now
+from schemas.history import HistoryQuery
+from schemas.streams import METER
+from schemas.streams.stream import Stream
+from sql.named import load, load_for
+
+ONE_SNAPSHOT = load("snapshots")["one_snapshot"]
+READINGS_A_STEP = 5_000
+TICK = timedelta(microseconds=1)
+CSV = "text/csv"
+
+Rows = list[dict[str, Any]]
+
+log = logging.getLogger("api")
+
+
+class History:
+    """The route .../:id/history of one kind of device."""
+
+    def __init__(self, stream: Stream, database: Database) -> None:
+        self.sent = list[stream.reading]  # type: ignore[name-defined]
+        self.id_type = DeviceId if stream is METER else VehicleId
+        self._stream = stream
+        self._sql = load_for(stream)
+        self._word = stream.name.capitalize()
+        self._database = database
+
+    @answers(
+        "sent",
+        errors=(404,),
+        path_id="id_type",
+        headers=("Link",),
+        media={CSV: ",".join(METER.json_names) + "\n..."},
+    )
+    async def readings(self, request: Request, query: HistoryQuery) -> Response:
+        """A device's readings as sent, oldest first; the last 24 h unless a window is given."""
+        device_id = path_device_id(request, self._word)
+        try:
+            window = query.window(utc_now())
+        except ValueError as error:
+            raise invalid_field("startTime", str(error)) from None
+        page, rows = await self._begin(device_id, window, query.limit)
+        headers = {}
+        if page.end < window.end:
+            headers = next_page(request, startTime=_iso(page.end), endTime=_iso(window.end))
+        steps = self._steps(device_id, page, rows)
+        if query.format == "json":
+            return Streamed(_json(steps, self._stream.optional_names), headers, JSON)
+        name = f"{quote(device_id, safe='')}.csv"
+        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{name}"
+        return Streamed(_csv(steps, self._stream.json_names), headers, CSV)
+
+    async def _begin(
+        self, device_id: str, window: Window, limit: int | None
+    ) -> tuple[Window, Rows]:
+        """The window up to the first reading beyond the limit, and its first step.
+
+        Raises ApiError 404.
+        """
+        parameters = {"id": device_id, "limit": limit, **window._asdict()}
+        async with self._database.connection() as connection, connection.transaction():
+            await connection.execute(ONE_SNAPSHOT)
+            known = await (await connection.execute(self._sql["is_known"], parameters)).fetchone()
+            if known is None or not known["known"]:
+                raise not_found(self._word, device_id)
+            if limit is not None:
+                row = await (
+                    await connection.execute(self._sql["beyond_limit"], parameters)
+                ).fetchone()
+                window = Window(window.start, row["timestamp"]) if row else window
+            return window, await self._read(connection, device_id, window)
+
+    async def _steps(self, device_id: str, window: Window, rows: Rows) -> AsyncIterator[Rows]:
+        """`rows`, the first of the window, and all that come after them."""
+        while rows:
+            yield rows
+            if len(rows) < READINGS_A_STEP:
+                return
+            rest = Window(rows[-1]["timestamp"] + TICK, window.end)
+            rows = await in_time(self._step(device_id, rest))
+
+    async def _step(self, device_id: str, window: Window) -> Rows:
+        async with self._database.connection() as connection:
+            return await self._read(connection, device_id, window)
+
+    async def _read(self, connection: Connection, device_id: str, window: Window) -> Rows:
+        """Values come as text: so the shortest form of a `real` is what PostgreSQL prints."""
+        parameters = {"id": device_id, "limit": READINGS_A_STEP, **window._asdict()}
+        return await (await connection.execute(self._sql["readings"], parameters)).fetchall()
+
+
+class Streamed(StreamingResponse):
+    """An answer that can fail after it began: then it stays unfinished, and the client sees it."""
+
+    def __init__(
+        self, chunks: AsyncIterator[bytes], headers: Mapping[str, str], media_type: str
+    ) -> None:
+        super().__init__(chunks, headers=headers, media_type=media_type)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD":
+            self.body_iterator = _nothing()
+        try:
+            await super().__call__(scope, receive, send)
+        except (ApiError, psycopg.Error) as error:
+            # The server cuts the connection of an answer that was not completed.
+            log.warning("%s %s: cut short: %s", scope["method"], scope["path"], error)
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    yield b""
+
+
+async def _json(steps: AsyncIterator[Rows], optional: Collection[str]) -> AsyncIterator[bytes]:
+    """A reading as it was sent: an optional value that is not there is not shown."""
+    before = b"["
+    async for rows in steps:
+        if optional:
+            rows = [_without(row, optional) for row in rows]
+        yield before + orjson.dumps(rows, option=orjson.OPT_UTC_Z)[1:-1]
+        before = b","
+    yield b"[]" if before == b"[" else b"]"
+
+
+async def _csv(steps: AsyncIterator[Rows], columns: Sequence[str]) -> AsyncIterator[bytes]:
+    yield (",".join(columns) + "\n").encode()
+    async for rows in steps:
+        text = io.StringIO()
+        lines = csv.writer(text, lineterminator="\n")
+        lines.writerows((*values, _iso(time)) for *values, time in map(dict.values, rows))
+        yield text.getvalue().encode()
+
+
+def _without(row: dict[str, Any], optional: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if value is not None or name not in optional}
+
+
+def _iso(time: datetime) -> str:
+    return time.replace(tzinfo=None).isoformat() + "Z"

@@ -1,0 +1,67 @@
+"""The page an operations room keeps open: `/`, and the files below `/static` it is made of.
+
+Plain files, read once; the browser talks to the same routes as everybody else. The policy lets it
+load nothing from elsewhere and, with trusted types, never turn text into markup.
+"""
+
+from hashlib import sha256
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.http.errors import not_found
+
+FILES = Path(__file__).parents[1] / "static"
+INDEX = "index.html"
+MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+HEADERS = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class PageRoutes:
+    """The routes `/` and `/static/:name`."""
+
+    def __init__(self) -> None:
+        self._files = {path.name: _File(path) for path in FILES.iterdir() if path.is_file()}
+
+    async def page(self, request: Request) -> Response:
+        """GET /"""
+        return self._files[INDEX].answer(request)
+
+    async def file(self, request: Request) -> Response:
+        """GET /static/:name"""
+        name = request.path_params["name"]
+        if name not in self._files:
+            raise not_found("File", name)
+        return self._files[name].answer(request)
+
+
+class _File:
+    """One file as it is sent; asked again with its tag, only that it is the same."""
+
+    def __init__(self, path: Path) -> None:
+        self._content = path.read_bytes()
+        self._media_type = MEDIA_TYPES[path.suffix]
+        self._tag = f'"{sha256(self._content).hexdigest()[:32]}"'
+
+    def answer(self, request: Request) -> Response:
+        headers = HEADERS | {"ETag": self._tag}
+        if request.headers.get("If-None-Match") == self._tag:
+            return Response(status_code=304, headers=headers)
+        return Response(self._content, media_type=self._media_type, headers=headers)

@@ -1,0 +1,137 @@
+"""The quarantine over HTTP: what was refused, why, its very bytes, and another chance.
+
+A replay works on a connection of its own, in a thread, as the operator's command does. When it
+hangs the connection is cut, so that no thread stays behind.
+"""
+
+import asyncio
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Timer
+from typing import Any
+from urllib.parse import unquote
+
+import psycopg
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.database import OPTIONS, Database
+from api.http.endpoint import answers
+from api.http.errors import ApiError, not_found
+from api.http.responses import JsonResponse, list_response
+from schemas.errors import Problem
+from schemas.fields import utc_now
+from schemas.rejected import MAX_ID, Rejected, RejectedDetail, RejectedFilter, RejectedId, Replay
+from schemas.settings import Settings
+from schemas.text import printable
+from sql import quarantine
+from sql.connect import conninfo, cut
+from sql.named import load
+
+SQL = load("rejected")
+WHAT = "Rejected reading"
+MAX_REPLAYS = 2
+"""How many are replayed at a time; each has a connection beside the pool's."""
+CONNECT_TIMEOUT_S = 4
+REPLAY_TIMEOUT_S = 9.0
+_ID = re.compile(r"[1-9][0-9]{0,18}")
+
+
+class RejectedReadings:
+    """The routes below /v1/telemetry/rejected."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+        self._decoders = settings.decoders()
+        self._threads = ThreadPoolExecutor(MAX_REPLAYS, thread_name_prefix="replay")
+
+    @answers(list[Rejected], headers=("Link",))
+    async def page(self, request: Request, query: RejectedFilter) -> Response:
+        """Rejected readings, newest first, those that match all filters given."""
+        parameters = query.model_dump() | {"limit": query.limit + 1}
+        async with self._database.connection() as connection:
+            rows = await (await connection.execute(SQL["page"], parameters)).fetchall()
+        found = [Rejected.model_validate(row) for row in rows]
+        return list_response(request, found, query.limit, "id")
+
+    @answers(RejectedDetail, errors=(404,), path_id=RejectedId)
+    async def one(self, request: Request) -> Response:
+        """A rejected reading with its bytes."""
+        return JsonResponse(_detail(await self._row(_path_id(request))))
+
+    @answers(Replay, errors=(404, 409), path_id=RejectedId)
+    async def replay(self, request: Request) -> Response:
+        """Store a rejected reading that is valid by now; twice stores once, 409 when it is not."""
+        rejected_id = _path_id(request)
+        await self._row(rejected_id)
+        who = f"api@{request.client.host if request.client else 'unknown'}"
+        loop = asyncio.get_running_loop()
+        replayed = await loop.run_in_executor(self._threads, self._replay, rejected_id, who)
+        if replayed.outcome is None:
+            problem = Problem(field="raw", message=replayed.detail or "", reason=replayed.reason)
+            message = f"{WHAT} {rejected_id} is still not valid, {replayed.reason}"
+            raise ApiError(409, f"{message}: {replayed.detail}", details=[problem])
+        record = Rejected.model_validate(await self._row(rejected_id))
+        return JsonResponse(Replay.model_validate({"outcome": replayed.outcome, "record": record}))
+
+    async def _row(self, rejected_id: int) -> dict[str, Any]:
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(SQL["detail"], {"id": rejected_id})
+            row = await cursor.fetchone()
+        if row is None:
+            raise not_found(WHAT, str(rejected_id))
+        return row
+
+    def _replay(self, rejected_id: int, who: str) -> quarantine.Replayed:
+        where = conninfo(self._settings, "energy-api-replay", options=OPTIONS)
+        with (
+            psycopg.connect(
+                where, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S
+            ) as connection,
+            _cut_after(connection, REPLAY_TIMEOUT_S),
+        ):
+            quarantine.prepare(connection)
+            return quarantine.replay(
+                connection,
+                rejected_id,
+                decoders=self._decoders,
+                limits=self._settings.clock_limits(utc_now()),
+                resolved_by=who,
+            )
+
+
+@contextmanager
+def _cut_after(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
+    """End what waits for a server that does not answer: psycopg itself would wait for ever."""
+    timer = Timer(seconds, cut, (connection,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def _detail(row: dict[str, Any]) -> RejectedDetail:
+    raw: bytes | None = row["raw"]
+    if raw is None:
+        return RejectedDetail.model_validate(row | {"raw_escaped": None, "raw_base64": None})
+    text = printable(raw)
+    shown = {
+        "raw": text,
+        "raw_escaped": text.encode() != raw,
+        "raw_base64": b64encode(raw).decode(),
+    }
+    return RejectedDetail.model_validate(row | shown)
+
+
+def _path_id(request: Request) -> int:
+    name = unquote(request.path_params["id"])
+    if not _ID.fullmatch(name) or int(name) > MAX_ID:
+        raise not_found(WHAT, request.path_params["id"])
+    return int(name)

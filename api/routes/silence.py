@@ -1,0 +1,41 @@
+"""Devices that have stopped reporting: how many, and which ones did so last.
+
+A device is silent by its readings' own times, as idle sessions are: when the workers are behind,
+everything is silent for as long, and the lag says why.
+"""
+
+from datetime import timedelta
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.database import Database
+from api.http.endpoint import answers
+from api.http.responses import JsonResponse
+from schemas.fields import utc_now
+from schemas.silence import Silence, SilenceQuery, SilentDevice
+from sql.named import load
+
+SQL = load("silence")
+
+
+class SilentDevices:
+    """The route /v1/devices/silent."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @answers(Silence)
+    async def silent(self, request: Request, query: SilenceQuery) -> Response:
+        """Devices without a reading in the last minutes; those that fell silent last come first."""
+        since = utc_now() - timedelta(minutes=query.minutes)
+        parameters = {"since": since, "limit": query.limit}
+        async with self._database.connection() as connection:
+            rows = await (await connection.execute(SQL["silent"], parameters)).fetchall()
+        silence = Silence(
+            since=since,
+            meters=rows[0]["meters"],
+            vehicles=rows[0]["vehicles"],
+            devices=[SilentDevice.model_validate(row) for row in rows if row["device_id"]],
+        )
+        return JsonResponse(silence)

@@ -1,0 +1,76 @@
+"""The books over HTTP: what became of the readings of each topic, and how far their readers are."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.database import Database
+from api.http.endpoint import answers
+from api.http.errors import ApiError
+from api.http.responses import JsonResponse
+from api.log_ends import LogEnds
+from api.producer import Kafka
+from schemas.fields import utc_now
+from schemas.settings import Settings
+from schemas.telemetry import RejectedCount, Stats, TopicStats
+from sql.named import load
+
+SQL = load("telemetry")
+
+
+class StatsRoutes:
+    """The route /v1/telemetry/stats."""
+
+    def __init__(
+        self, settings: Settings, database: Database, kafka: Kafka, log_ends: LogEnds
+    ) -> None:
+        self._group_id = settings.kafka_group_id
+        self._topics = list(settings.streams)
+        self._database = database
+        self._kafka = kafka
+        self._log_ends = log_ends
+
+    @answers(Stats)
+    async def stats(self, request: Request) -> Response:
+        """The books and the lag of each topic."""
+        parameters = {"group_id": self._group_id, "topics": self._topics}
+        async with self._database.connection() as connection, connection.transaction():
+            await connection.execute(load("snapshots")["one_snapshot"])
+            books = await (await connection.execute(SQL["books"], parameters)).fetchall()
+            cursor = await connection.execute(SQL["rejected_by_reason"], parameters)
+            rejected = await cursor.fetchall()
+        lag = await self._lag({(b["topic"], b["partition"]): b["next_offset"] for b in books})
+        shown = [_topic_stats(topic, books, rejected, lag) for topic in self._topics]
+        return JsonResponse(Stats(group_id=self._group_id, timestamp=utc_now(), topics=shown))
+
+    async def _lag(self, positions: dict[tuple[str, int], int]) -> dict[str, int]:
+        """By topic; empty when Kafka is away."""
+        if not self._kafka.condition.fine:
+            return {}
+        try:
+            places = [
+                (topic, partition)
+                for topic in self._topics
+                for partition in await self._kafka.partitions(topic)
+            ]
+        except ApiError:  # it went away, and nobody had noticed yet
+            return {}
+        return await self._log_ends.lag(places, positions) or {}
+
+
+def _topic_stats(
+    topic: str, books: list[dict[str, Any]], rejected: list[dict[str, Any]], lag: dict[str, int]
+) -> TopicStats:
+    own = [book for book in books if book["topic"] == topic]
+    by_reason = {row["reason"]: row["readings"] for row in rejected if row["topic"] == topic}
+    return TopicStats(
+        topic=topic,
+        read=sum(book["read"] for book in own),
+        stored=sum(book["stored"] for book in own),
+        duplicate=sum(book["duplicate"] for book in own),
+        rejected=RejectedCount(
+            total=sum(book["rejected"] for book in own), by_reason=dict(sorted(by_reason.items()))
+        ),
+        lag=lag.get(topic),
+    )

@@ -1,0 +1,62 @@
+"""Partitions of Kafka's topics: their names, and where their logs start and end."""
+
+import asyncio
+import sys
+from collections.abc import Collection, Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from brokers.connect import REQUEST_TIMEOUT_MS, connected_admin, kafka_options
+from schemas.settings import Settings
+
+Bounds = dict[TopicPartition, tuple[int, int]]
+"""By partition: the first offset of the log, and the one past its last."""
+
+
+def name_of(partition: TopicPartition) -> str:
+    """As people know it, and Kafka's own tools print it."""
+    return f"{partition.topic}-{partition.partition}"
+
+
+async def bounds_of(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> Bounds:
+    """Start and end of these partitions' logs. Raises KafkaError.
+
+    To a consumer of committed records the end is where transactions under way begin.
+    """
+    if not partitions:
+        return {}
+    starts = await consumer.beginning_offsets(partitions)
+    ends = await consumer.end_offsets(partitions)
+    return {partition: (starts[partition], ends[partition]) for partition in partitions}
+
+
+async def log_bounds(settings: Settings, topics: Collection[str]) -> Bounds:
+    """Start and end of every partition of those topics that exist. Raises KafkaError."""
+    async with connected_admin(settings) as admin:
+        # Asking for a topic by name may create it; asking for none means all of them.
+        there = sorted(set(topics).intersection(await admin.list_topics()))
+        described = await admin.describe_topics(there) if there else []
+    partitions = [
+        TopicPartition(topic["topic"], partition["partition"])
+        for topic in described
+        for partition in topic["partitions"]
+    ]
+    if not partitions:
+        return {}
+    async with AIOKafkaConsumer(
+        **kafka_options(settings),
+        isolation_level="read_committed",
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+    ) as consumer:
+        return await bounds_of(consumer, partitions)
+
+
+def log_ends(settings: Settings, topics: Collection[str]) -> dict[TopicPartition, int]:
+    """The logs' ends of those topics that exist; none, and said on stderr, while Kafka is away."""
+    try:
+        bounds = asyncio.run(log_bounds(settings, topics))
+    except KafkaError as error:
+        print(f"lag is unknown, Kafka does not answer: {error}", file=sys.stderr)
+        return {}
+    return {partition: end for partition, (_, end) in bounds.items()}

@@ -1,0 +1,120 @@
+"""`positions list|set`: where the group stands, and moving it on purpose.
+
+Setting a position under a live owner is refused: the owner would drop its batch and follow, which
+is safe, but seldom meant.
+"""
+
+import asyncio
+import os
+from datetime import UTC
+from typing import Any
+
+import psycopg
+from aiokafka import TopicPartition
+from psycopg.rows import dict_row
+
+from brokers.groups import live_owned
+from brokers.partitions import log_bounds, log_ends, name_of
+from ingest_worker.errors import CommandRefusedError
+from ingest_worker.operator import operator
+from ingest_worker.write.ledger import LOCK_TIMEOUT_S
+from schemas.settings import Settings
+from sql.connect import conninfo
+from sql.named import load
+
+QUERIES = load("positions")
+
+
+def list_positions(settings: Settings) -> None:
+    """Print every position with its lag."""
+    with psycopg.connect(
+        conninfo(settings, "energy-positions"), row_factory=dict_row
+    ) as connection:
+        rows = connection.execute(QUERIES["list"]).fetchall()
+    ends = log_ends(settings, {row["topic"] for row in rows})
+    print(f"{'group':<24}{'topic':<24}{'partition':>9} {'position':>12} {'lag':>12}  last moved")
+    for row in rows:
+        end = ends.get(TopicPartition(row["topic"], row["partition"]))
+        lag = "?" if end is None else end - row["next_offset"]
+        moved = row["updated_at"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        stopped = f"  STOPPED: {row['stopped']}" if row["stopped"] else ""
+        print(
+            f"{row['group_id']:<24}{row['topic']:<24}{row['partition']:>9}"
+            f" {row['next_offset']:>12} {lag:>12}  {moved}{stopped}"
+        )
+
+
+def set_positions(settings: Settings, topic: str, number: str, to: str, *, force: bool) -> None:
+    """Move the group's position of one partition, or of `all` of the topic.
+
+    `number` is a partition's, `to` is earliest, latest or an offset. Raises CommandRefusedError,
+    KafkaError or psycopg.Error.
+    """
+    try:
+        targets, owned = asyncio.run(_look(settings, topic, number, to, force=force))
+    except TimeoutError:
+        raise CommandRefusedError(
+            "the group is still rebalancing: try again, or use --force"
+        ) from None
+    with psycopg.connect(conninfo(settings, "energy-positions")) as connection:
+        connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
+        for partition, offset in sorted(targets.items()):
+            _set(
+                connection,
+                settings.kafka_group_id,
+                partition,
+                offset,
+                partition in owned,
+                force=force,
+            )
+    for partition, offset in sorted(targets.items()):
+        print(f"{name_of(partition)} now at {offset}")
+
+
+def _set(
+    connection: psycopg.Connection[Any],
+    group_id: str,
+    partition: TopicPartition,
+    offset: int,
+    owned: bool,
+    *,
+    force: bool,
+) -> None:
+    names = {"group_id": group_id, "topic": partition.topic, "partition": partition.partition}
+    found = connection.execute(
+        QUERIES["lock"],
+        {"group_id": group_id, "topics": [partition.topic], "partitions": [partition.partition]},
+    ).fetchone()
+    stopped = found is not None and found[5] is not None
+    if owned and not stopped:
+        raise CommandRefusedError(
+            f"a live worker of group {group_id} holds {name_of(partition)}; stop it"
+            " first (one that was killed counts as live for 10 s), or use --force"
+        )
+    connection.execute(QUERIES["set"], {**names, "next_offset": offset})
+    change = {
+        "from_offset": found[2] if found else None,
+        "next_offset": offset,
+        "forced": force,
+        "changed_by": f"{operator()} pid {os.getpid()}",
+    }
+    connection.execute(QUERIES["record_change"], {**names, **change})
+
+
+async def _look(
+    settings: Settings, topic: str, number: str, to: str, *, force: bool
+) -> tuple[dict[TopicPartition, int], set[TopicPartition]]:
+    """The wanted offsets by partition, and unless by `force` the partitions with a live owner."""
+    bounds = await log_bounds(settings, [topic])
+    if not bounds:
+        raise CommandRefusedError(f"there is no topic {topic}")
+    targets = {}
+    for partition, (start, end) in bounds.items():
+        if number in ("all", str(partition.partition)):
+            offset = {"earliest": start, "latest": end}.get(to)
+            targets[partition] = int(to) if offset is None else offset
+            if not start <= targets[partition] <= end:
+                raise CommandRefusedError(f"{name_of(partition)} holds offsets {start} to {end}")
+    if not targets:
+        raise CommandRefusedError(f"{topic} has no partition {number}")
+    return targets, set() if force else await live_owned(settings)

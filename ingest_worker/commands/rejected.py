@@ -1,0 +1,102 @@
+"""`rejected list|show|replay`: what was refused, why, the very bytes, and another chance."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from ingest_worker.operator import operator
+from reporting.progress import Progress
+from schemas.settings import Settings
+from schemas.text import printable
+from sql import quarantine
+from sql.connect import conninfo
+from sql.errors import UnknownRejectedError
+from sql.named import load
+
+QUERIES = load("rejected")
+MAX_DETAIL_CHARACTERS = 100
+
+
+def list_rejected(settings: Settings, filters: dict[str, Any]) -> None:
+    """Print one line a rejected reading, newest first.
+
+    `filters`: reason, topic, device_id, since, until, resolved (None = any) and limit.
+    """
+    with _connect(settings) as connection:
+        rows = connection.execute(QUERIES["list"], filters).fetchall()
+    print(f"{'id':>8}  {'rejected at':<20}  {'where':<32}  {'device':<16}  {'reason':<10}  detail")
+    for row in rows:
+        where = f"{row['topic']}-{row['partition']}@{row['offset']}"
+        if row["record_index"] is not None:
+            where += f"[{row['record_index']}]"
+        outcome = f"  ({row['outcome']} by {row['resolved_by']})" if row["resolved_at"] else ""
+        print(
+            f"{row['id']:>8}  {_time(row['rejected_at']):<20}  {where:<32}"
+            f"  {row['device_id'] or '-':<16}  {row['reason']:<10}"
+            f"  {row['detail'][:MAX_DETAIL_CHARACTERS]}{outcome}"
+        )
+
+
+def show_rejected(settings: Settings, rejected_id: int) -> None:
+    """Print everything known of one rejected reading. Raises NotFound."""
+    with _connect(settings) as connection:
+        row = connection.execute(QUERIES["show"], {"id": rejected_id}).fetchone()
+    if row is None:
+        raise UnknownRejectedError(f"there is no rejected reading {rejected_id}")
+    raw = row.pop("raw")
+    for name, value in row.items():
+        if value is not None:
+            print(f"{name + ':':<14}{_time(value) if isinstance(value, datetime) else value}")
+    if raw is None:
+        print("raw:          not kept; Kafka has it at that offset")
+    else:
+        print(f"raw:          {len(raw)} bytes")
+        print(printable(raw))
+
+
+def replay_rejected(
+    settings: Settings, rejected_id: int | None, filters: dict[str, Any], *, dry_run: bool
+) -> bool:
+    """Replay one rejected reading, or all unresolved ones that match; print what became of them.
+
+    True when none is left rejected. Raises NotFound.
+    """
+    decoders = settings.decoders()
+    who = operator()
+    outcomes: Counter[str] = Counter()
+    with psycopg.connect(conninfo(settings, "energy-rejected"), autocommit=True) as connection:
+        quarantine.prepare(connection)
+        ids = [rejected_id] if rejected_id is not None else _open_ids(connection, filters)
+        progress = Progress("replaying rejected readings", len(ids))
+        for one in ids:
+            replayed = quarantine.replay(
+                connection,
+                one,
+                decoders=decoders,
+                limits=settings.clock_limits(datetime.now(UTC)),
+                resolved_by=who,
+                dry_run=dry_run,
+            )
+            outcomes[replayed.outcome or f"still rejected: {replayed.reason}"] += 1
+            if rejected_id is not None and replayed.detail:
+                print(replayed.detail)
+            progress.advance(1)
+        progress.close()
+    for outcome, count in sorted(outcomes.items()):
+        print(f"{'would be ' if dry_run else ''}{outcome}: {count}")
+    return set(outcomes) <= {"stored", "duplicate"}
+
+
+def _open_ids(connection: psycopg.Connection[Any], filters: dict[str, Any]) -> list[int]:
+    return [row[0] for row in connection.execute(QUERIES["select_open"], filters)]
+
+
+def _connect(settings: Settings) -> psycopg.Connection[dict[str, Any]]:
+    return psycopg.connect(conninfo(settings, "energy-rejected"), row_factory=dict_row)
+
+
+def _time(value: datetime) -> str:
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

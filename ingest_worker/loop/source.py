@@ -1,0 +1,248 @@
+"""The Kafka side of a worker: a group member that reads from positions kept in PostgreSQL.
+
+The group only says which partitions are ours. Where reading goes on is decided here from our own
+positions; what Kafka's group has committed is written for lag tools and never read.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import KafkaError
+
+from brokers.partitions import Bounds, bounds_of
+from ingest_worker import metrics
+from ingest_worker.errors import InDoubtError, LostPositionError
+from ingest_worker.loop.admission import Gap, admit
+from ingest_worker.loop.fetching import MISPLACED, Ailment, Fetching
+from ingest_worker.write.batch import Record
+
+SESSION_TIMEOUT_MS = 10_000
+HEARTBEAT_INTERVAL_MS = 3_000
+MAX_POLL_INTERVAL_MS = 3_600_000
+"""An outage of PostgreSQL may hold a batch for long; it must not cost the membership."""
+METADATA_MAX_AGE_MS = 15_000
+"""Partitions added while running are noticed after this long at most."""
+GATHER_MS = 100
+"""So long a broker waits for more records before it answers: few answers when few records come."""
+ENOUGH_BYTES = 1_000_000
+"""With so much it does not wait."""
+POSITION_WITHIN_S = 0.05
+CLIENT_ID = "energy-worker"
+
+log = logging.getLogger(__name__)
+
+Fetched = list[tuple[TopicPartition, Sequence[Record]]]
+
+
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Where a rebalance moves the consumer to is no evidence of a gap, seen twice or not."""
+
+    def __init__(self, forget: Callable[[], None]) -> None:
+        self._forget = forget
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._forget()
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._forget()
+
+
+class Source:
+    """Reads the held partitions, each exactly from its position on."""
+
+    def __init__(
+        self,
+        kafka_options: Mapping[str, Any],
+        group_id: str,
+        topics: list[str],
+        flush_interval_ms: int,
+    ) -> None:
+        """Brokers let records gather for GATHER_MS, less if flushes are wanted more often."""
+        self.topics = topics
+        self._consumer = AIOKafkaConsumer(
+            group_id=group_id,
+            client_id=CLIENT_ID,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
+            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+            fetch_max_wait_ms=min(GATHER_MS, flush_interval_ms),
+            fetch_min_bytes=ENOUGH_BYTES,
+            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
+            **kafka_options,
+        )
+        self._positions: dict[TopicPartition, int] = {}
+        self._suspects: dict[TopicPartition, Gap] = {}
+        self._last_read: dict[TopicPartition, tuple[int, int]] = {}
+        self._left_over: Fetched = []
+        self._fetching = Fetching(self._consumer, self._seek_back)
+
+    async def start(self) -> None:
+        """Connect. Raises KafkaError while no broker answers."""
+        await self._consumer.start()
+
+    async def missing_topics(self) -> list[str]:
+        """Which topics do not exist yet."""
+        there = await self._consumer.topics()
+        return [topic for topic in self.topics if topic not in there]
+
+    def join(self) -> None:
+        """Join the group; partitions follow."""
+        self._consumer.subscribe(self.topics, listener=_Rebalances(self._suspects.clear))
+
+    async def stop(self) -> None:
+        """Leave the group."""
+        await self._consumer.stop()
+
+    @property
+    def ailing(self) -> Mapping[TopicPartition, Ailment]:
+        """Held partitions that Kafka fails to hand out; they are tried again by themselves."""
+        return self._fetching.ailing
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """The partitions the group gives us now."""
+        return frozenset(self._consumer.assignment())
+
+    async def bounds(self, partitions: Sequence[TopicPartition]) -> Bounds:
+        """Start and end of each partition's log. Raises KafkaError."""
+        return await bounds_of(self._consumer, partitions)
+
+    def hold(
+        self,
+        positions: Mapping[TopicPartition, int],
+        last_read: Mapping[TopicPartition, tuple[int, int]],
+    ) -> None:
+        """Read these partitions from these positions on, and no others.
+
+        `last_read` holds offset and Kafka's time of the record read last before the position;
+        reading starts there, to see that the log still holds that very record.
+        """
+        self._positions = dict(positions)
+        self._last_read = dict(last_read)
+        self._suspects.clear()
+        self._left_over.clear()
+        self._fetching.begin(positions)
+        for partition in self._consumer.assignment():
+            if partition in positions:
+                self._consumer.resume(partition)
+            else:
+                self._consumer.pause(partition)
+        self._seek_back(*positions)
+
+    async def fetch(self, timeout_s: float) -> Fetched:
+        """Records that continue each held partition at its position.
+
+        Waits up to `timeout_s` for the first. Raises LostPositionError for a partition that was
+        replaced, and InDoubtError for one whose log does not reach to its position.
+        """
+        if self._left_over:
+            left_over, self._left_over = self._left_over, []
+            return left_over
+        if not self._positions:
+            await asyncio.sleep(timeout_s)
+            return []
+        try:
+            fetched = await self._fetching.fetch(timeout_s)
+        except MISPLACED as error:
+            raise InDoubtError(f"fetch failed: {error!r}") from error
+        admitted = []
+        for partition, records in fetched.items():
+            if partition in self._positions:
+                believed = self._admit(partition, records)
+                if believed:
+                    admitted.append((partition, believed))
+        return admitted
+
+    def put_back(self, partition: TopicPartition, records: Sequence[Record]) -> None:
+        """Return records that did not fit; they come first in the next fetch."""
+        if records:
+            self._left_over.append((partition, records))
+
+    async def trailing(self) -> dict[TopicPartition, Gap]:
+        """Where the log goes on past our positions without records: markers of transactions.
+
+        To be asked when nothing was fetched. Like any gap, one is believed only when a fetch from
+        a fresh seek shows it again.
+        """
+        gaps = {}
+        with contextlib.suppress(TimeoutError):  # after a rebalance there may be no position
+            async with asyncio.timeout(POSITION_WITHIN_S):
+                for partition in self._consumer.assignment() & self._positions.keys():
+                    gap = Gap(self._positions[partition], await self._consumer.position(partition))
+                    if gap.first <= gap.position:
+                        continue
+                    if self._suspects.get(partition) == gap:
+                        gaps[partition] = gap
+                    else:
+                        self._suspects[partition] = gap
+                        self._consumer.seek(partition, gap.position)
+        return gaps
+
+    def pass_over(self, partition: TopicPartition, gap: Gap) -> None:
+        """Our position is past the gap now."""
+        metrics.GAPS.labels(partition.topic).inc(gap.first - gap.position)
+        self._positions[partition] = gap.first
+        self._suspects.pop(partition, None)
+
+    def records_behind(self) -> int:
+        """Records known to wait in Kafka, beyond those fetched."""
+        behind = 0
+        assigned = self._consumer.assignment()
+        for partition, position in self._positions.items():
+            if partition in assigned:
+                behind += max(0, (self._consumer.highwater(partition) or 0) - position)
+        return behind
+
+    async def acknowledge(self, positions: Mapping[TopicPartition, int], timeout_s: float) -> None:
+        """Tell Kafka's group how far we are: a courtesy to lag tools, whose failure is no harm."""
+        try:
+            await asyncio.wait_for(self._consumer.commit(dict(positions)), timeout_s)
+        except (KafkaError, TimeoutError) as error:
+            log.debug("group commit failed: %r", error)
+
+    def _seek_back(self, *partitions: TopicPartition) -> None:
+        """Fetch on from our own positions, or from the last read record, to see it again."""
+        assigned = self._consumer.assignment()
+        for partition in assigned.intersection(partitions):
+            last_read = self._last_read.get(partition)
+            at = last_read[0] if last_read else self._positions[partition]
+            self._consumer.seek(partition, at)
+
+    def _admit(self, partition: TopicPartition, records: list[Record]) -> Sequence[Record]:
+        self._check_last_read(partition, records)
+        position = self._positions[partition]
+        admitted = admit(records, position, self._suspects.get(partition))
+        if admitted.suspect:
+            self._suspects[partition] = admitted.suspect
+            self._consumer.seek(partition, position)
+            return ()
+        if admitted.gap:
+            metrics.GAPS.labels(partition.topic).inc(admitted.gap.first - position)
+        believed = records[admitted.skip :]
+        if believed:
+            self._suspects.pop(partition, None)
+            self._positions[partition] = believed[-1].offset + 1
+        return believed
+
+    def _check_last_read(self, partition: TopicPartition, records: Sequence[Record]) -> None:
+        if not records or partition not in self._last_read:
+            return
+        offset, record_ms = self._last_read[partition]
+        if records[0].offset < offset:
+            return
+        del self._last_read[partition]
+        if records[0].offset == offset and records[0].timestamp != record_ms:
+            raise LostPositionError(
+                partition,
+                self._positions[partition],
+                f"offset {offset} holds another record than the one read last: the topic was"
+                " created anew",
+            )

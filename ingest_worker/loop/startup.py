@@ -1,0 +1,66 @@
+"""What a worker needs before it can begin; it waits for each and says what it waits for."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import psycopg
+from aiokafka.errors import KafkaError
+
+from ingest_worker.connections import Connections
+from ingest_worker.health import Status
+from ingest_worker.loop.source import Source
+from ingest_worker.write.ledger import APPLICATION_NAME
+from schemas.settings import Settings
+from schemas.text import one_line
+from sql.connect import conninfo
+from sql.errors import MigrationError
+from sql.migrate import is_current
+
+RETRY_S = 1.0
+
+
+async def wait_for_database(
+    settings: Settings, status: Status, connections: Connections, stopping: asyncio.Event
+) -> None:
+    """Return once PostgreSQL answers and has the current schema, or `stopping` is set."""
+
+    def check() -> str | None:
+        try:
+            with connections.open(conninfo(settings, APPLICATION_NAME)) as connection:
+                return None if is_current(connection) else "the schema is not migrated yet"
+        except (psycopg.Error, MigrationError) as error:
+            return one_line(error)
+
+    await _wait("database", lambda: asyncio.to_thread(check), status, stopping)
+
+
+async def wait_for_kafka(source: Source, status: Status, stopping: asyncio.Event) -> None:
+    """Return once the consumer is connected and both topics exist, or `stopping` is set."""
+    connected = False
+
+    async def check() -> str | None:
+        nonlocal connected
+        try:
+            if not connected:
+                await source.start()
+                connected = True
+            missing = await source.missing_topics()
+        except KafkaError as error:
+            return str(error)
+        return f"no topic {' and no topic '.join(missing)} yet" if missing else None
+
+    await _wait("kafka", check, status, stopping)
+
+
+async def _wait(
+    name: str, check: Callable[[], Awaitable[str | None]], status: Status, stopping: asyncio.Event
+) -> None:
+    while not stopping.is_set():
+        why = await check()
+        if why is None:
+            status.works(name)
+            return
+        status.waits(name, why)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), RETRY_S)

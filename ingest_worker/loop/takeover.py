@@ -1,0 +1,102 @@
+"""Where to read on after a start, a rebalance or any other disturbance: PostgreSQL decides.
+
+A position that the log cannot honour stops its partition, loudly, until an operator sets it; the
+others go on.
+"""
+
+import asyncio
+import logging
+
+from aiokafka import TopicPartition
+
+from brokers.partitions import name_of
+from ingest_worker import metrics
+from ingest_worker.health import Status
+from ingest_worker.loop.source import Source
+from ingest_worker.write.ledger import Position
+from ingest_worker.write.sink import Sink
+
+SECOND_LOOK_S = 2.0
+
+log = logging.getLogger(__name__)
+
+
+async def take_over(
+    source: Source, sink: Sink, status: Status, assigned: frozenset[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """Read the positions of these partitions and have the source read on from there.
+
+    Returns the positions of those that can be read. Raises KafkaError or psycopg.Error while
+    something is away.
+    """
+    bounds = await source.bounds(list(assigned))
+    starts = {partition: start for partition, (start, _) in bounds.items()}
+    positions = await asyncio.to_thread(sink.take, starts)
+    status.works("database")
+    await _stop_lost(source, sink, positions, bounds)
+    held, last_read = {}, {}
+    for partition, position in positions.items():
+        _say_state(status, partition, position)
+        if position.stopped:
+            continue
+        start, end = bounds[partition]
+        held[partition] = position.next_offset
+        if position.last_offset is not None and start <= position.last_offset < end:
+            last_read[partition] = (position.last_offset, position.last_record_ms or 0)
+    source.hold(held, last_read)
+    log.info("reading %s", ", ".join(f"{name_of(p)}@{at}" for p, at in held.items()))
+    return held
+
+
+def let_go(status: Status, partitions: frozenset[TopicPartition]) -> None:
+    """Others answer for these partitions from now on."""
+    for partition in partitions:
+        status.works(name_of(partition))
+        for gauge in (metrics.HELD, metrics.LAG, metrics.POSITION):
+            gauge.remove(*partition)
+
+
+async def _stop_lost(
+    source: Source,
+    sink: Sink,
+    positions: dict[TopicPartition, Position],
+    bounds: dict[TopicPartition, tuple[int, int]],
+) -> None:
+    """Stop the partitions whose positions lie outside of their logs, also at a second look.
+
+    A broker that has just become the leader may learn the log's end a little late.
+    """
+    doubtful = [
+        partition
+        for partition, position in positions.items()
+        if not position.stopped and _outside(position.next_offset, *bounds[partition])
+    ]
+    if not doubtful:
+        return
+    await asyncio.sleep(SECOND_LOOK_S)
+    bounds.update(await source.bounds(doubtful))
+    for partition in doubtful:
+        at = positions[partition].next_offset
+        why = _outside(at, *bounds[partition])
+        if why:
+            log.error("%s-%d at %d: %s", *partition, at, why)
+            await asyncio.to_thread(sink.stop, partition, at, why)
+            positions[partition] = positions[partition]._replace(stopped=why)
+
+
+def _outside(position: int, start: int, end: int) -> str | None:
+    """Why the log cannot be read from the position on; None when it can."""
+    if position > end:
+        return f"the log ends at {end}: the topic was created anew"
+    if position < start:
+        return f"the log starts at {start}: retention overtook us"
+    return None
+
+
+def _say_state(status: Status, partition: TopicPartition, position: Position) -> None:
+    name = name_of(partition)
+    metrics.HELD.labels(*partition).set(0 if position.stopped else 1)
+    if position.stopped:
+        status.waits(name, f"stopped at {position.next_offset}: {position.stopped}")
+    else:
+        status.works(name)

@@ -1,0 +1,175 @@
+"""What one flush writes: decoded readings, and for each where in Kafka it came from.
+
+A part is one partition's share. Readings keep their order of arrival; which record and which place
+in it a reading had is looked up only for the few that are rejected late.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from aiokafka import TopicPartition
+
+from schemas.streams.decoder import Decoder, Rejection, split_record
+from schemas.streams.stream import DEVICE, TIME, Row, Stream
+from schemas.streams.times import DAY_US, ClockLimits
+
+SLICE_RECORDS = 500
+MAX_BATCH_BYTES = 64 * 1024 * 1024
+
+
+class Record(Protocol):
+    """What the worker reads of a Kafka record; `timestamp` is Kafka's own, in ms."""
+
+    offset: int
+    timestamp: int
+    value: bytes | None
+
+
+@dataclass
+class Part:
+    """The readings of one partition from `start` up to, not including, `end`."""
+
+    partition: TopicPartition
+    stream: Stream
+    start: int
+    end: int
+    rows: list[Row] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    """The records that gave rows."""
+    first_rows: list[int] = field(default_factory=list)
+    """For each of them, where its rows begin."""
+    places: dict[int, list[int]] = field(default_factory=dict)
+    """Places in the record by its number in `records`, where rows and readings are not one to
+    one."""
+    rejected: list[tuple[Record, Rejection]] = field(default_factory=list)
+    first: Record | None = None
+    last: Record | None = None
+    _pieces: dict[int, list[bytes]] = field(default_factory=dict)
+    """The readings' own bytes, by offset, of records some of whose rows were rejected late."""
+
+    @property
+    def readings(self) -> int:
+        """How many readings this part accounts for."""
+        return len(self.rows) + len(self.rejected)
+
+    def days(self) -> set[int]:
+        """The UTC days of the rows, counted from 2000-01-01."""
+        return {row[TIME] // DAY_US for row in self.rows}
+
+    def origin(self, row: int) -> tuple[Record, int]:
+        """The record of a row, and the row's place in it."""
+        number = bisect_right(self.first_rows, row) - 1
+        place = row - self.first_rows[number]
+        if number in self.places:
+            place = self.places[number][place]
+        return self.records[number], place
+
+    def reject(self, row: int, reason: str, detail: str) -> tuple[Record, Rejection]:
+        """A rejection of a row that was decoded but cannot be stored."""
+        record, place = self.origin(row)
+        pieces = self._pieces.get(record.offset)
+        if pieces is None:
+            pieces = self._pieces[record.offset] = split_record(record.value)
+        return record, Rejection(place, reason, detail, pieces[place], self.rows[row][DEVICE])
+
+
+class Batch:
+    """The parts of one flush, bounded in readings and in bytes."""
+
+    def __init__(
+        self,
+        decoders: dict[str, Decoder],
+        *,
+        max_readings: int,
+        max_bytes: int,
+        limits: Callable[[], ClockLimits],
+    ) -> None:
+        """`limits` are asked for whenever readings are added: a batch may be open for long."""
+        self.parts: dict[TopicPartition, Part] = {}
+        self.readings = 0
+        self._bytes = 0
+        self._decoders = decoders
+        self._max_readings = max_readings
+        self._max_bytes = max_bytes
+        self._limits = limits
+
+    @property
+    def full(self) -> bool:
+        """Whether no further record is taken."""
+        return self.readings >= self._max_readings or self._bytes >= self._max_bytes
+
+    def add(self, partition: TopicPartition, position: int, records: Sequence[Record]) -> int:
+        """Decode records of one partition, which continue at `position`, until the batch is full.
+
+        Returns how many were taken: a record that would exceed the bound is left for the next
+        batch, unless this one is empty.
+        """
+        decoder = self._decoders[partition.topic]
+        part = self.parts.get(partition) or Part(partition, decoder.stream, position, position)
+        limits = self._limits()
+        taken = 0
+        while taken < len(records) and not self.full:
+            slice_ = records[taken : taken + SLICE_RECORDS]
+            took = self._add_singles(part, decoder, slice_, limits)
+            took = took or self._add(part, decoder, slice_, limits)
+            taken += took
+            if took < len(slice_):
+                break
+        if taken:
+            part.first = part.first or records[0]
+            part.last = records[taken - 1]
+            part.end = part.last.offset + 1
+            self.parts[partition] = part
+        return taken
+
+    def _add_singles(
+        self, part: Part, decoder: Decoder, records: Sequence[Record], limits: ClockLimits
+    ) -> int:
+        """Take all of these at once, if each holds one valid reading; else none."""
+        values = [record.value or b"" for record in records]
+        size = sum(map(len, values))
+        fits = (
+            self.readings + len(values) <= self._max_readings
+            and self._bytes + size <= self._max_bytes
+        )
+        rows = decoder.decode_singles(values, limits) if fits else None
+        if rows is None:
+            return 0
+        self._bytes += size
+        self.readings += len(rows)
+        part.first_rows += range(len(part.rows), len(part.rows) + len(rows))
+        part.records += records
+        part.rows += rows
+        return len(rows)
+
+    def _add(
+        self, part: Part, decoder: Decoder, records: Sequence[Record], limits: ClockLimits
+    ) -> int:
+        """Take one record after the other, whatever they hold, until the batch is full."""
+        for taken, record in enumerate(records):
+            rows, places, rejections = decoder.decode(record.value, limits)
+            count = len(rows) + len(rejections)
+            if self.full or (self.readings and self.readings + count > self._max_readings):
+                self._max_readings = self.readings
+                return taken
+            self.readings += count
+            self._bytes += len(record.value or b"")
+            if rows:
+                if places:
+                    part.places[len(part.records)] = places
+                part.records.append(record)
+                part.first_rows.append(len(part.rows))
+                part.rows += rows
+            if rejections:
+                part.rejected += [(record, rejection) for rejection in rejections]
+        return len(records)
+
+    def split(self, min_readings: int) -> Iterator[list[Part]]:
+        """The parts as transactions of their own: one a stream, or one for all below the bound."""
+        if self.readings < min_readings:
+            yield list(self.parts.values())
+            return
+        for stream in sorted({part.stream.name for part in self.parts.values()}):
+            yield [part for part in self.parts.values() if part.stream.name == stream]

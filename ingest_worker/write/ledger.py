@@ -1,0 +1,189 @@
+"""The rows of `ingest_offsets`: taking, locking and moving positions, and the books kept on them.
+
+Every function takes the connection of whoever calls, and joins its transaction.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from aiokafka import TopicPartition
+from psycopg import errors
+
+from brokers.partitions import name_of
+from ingest_worker import metrics
+from ingest_worker.errors import FencedError
+from ingest_worker.write.batch import Part, Record
+from schemas.streams.decoder import Rejection
+from sql.connect import Connection
+from sql.named import load
+
+APPLICATION_NAME = "energy-worker"
+LOCK_TIMEOUT_S = 3
+QUERIES = load("positions")
+
+log = logging.getLogger(__name__)
+
+
+class Position(NamedTuple):
+    """Where reading goes on, and the last record that was read before it."""
+
+    next_offset: int
+    last_offset: int | None
+    last_record_ms: int | None
+    stopped: str | None
+
+
+class PartBooks:
+    """What became of one part's readings in this flush: each is exactly one of three."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.duplicate = 0
+        self.rejected: list[tuple[Record, Rejection]] = list(part.rejected)
+        self.newly_rejected = 0
+        """Those of `rejected` that were not rejected before: the others are duplicates."""
+
+    @property
+    def stored(self) -> int:
+        """All readings that are nothing else."""
+        return self.part.readings - self.duplicate - self.newly_rejected
+
+
+class Ledger:
+    """The positions and books of one consumer group."""
+
+    def __init__(self, group_id: str, max_quarantine_bytes: int) -> None:
+        self._group_id = group_id
+        self._max_quarantine_bytes = max_quarantine_bytes
+
+    def take(
+        self, connection: Connection, starts: dict[TopicPartition, int]
+    ) -> dict[TopicPartition, Position]:
+        """Read the positions of newly held partitions; `starts` are their logs' starts.
+
+        Taking the lock also ends whoever still holds one with an open transaction.
+        """
+        with self.ending_holders(connection, list(starts)), connection.transaction():
+            for partition, start in sorted(starts.items()):
+                connection.execute(
+                    QUERIES["insert_missing"],
+                    {"group_id": self._group_id, "next_offset": start, **partition._asdict()},
+                )
+            return self.lock(connection, list(starts))
+
+    def place(self, connection: Connection, positions: dict[TopicPartition, int]) -> None:
+        """Set positions to where a bounded read begins; the books stay."""
+        for partition, next_offset in sorted(positions.items()):
+            names = {"group_id": self._group_id, "next_offset": next_offset, **partition._asdict()}
+            connection.execute(QUERIES["set"], names)
+
+    def lock(
+        self, connection: Connection, partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, Position]:
+        """Lock and read the positions."""
+        rows = connection.execute(QUERIES["lock"], self._where(partitions))
+        return {TopicPartition(*row[:2]): Position(*row[2:]) for row in rows}
+
+    def lock_starts(self, connection: Connection, parts: Sequence[Part]) -> None:
+        """Lock the parts' positions. Raises FencedError when one is not where its part starts."""
+        positions = self.lock(connection, [part.partition for part in parts])
+        for part in parts:
+            position = positions.get(part.partition)
+            if position is None or position.next_offset != part.start:
+                at = "nowhere" if position is None else position.next_offset
+                name = name_of(part.partition)
+                raise FencedError(f"{name} is at {at}, the batch starts at {part.start}")
+
+    @contextmanager
+    def ending_holders(
+        self, connection: Connection, partitions: Sequence[TopicPartition]
+    ) -> Iterator[None]:
+        """When a lock is not to be had, end the workers that hold it; then raise all the same."""
+        try:
+            yield
+        except errors.LockNotAvailable:
+            holders = {
+                "application_name": APPLICATION_NAME,
+                "held_longer_than": f"{LOCK_TIMEOUT_S - 1} s",
+            }
+            ended = connection.execute(
+                QUERIES["end_lock_holders"], self._where(partitions) | holders
+            ).fetchall()
+            log.warning("ended backends that held our positions: %s", [pid for (pid,) in ended])
+            raise
+
+    def stop(
+        self, connection: Connection, partition: TopicPartition, next_offset: int, why: str
+    ) -> None:
+        """Note in the position's row that the partition waits for an operator."""
+        names = {"group_id": self._group_id, "next_offset": next_offset, "stopped": why}
+        connection.execute(QUERIES["stop"], {**names, **partition._asdict()})
+
+    def pass_over(
+        self, connection: Connection, partition: TopicPartition, position: int, next_offset: int
+    ) -> None:
+        """Move on from `position`, past offsets that hold no records. Raises FencedError."""
+        names = {"group_id": self._group_id, "expected": position, "next_offset": next_offset}
+        moved = connection.execute(QUERIES["pass_over"], {**names, **partition._asdict()})
+        if moved.rowcount != 1:
+            raise FencedError(f"{name_of(partition)} is not at {position} any more")
+
+    def reject(self, connection: Connection, books: Sequence[PartBooks]) -> None:
+        """Keep the rejected readings; those that were kept before count as duplicates.
+
+        From a certain size of the table on, they are kept without their bytes.
+        """
+        entries = [(b.part.partition, *rejected) for b in books for rejected in b.rejected]
+        if not entries:
+            return
+        row = connection.execute(load("rejected")["size"]).fetchone()
+        size = row[0] if row else 0
+        full = 0 < self._max_quarantine_bytes <= size
+        metrics.QUARANTINE_BYTES.set(size)
+        if full:
+            metrics.REJECTED_WITHOUT_RAW.inc(len(entries))
+        columns = {
+            "topics": [partition.topic for partition, _, _ in entries],
+            "partitions": [partition.partition for partition, _, _ in entries],
+            "offsets": [record.offset for _, record, _ in entries],
+            "record_ms": [record.timestamp for _, record, _ in entries],
+            "record_indexes": [rejection.place for _, _, rejection in entries],
+            "device_ids": [rejection.device_id for _, _, rejection in entries],
+            "reasons": [rejection.reason for _, _, rejection in entries],
+            "details": [rejection.detail for _, _, rejection in entries],
+            "raws": [None if full else rejection.raw for _, _, rejection in entries],
+        }
+        rows = connection.execute(
+            load("rejected")["insert"], {"group_id": self._group_id, **columns}
+        )
+        inserted = Counter(TopicPartition(*row) for row in rows)
+        for b in books:
+            b.newly_rejected = inserted[b.part.partition]
+            b.duplicate += len(b.rejected) - b.newly_rejected
+
+    def advance(self, connection: Connection, books: Sequence[PartBooks]) -> None:
+        """Move the positions and add up the books. Raises FencedError."""
+        parts = [b.part for b in books]
+        values: dict[str, Any] = {
+            "expected": [part.start for part in parts],
+            "next_offsets": [part.end for part in parts],
+            "last_offsets": [part.last.offset if part.last else None for part in parts],
+            "last_record_ms": [part.last.timestamp if part.last else None for part in parts],
+            "stored": [b.stored for b in books],
+            "duplicate": [b.duplicate for b in books],
+            "rejected": [b.newly_rejected for b in books],
+        }
+        where = self._where([part.partition for part in parts])
+        moved = connection.execute(QUERIES["advance"], where | values)
+        if moved.rowcount != len(parts):
+            raise FencedError(f"only {moved.rowcount} of {len(parts)} positions moved")
+
+    def _where(self, partitions: Sequence[TopicPartition]) -> dict[str, Any]:
+        return {
+            "group_id": self._group_id,
+            "topics": [partition.topic for partition in partitions],
+            "partitions": [partition.partition for partition in partitions],
+        }

@@ -1,0 +1,81 @@
+"""The newest stored time of each device, as far as this worker knows.
+
+A reading newer than this is certainly not stored yet and may be copied straight in; any other goes
+the slower way that tells duplicates apart. It is only a hint: the primary key guards it, and it is
+forgotten whenever a transaction that relied on it was rolled back.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, KeysView, Sequence
+
+from schemas.streams.stream import DEVICE, TIME, Row
+
+MAX_DEVICES = 2_000_000
+NEVER = -(2**63)
+
+LookUp = Callable[[Iterable[str]], dict[str, int]]
+"""The newest stored times of those devices that were ever heard of."""
+
+
+class NewestKnown:
+    """The hint for one stream."""
+
+    def __init__(self, max_devices: int = MAX_DEVICES) -> None:
+        self._newest: dict[str, int] = {}
+        self._max_devices = max_devices
+
+    def forget(self) -> None:
+        """What is believed may be wrong: start again from what PostgreSQL says."""
+        self._newest.clear()
+
+    def split(self, rows: Sequence[Row], look_up: LookUp) -> tuple[dict[str, list[Row]], list[int]]:
+        """Part rows in order of arrival into the new ones and the places of all others.
+
+        The new ones come by device, each device's in order of time; they are taken as stored from
+        here on. Devices not known yet are looked up first.
+        """
+        by_device: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            by_device[row[DEVICE]].append(row)
+        self._know(by_device.keys(), look_up)
+        newest = self._newest
+        mixed = set()
+        for device_id, device_rows in by_device.items():
+            last = newest[device_id]
+            for row in device_rows:
+                if row[TIME] <= last:
+                    mixed.add(device_id)
+                    break
+                last = row[TIME]
+            else:
+                newest[device_id] = last
+        return by_device, self._split_mixed(rows, mixed, by_device) if mixed else []
+
+    def _know(self, ids: KeysView[str], look_up: LookUp) -> None:
+        newest = self._newest
+        unknown = {device_id for device_id in ids if device_id not in newest}
+        if not unknown:
+            return
+        if len(newest) + len(unknown) > self._max_devices:
+            newest.clear()
+            unknown = set(ids)
+        newest.update(dict.fromkeys(unknown, NEVER))
+        newest.update(look_up(unknown))
+
+    def _split_mixed(
+        self, rows: Sequence[Row], mixed: set[str], by_device: dict[str, list[Row]]
+    ) -> list[int]:
+        """Keep only what is new of the devices that have both; returns the places of the rest."""
+        newest = self._newest
+        for device_id in mixed:
+            by_device[device_id] = []
+        others = []
+        for place, row in enumerate(rows):
+            device_id = row[DEVICE]
+            if device_id in mixed:
+                if row[TIME] > newest[device_id]:
+                    newest[device_id] = row[TIME]
+                    by_device[device_id].append(row)
+                else:
+                    others.append(place)
+        return others

@@ -1,0 +1,175 @@
+"""One flush, one transaction: positions, history, live state, rejected readings, the books.
+
+A sink owns one connection and is used from one thread at a time. What it raises says what to do:
+`Fenced` (somebody else moved a position: read the positions again), or a psycopg error that is no
+fault of the data (hold the batch and try again).
+"""
+
+import time
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+from aiokafka import TopicPartition
+from psycopg import errors
+
+from ingest_worker import metrics
+from ingest_worker.connections import Connections
+from ingest_worker.write.batch import Part
+from ingest_worker.write.ledger import LOCK_TIMEOUT_S, Ledger, PartBooks, Position
+from ingest_worker.write.newest_known import NewestKnown
+from ingest_worker.write.writers import (
+    Written,
+    write_any,
+    write_new,
+    write_piecewise,
+)
+from schemas.streams import STREAMS
+from schemas.streams.stream import Row, Stream
+from sql import store
+from sql.connect import Connection, cut
+from sql.errors import RowsRefusedError
+
+TRANSACTION_TIMEOUT_S = 300
+CROSSED = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
+"""Another transaction came in between: no outage, the next try goes through."""
+
+Writer = Callable[[Connection, Stream, Sequence[Row], NewestKnown], Written]
+
+
+class Outcome(NamedTuple):
+    """What one flush did with the readings of one topic."""
+
+    stored: int
+    duplicate: int
+    rejected: Counter[str]
+
+
+class Sink:
+    """Writes batches over one connection, which it opens again whenever it is gone."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        conninfo: str,
+        ledger: Ledger,
+        hints: dict[str, NewestKnown],
+    ) -> None:
+        self._connections = connections
+        self._conninfo = conninfo
+        self._ledger = ledger
+        self._hints = hints
+        self._days: dict[str, set[int]] = {name: set() for name in STREAMS}
+        self._connection: Connection | None = None
+
+    def take(self, starts: dict[TopicPartition, int]) -> dict[TopicPartition, Position]:
+        """Read the positions of newly held partitions; `starts` are their logs' starts."""
+        self._forget(STREAMS)
+        return self._ledger.take(self._connect(), starts)
+
+    def stop(self, partition: TopicPartition, next_offset: int, why: str) -> None:
+        """Note that the partition waits for an operator."""
+        self._ledger.stop(self._connect(), partition, next_offset, why)
+
+    def pass_over(self, partition: TopicPartition, position: int, next_offset: int) -> None:
+        """Move on from `position`, past offsets that hold no records. Raises FencedError."""
+        self._ledger.pass_over(self._connect(), partition, position, next_offset)
+
+    def flush(self, parts: Sequence[Part]) -> dict[str, Outcome]:
+        """Write the parts and move their positions; returns the outcome by topic.
+
+        Raises FencedError, or a psycopg.Error that calls for another try with the same parts.
+        """
+        self._ensure_days(parts)
+        for write in (write_new, write_any):
+            try:
+                return self._flush(parts, write)
+            except RowsRefusedError:
+                continue
+        return self._flush(parts, write_piecewise)
+
+    def _flush(self, parts: Sequence[Part], write: Writer) -> dict[str, Outcome]:
+        connection = self._connect()
+        books = [PartBooks(part) for part in parts]
+        partitions = [part.partition for part in parts]
+        try:
+            with self._ledger.ending_holders(connection, partitions), connection.transaction():
+                self._ledger.lock_starts(connection, parts)
+                for stream in STREAMS.values():
+                    self._write(stream, [b for b in books if b.part.stream is stream], write)
+                store.enforce_constraints(connection)
+                self._ledger.reject(connection, books)
+                self._ledger.advance(connection, books)
+                ready_at = time.monotonic()
+            metrics.COMMIT_SECONDS.observe(time.monotonic() - ready_at)
+        except BaseException:
+            self._forget({part.stream.name for part in parts})
+            raise
+        return _outcomes(books)
+
+    def _ensure_days(self, parts: Sequence[Part]) -> None:
+        for stream in STREAMS.values():
+            known = self._days[stream.name]
+            days = {day for part in parts if part.stream is stream for day in part.days()}
+            missing = sorted(days - known)
+            store.create_days(self._connect(), stream, missing)
+            known.update(missing)
+
+    def _write(self, stream: Stream, books: Sequence[PartBooks], write: Writer) -> None:
+        """Write all rows of one stream, and note in each part's books what became of its own."""
+        rows = [row for b in books for row in b.part.rows]
+        if not rows:
+            return
+        written = write(self._connect(), stream, rows, self._hints[stream.name])
+        starts = list(accumulate((len(b.part.rows) for b in books), initial=0))
+
+        def locate(place: int) -> tuple[PartBooks, int]:
+            number = bisect_right(starts, place, hi=len(books)) - 1
+            return books[number], place - starts[number]
+
+        for place in written.duplicates:
+            locate(place)[0].duplicate += 1
+        for place, (reason, detail) in written.rejected.items():
+            b, row = locate(place)
+            b.rejected.append(b.part.reject(row, reason, detail))
+
+    # The connection --------------------------------------------------------------------------
+
+    def _connect(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            connection = self._connections.open(self._conninfo)
+            connection.execute(
+                f"SET lock_timeout = '{LOCK_TIMEOUT_S}s';"
+                f" SET transaction_timeout = '{TRANSACTION_TIMEOUT_S}s'"
+            )
+            store.prepare(connection)
+            self._connection = connection
+        return self._connection
+
+    def abort(self) -> None:
+        """Cut the connection under a thread that waits for PostgreSQL; its call then raises."""
+        if self._connection:
+            cut(self._connection)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._connection:
+            self._connection.close()
+
+    def _forget(self, streams: Iterable[str]) -> None:
+        """Drop what was believed of these streams; another sink may be at work on the others."""
+        for name in streams:
+            self._hints[name].forget()
+            self._days[name].clear()
+
+
+def _outcomes(books: Sequence[PartBooks]) -> dict[str, Outcome]:
+    outcomes: dict[str, Outcome] = {}
+    for b in books:
+        topic = b.part.partition.topic
+        stored, duplicate, rejected = outcomes.get(topic, Outcome(0, 0, Counter()))
+        reasons = Counter(rejection.reason for _, rejection in b.rejected)
+        outcomes[topic] = Outcome(stored + b.stored, duplicate + b.duplicate, rejected + reasons)
+    return outcomes

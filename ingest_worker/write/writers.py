@@ -1,0 +1,134 @@
+"""Three ways to write the readings of one stream, from the fastest to the most careful.
+
+`write_new` copies what the hint knows to be new and stages the rest. When the key or a constraint
+objects, `write_any` stages everything, and when it objects again, `write_piecewise` leaves out the
+rows that PostgreSQL refuses. Each joins the caller's transaction, which is rolled back in between.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+from ingest_worker.write.newest_known import NewestKnown
+from schemas.streams.stream import TIME, Row, Stream
+from schemas.streams.times import DAY_US
+from sql import store
+from sql.connect import Connection
+from sql.errors import RowsRefusedError
+from sql.rollup_log import note_stored
+
+
+class Written(NamedTuple):
+    """What became of the rows of one stream, by place; all others are stored."""
+
+    duplicates: list[int]
+    rejected: dict[int, tuple[str, str]]
+    """Reason and detail."""
+
+
+def write_new(
+    connection: Connection, stream: Stream, rows: Sequence[Row], hint: NewestKnown
+) -> Written:
+    """Copy what is newer than anything known of its device, stage the rest.
+
+    Raises RowsRefusedError when the hint was wrong, UndefinedTable when a day partition is gone.
+    """
+
+    def look_up(ids: Iterable[str]) -> dict[str, int]:
+        return store.newest_known(connection, stream, ids)
+
+    by_device, others = hint.split(rows, look_up)
+    new = [by_device[device_id] for device_id in sorted(by_device) if by_device[device_id]]
+    if new:
+        _copy(connection, stream, new)
+        store.upsert_live(connection, stream, [device_rows[-1] for device_rows in new])
+        note_stored(connection, stream, new)
+    written, _ = _stage(connection, stream, rows, others)
+    return written
+
+
+def _copy(connection: Connection, stream: Stream, new: list[list[Row]]) -> None:
+    """COPY rows, by device and each device's in order of time, into their days."""
+    first = min(device_rows[0][TIME] for device_rows in new) // DAY_US
+    last = max(device_rows[-1][TIME] for device_rows in new) // DAY_US
+    rows = chain.from_iterable(new)
+    if first == last:
+        store.copy_rows(connection, stream, first, rows)
+        return
+    by_day: dict[int, list[Row]] = {}
+    for row in rows:
+        by_day.setdefault(store.day_of(row), []).append(row)
+    for day, day_rows in sorted(by_day.items()):
+        store.copy_rows(connection, stream, day, day_rows)
+
+
+def write_any(
+    connection: Connection, stream: Stream, rows: Sequence[Row], hint: NewestKnown
+) -> Written:
+    """Stage every row; the hint is not asked, and forgotten."""
+    hint.forget()
+    written, stored = _stage(connection, stream, rows, range(len(rows)))
+    store.upsert_live(connection, stream, store.newest_of(stored))
+    return written
+
+
+def write_piecewise(
+    connection: Connection, stream: Stream, rows: Sequence[Row], hint: NewestKnown
+) -> Written:
+    """Reject the rows that PostgreSQL refuses, and just those; store the others.
+
+    It is asked for each row by itself. Should it refuse some only when they come together, they are
+    halved until each of those stands alone.
+    """
+    hint.forget()
+    store.enforce_constraints(connection)
+    refused = store.refused_of(connection, stream, rows)
+    written = Written([], {place: ("refused", detail) for place, detail in refused.items()})
+    pending: list[Sequence[int]] = [[place for place in range(len(rows)) if place not in refused]]
+    while pending:
+        places = pending.pop()
+        try:
+            with connection.transaction():
+                store.empty_staging(connection, stream)
+                piece, stored = _stage(connection, stream, rows, places)
+                store.upsert_live(connection, stream, store.newest_of(stored))
+        except RowsRefusedError as refused:
+            if len(places) == 1:
+                written.rejected[places[0]] = ("refused", refused.detail)
+            else:
+                middle = len(places) // 2
+                pending += [places[middle:], places[:middle]]
+        else:
+            written.duplicates.extend(piece.duplicates)
+            written.rejected.update(piece.rejected)
+    return written
+
+
+def _stage(
+    connection: Connection, stream: Stream, rows: Sequence[Row], places: Sequence[int]
+) -> tuple[Written, list[Row]]:
+    """Store what is new of the rows at these places; returns it too."""
+    if not places:
+        return Written([], {}), []
+    staged_rows = [rows[place] for place in places]
+    staged = store.store_staged(connection, stream, staged_rows)
+    told_apart = {*staged.stored, *staged.conflicts}
+    written = Written(
+        [place for seq, place in enumerate(places) if seq not in told_apart],
+        {
+            places[seq]: ("conflict", _describe(stream, stored))
+            for seq, stored in staged.conflicts.items()
+        },
+    )
+    return written, [staged_rows[seq] for seq in staged.stored]
+
+
+def _describe(stream: Stream, stored: tuple[Any, ...]) -> str:
+    values = zip(stream.row_fields, stored, strict=True)
+    return "stored already with " + ", ".join(
+        f"{field.name} {_shown(value)}" for field, value in values
+    )
+
+
+def _shown(value: float | None) -> str:
+    return "null" if value is None else f"{value:g}"

@@ -1,0 +1,177 @@
+"""What a stream is: one kind of reading, described once, and what follows from the description.
+
+A stream is a device id, a time and a list of fields. From the list follow the msgspec struct that
+checks a reading and its limits, the function that turns readings into rows, the columns and types
+of PostgreSQL, the statements of `sql/queries/stream.sql`, the limits in /openapi.json and in the
+README, the columns of a CSV, and what the simulated fleet sends.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from schemas.streams.times import RESTS, SECONDS
+from schemas.text import ID_PATTERN, MAX_ID_CHARACTERS
+
+Row = tuple[float, int, *tuple[float | None, ...], str]
+"""One reading as its table's columns: the first value, the time, the other values, the device id.
+
+The order is that of `Stream.row_fields`. Times are whole microseconds since 2000-01-01 UTC, the
+number PostgreSQL itself stores; an optional value that was not sent is None.
+"""
+ENERGY: Final = 0
+"""The first value of a row: of meters and vehicles the energy, in kWh."""
+TIME: Final = 1
+DEVICE: Final = -1
+
+TIMESTAMP = "timestamp"
+"""Every stream's time has this name, in JSON and in PostgreSQL."""
+
+Rows = Callable[[Iterable[Any]], list[Row]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One value of a reading: its names, its limits, and how it is stored."""
+
+    name: str
+    """In JSON."""
+    column: str
+    """In PostgreSQL."""
+    type: Literal["float8", "float4"]
+    """PostgreSQL's type. A float4 is printed in its shortest form, 230.53."""
+    unit: str
+    minimum: float
+    maximum: float | None = None
+    example: float
+    required: bool = True
+    """One that is not required may be missing or null."""
+
+    @property
+    def limits(self) -> str:
+        """The limits for people, such as `0..500 V` or `>= 0 kWh`."""
+        if self.maximum is None:
+            return f">= {self.minimum:g} {self.unit}"
+        return f"{self.minimum:g}..{self.maximum:g} {self.unit}"
+
+    @property
+    def json_type(self) -> Any:
+        """The type msgspec checks the value by; it also makes the JSON schema."""
+        limits = msgspec.Meta(
+            ge=self.minimum,
+            le=self.maximum,
+            description=f"In {self.unit}.",
+            examples=[self.example],
+        )
+        number = Annotated[float, limits]
+        return number if self.required else number | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """One kind of reading, and the names it goes by in JSON, in paths and in PostgreSQL."""
+
+    name: str
+    """In singular: `streamType` over HTTP, and part of the names of the topic and the tables."""
+    plural: str
+    """In the API's paths."""
+    id_field: str
+    """The device id's name in JSON."""
+    id_column: str
+    id_example: str
+    fields: tuple[Field, ...]
+    """The values, in the order in which a reading is shown; the time follows them."""
+    devices_table: str | None = None
+    """Where devices of this kind are registered, if they can be."""
+
+    def __post_init__(self) -> None:
+        names = [self.id_field, *(field.name for field in self.fields)]
+        if not all(name.isidentifier() for name in names) or len({*names, TIMESTAMP}) <= len(names):
+            raise ValueError(f"stream {self.name}: a field's name must be an identifier of its own")
+        if not self.row_fields[0].required:
+            raise ValueError(f"stream {self.name}: a row's first value must be a required field")
+
+    @property
+    def history_table(self) -> str:
+        """The table of every reading, with a partition a day."""
+        return f"{self.name}_telemetry_history"
+
+    @property
+    def live_table(self) -> str:
+        """The table of each device's newest reading."""
+        return f"{self.name}_live_state"
+
+    @cached_property
+    def json_names(self) -> tuple[str, ...]:
+        """The names of a reading in JSON, in the order in which it is shown."""
+        return (self.id_field, *(field.name for field in self.fields), TIMESTAMP)
+
+    @cached_property
+    def optional_names(self) -> frozenset[str]:
+        """The JSON names of the fields that may be missing."""
+        return frozenset(field.name for field in self.fields if not field.required)
+
+    @cached_property
+    def row_fields(self) -> tuple[Field, ...]:
+        """The values in the order of a Row: wide ones first, so that columns need no padding."""
+        return tuple(sorted(self.fields, key=lambda field: field.type != "float8"))
+
+    @cached_property
+    def row_columns(self) -> tuple[str, ...]:
+        """The columns of a Row."""
+        first, *others = (field.column for field in self.row_fields)
+        return (first, TIMESTAMP, *others, self.id_column)
+
+    @cached_property
+    def copy_types(self) -> tuple[str, ...]:
+        """The types of a Row in binary COPY, where a count of microseconds is a timestamptz."""
+        first, *others = (field.type for field in self.row_fields)
+        return (first, "int8", *others, "text")
+
+    @cached_property
+    def reading(self) -> type[msgspec.Struct]:
+        """The struct that checks the types and limits of one reading in JSON."""
+        id_limits = msgspec.Meta(
+            min_length=1,
+            max_length=MAX_ID_CHARACTERS,
+            examples=[self.id_example],
+            extra_json_schema={"pattern": ID_PATTERN},
+        )
+        fields: list[Any] = [(self.id_field, Annotated[str, id_limits])]
+        for field in self.fields:
+            default = () if field.required else (None,)
+            fields.append((field.name, field.json_type, *default))
+        time = msgspec.Meta(extra_json_schema={"format": "date-time"})
+        fields.append((TIMESTAMP, Annotated[str, time]))
+        name = f"{self.name.capitalize()}Reading"
+        return msgspec.defstruct(name, fields, module=__name__, kw_only=True, gc=False)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The function from checked readings to rows. It raises ValueError for a bad time.
+
+        It is the worker's hottest line, so it is compiled for the fields there are, as dataclasses
+        compile their methods. Adding 0.0 turns -0.0 into 0.
+        """
+        first, *others = map(_value, self.row_fields)
+        time = f"seconds[reading.{TIMESTAMP}[:19]] + rests[reading.{TIMESTAMP}[19:]]"
+        row = ", ".join([first, time, *others, f"reading.{self.id_field}"])
+        source = f"lambda readings: [({row}) for reading in readings]"
+        code = compile(source, f"<rows of {self.name}>", "eval")
+        rows: Rows = eval(code, {"seconds": SECONDS, "rests": RESTS})  # noqa: S307
+        return rows
+
+    def payload(self, row: Row) -> dict[str, Any]:
+        """The reading a row stands for, as sent in JSON but for its time: microseconds."""
+        values: dict[str, Any] = dict(zip(self.row_columns, row, strict=True))
+        shown: dict[str, Any] = {self.id_field: row[DEVICE]}
+        shown |= {field.name: values[field.column] for field in self.fields}
+        return shown | {TIMESTAMP: row[TIME]}
+
+
+def _value(field: Field) -> str:
+    read = f"reading.{field.name}"
+    return f"{read} + 0.0" if field.required else f"None if {read} is None else {read} + 0.0"

@@ -1,0 +1,44 @@
+"""Text from outside, made safe to store and to show: device ids, errors, bytes."""
+
+import re
+
+MAX_ID_CHARACTERS = 64
+ID_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*$"
+"""What JSON schemas say of ids beside their length; `check_id` holds it."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def check_id(device_id: str) -> str:
+    """Return a valid device id. Raises ValueError or TypeError saying what is wrong with it."""
+    if not isinstance(device_id, str):
+        raise TypeError("the id is not a string")
+    if not 1 <= len(device_id) <= MAX_ID_CHARACTERS:
+        raise ValueError(f"the id must have 1 to {MAX_ID_CHARACTERS} characters")
+    if _CONTROL.search(device_id):
+        raise ValueError("the id has a control character")
+    return device_id
+
+
+def storable(text: str) -> str:
+    """Return text that PostgreSQL can store. Raises ValueError saying what it cannot."""
+    if "\x00" in text:
+        raise ValueError("must not contain the NUL character")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must not contain lone surrogates") from None
+    return text
+
+
+def one_line(error: object) -> str:
+    """What an error says, on one line that PostgreSQL can keep; its class when it says nothing."""
+    return " ".join(str(error).split()).replace("\x00", "\\0") or type(error).__name__
+
+
+def printable(raw: bytes) -> str:
+    """Bytes as text that no terminal takes for commands: all but plain characters are escaped."""
+    text = raw.decode("utf-8", "backslashreplace")
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )

@@ -1,0 +1,45 @@
+"""What this room raises beside psycopg's own errors.
+
+    Exception
+    ├── MigrationError          the database and the migrations cannot be brought together
+    ├── RowsRefusedError        PostgreSQL takes a statement, but not the readings it carries
+    └── UnknownRejectedError    there is no rejected reading of that id
+
+Only statements that carry readings raise RowsRefusedError. The same SQLSTATE out of a statement
+that keeps the books is a psycopg.Error like an outage: no reading is rejected because of it.
+"""
+
+import psycopg
+
+DATA_ERRORS = ("22", "23")
+"""SQLSTATE classes of data exceptions and of violated constraints."""
+RAISED = "P0001"
+"""What a trigger raises when it names no SQLSTATE of its own."""
+CHECK_VIOLATION = "23514"
+
+
+class MigrationError(Exception):
+    """The database and the files cannot be brought together; the text says why."""
+
+
+class UnknownRejectedError(Exception):
+    """There is no rejected reading of that id."""
+
+
+class RowsRefusedError(Exception):
+    """PostgreSQL refuses some of the rows it was given; `__cause__` is its error."""
+
+    def __init__(self, error: psycopg.Error) -> None:
+        self.detail = f"{error.sqlstate} {error.diag.message_primary}"
+        """The SQLSTATE and what PostgreSQL says."""
+        super().__init__(self.detail)
+
+
+def is_data_error(sqlstate: str | None, constraint: str | None) -> bool:
+    """Whether an error of a statement that carries rows is those rows' fault.
+
+    A check violation without a constraint's name is a missing day partition, not the rows' fault.
+    """
+    if sqlstate == CHECK_VIOLATION and not constraint:
+        return False
+    return sqlstate is not None and (sqlstate[:2] in DATA_ERRORS or sqlstate == RAISED)

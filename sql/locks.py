@@ -1,0 +1,18 @@
+"""The advisory locks of the project: each number stands here, so that no two mean the same."""
+
+from typing import Any, Final
+
+import psycopg
+
+MIGRATION: Final = 7_226_001
+"""Whoever holds it applies migrations; the others wait."""
+HOUSEKEEPING: Final = 7_226_002
+"""Whichever worker holds it does the housekeeping for all."""
+REPLAY: Final = 7_226_003
+"""One replay from Kafka at a time: they share a group's positions."""
+
+
+def try_lock(connection: psycopg.Connection[Any], number: int) -> bool:
+    """Take the lock for as long as the connection lives, unless another session has it."""
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", (number,)).fetchone()
+    return row is not None and bool(row[0])

@@ -1,0 +1,111 @@
+-- What is done with the readings of one stream: staged or straight into history, then live state;
+-- and read again. A template: words in braces stand for the stream's tables and columns.
+-- {columns} are those of a row, in its order; {values} are those that are neither time nor id.
+
+-- name: create_staging
+-- {staged}: rows that may be stored already; `seq` is the order of arrival.
+-- {newest}: the newest of each device, on its way into live state.
+CREATE TEMP TABLE {staged} (
+    seq integer NOT NULL,
+    {definitions}
+) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE {newest} (
+    {definitions}
+) ON COMMIT DELETE ROWS
+
+-- name: empty_staging
+TRUNCATE {staged}, {newest}
+
+-- name: copy_staged
+COPY {staged} FROM STDIN (FORMAT binary)
+
+-- name: copy_history
+-- Straight into one day partition: routing through the parent costs a twentieth of the rate.
+COPY {{day_partition}} ({columns}) FROM STDIN (FORMAT binary)
+
+-- name: insert_staged
+-- Of several rows with one key the first to arrive stays. Returns the keys that were new.
+INSERT INTO {history} ({columns})
+SELECT {columns}
+FROM {staged}
+ORDER BY {id}, "timestamp", seq
+ON CONFLICT DO NOTHING
+RETURNING {id}, "timestamp"
+
+-- name: select_conflicts
+-- The staged rows that differ from the stored row of their key, with what is stored; NULL equals
+-- NULL. OFFSET 0 keeps the planner to one look into the key a staged row: it knows nothing of how
+-- many there are, and would rather read history whole. The bounds are those of the staged rows.
+SELECT staged.seq, {stored_values}
+FROM {staged} AS staged
+CROSS JOIN LATERAL (
+    SELECT {values}
+    FROM {history} AS history
+    WHERE history.{id} = staged.{id} AND history."timestamp" = staged."timestamp"
+        AND history."timestamp" BETWEEN from_micros(%s) AND from_micros(%s)
+    OFFSET 0) AS stored
+WHERE ROW({stored_values}) IS DISTINCT FROM ROW({staged_values})
+
+-- name: try_each
+-- Stores each staged row by itself and takes it back at once. Returns the places of those that
+-- failed, with the SQLSTATE, the message and the constraint that was violated.
+SELECT seq, state, message, violated FROM try_each_row('{staged}', $store_one$
+    WITH stored AS (
+        INSERT INTO {history} ({columns})
+        SELECT {columns} FROM {staged} WHERE ctid = $1
+        ON CONFLICT DO NOTHING
+        RETURNING {columns}
+    )
+    INSERT INTO {live} AS live ({columns})
+    SELECT {columns} FROM stored
+    ON CONFLICT ({id}) DO UPDATE
+    SET {changes}
+    WHERE live."timestamp" < EXCLUDED."timestamp"
+$store_one$)
+
+-- name: select_newest
+-- The newest stored time of each of these devices that was ever heard of.
+SELECT {id}, "timestamp" FROM {live} WHERE {id} = ANY (%s)
+
+-- name: copy_newest
+COPY {newest} FROM STDIN (FORMAT binary)
+
+-- name: upsert_live
+-- Rows come in key order, so that workers cannot deadlock. Older readings change nothing.
+INSERT INTO {live} AS live ({columns})
+SELECT {columns}
+FROM {newest}
+ON CONFLICT ({id}) DO UPDATE
+SET {changes}, updated_at = now()
+WHERE live."timestamp" < EXCLUDED."timestamp"
+
+-- name: count_history
+SELECT count(*) AS rows FROM {history}
+
+-- name: is_known
+-- Whether the device is registered or was ever heard of.
+SELECT {registered} OR EXISTS (SELECT 1 FROM {live} WHERE {id} = %(id)s) AS known
+
+-- name: beyond_limit
+-- The time of the first reading that lies beyond the first `limit`; no row when none does. Here and
+-- below, parameters stand right beside "timestamp", so that only the window's days are touched.
+SELECT "timestamp"
+FROM {history}
+WHERE {id} = %(id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
+ORDER BY "timestamp"
+OFFSET %(limit)s
+LIMIT 1
+
+-- name: readings
+-- The first `limit`, oldest first, by the names and in the order of a reading as sent.
+SELECT {sent}
+FROM {history}
+WHERE {id} = %(id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
+ORDER BY "timestamp"
+LIMIT %(limit)s
+
+-- name: live_state
+-- A device's newest reading; no row before the first.
+SELECT {columns}, updated_at
+FROM {live}
+WHERE {id} = %(id)s
