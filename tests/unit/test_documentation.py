@@ -8,9 +8,11 @@ import prometheus_client
 from api.metrics import Metrics
 from ingest_worker import metrics
 from schemas.settings import Settings
+from schemas.streams import STREAMS
 
 ROOT = Path(__file__).parent.parent.parent
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (.*?) \| (.*) \|$", re.MULTILINE)
+FIELD_ROW = re.compile(r"^\| `[a-z]\w*` \| .* \| .* \| .* \|$", re.MULTILINE)
 TEST = re.compile(r"`(tests/[\w/]+(?:\.py)?)(?:::(\w+))?`")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
@@ -28,6 +30,17 @@ def settings_table() -> str:
 def test_the_readme_lists_every_setting_with_its_default():
     readme = (ROOT / "README.md").read_text()
     assert [row.group(0) for row in ROW.finditer(readme)] == settings_table().splitlines()
+
+
+def test_the_readme_lists_every_field_of_a_reading_with_its_limits() -> None:
+    readme = (ROOT / "README.md").read_text()
+    rows = [
+        f"| `{field.name}` | {stream.name} | {field.limits} |"
+        f" {'required' if field.required else 'may be missing or null'} |"
+        for stream in STREAMS.values()
+        for field in stream.fields
+    ]
+    assert FIELD_ROW.findall(readme) == rows
 
 
 def test_every_metric_is_explained():
