@@ -46,7 +46,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     configure_logging(settings.log_format)
-    # What these say at every attempt, api.dependency says once.
+    # reporting.waiting says once what these would say at every attempt.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

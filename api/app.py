@@ -14,14 +14,15 @@ from starlette.requests import Request
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.background import keep_running
 from api.database import Database
 from api.http.deadline import answer_in_time
 from api.http.endpoint import Endpoint, Handler
 from api.http.errors import HANDLERS
 from api.http.inputs import BodyLimit
-from api.log_ends import LogEnds
+from api.lag import LagReader
 from api.metrics import Measured, Metrics
-from api.producer import Kafka
+from api.producer import Producer
 from api.routes.analytics import Analytics
 from api.routes.devices import METERS, VEHICLES, Devices
 from api.routes.docs import ASSETS_PATH, Docs, assets
@@ -39,34 +40,37 @@ from schemas.streams import STREAMS
 
 
 class Parts:
-    """What the routes work with; one of each for the process."""
+    """What the routes work with. A process has one of each."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
         self.database = Database(settings)
-        self.kafka = Kafka(settings, self.metrics)
-        self.log_ends = LogEnds(settings)
+        self.producer = Producer(settings, self.metrics)
+        self.lag_reader = LagReader(settings)
 
     @asynccontextmanager
     async def running(self, app: Starlette) -> AsyncIterator[None]:
-        """Connect in the background while requests are served already; close at the end."""
-        tasks = [asyncio.create_task(self.database.run()), asyncio.create_task(self.kafka.run())]
+        """Connect in the background, while requests are answered; close everything at the end."""
+        tasks = [
+            asyncio.create_task(keep_running(name, run, self.metrics.task_restarts))
+            for name, run in {"database": self.database.run, "kafka": self.producer.run}.items()
+        ]
         try:
             yield
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self.log_ends.close()
+            await self.lag_reader.close()
             await self.database.close()
 
 
 def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
     """Every route: path -> method -> what answers it. The first path that matches counts."""
-    database, kafka, metrics = parts.database, parts.kafka, parts.metrics
-    telemetry = Telemetry(parts.settings, kafka, metrics)
-    books = StatsRoutes(parts.settings, database, kafka, parts.log_ends)
+    database, producer, metrics = parts.database, parts.producer, parts.metrics
+    telemetry = Telemetry(parts.settings, producer, metrics)
+    stats = StatsRoutes(parts.settings, database, producer, parts.lag_reader)
     histories = {stream.plural: History(stream, database) for stream in STREAMS.values()}
     rejected = RejectedReadings(parts.settings, database)
     meters, vehicles = Devices(METERS, database), Devices(VEHICLES, database)
@@ -74,11 +78,11 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
     analytics = Analytics(parts.settings, database)
     fleet = FleetAnalytics(parts.settings, database)
     silence = SilentDevices(database)
-    health = HealthRoutes(database, kafka, metrics)
+    health = HealthRoutes(database, producer, metrics)
     return {
         "/v1/telemetry/ingest": {"POST": telemetry.ingest},
         "/v1/telemetry/ingest/batch": {"POST": telemetry.ingest_batch},
-        "/v1/telemetry/stats": {"GET": books.stats},
+        "/v1/telemetry/stats": {"GET": stats.stats},
         **{
             f"/v1/telemetry/{plural}/{{id}}/history": {"GET": history.readings}
             for plural, history in histories.items()
@@ -151,7 +155,7 @@ class Methods:
 
 
 class EncodedPaths:
-    """Shows the application the path as it was sent; ids are decoded where they are read."""
+    """Gives the application the path as it was sent; each route decodes the id in it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

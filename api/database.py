@@ -13,8 +13,8 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from api.dependency import Dependency
 from api.http.errors import unavailable
+from reporting.waiting import NOT_CONNECTED, Waiting
 from schemas.settings import Settings
 from schemas.text import one_line
 from sql.connect import conninfo
@@ -44,8 +44,8 @@ class Database:
     """The pool, and whether PostgreSQL and its schema are there."""
 
     def __init__(self, settings: Settings) -> None:
-        where = f"PostgreSQL at {settings.db_host}:{settings.db_port}/{settings.db_database}"
-        self.condition = Dependency(where)
+        self.name = f"PostgreSQL at {settings.db_host}:{settings.db_port}/{settings.db_database}"
+        self._waiting = Waiting({self.name: NOT_CONNECTED})
         self._conninfo = conninfo(settings, APPLICATION_NAME, options=OPTIONS)
         self._pool = AsyncConnectionPool[Connection](
             self._conninfo,
@@ -59,14 +59,19 @@ class Database:
         )
         self._open = False
 
+    @property
+    def trouble(self) -> str | None:
+        """Why PostgreSQL cannot be used, as far as is known; None when it can."""
+        return self._waiting.reasons.get(self.name)
+
     async def run(self) -> None:
         """Wait for PostgreSQL and an up-to-date schema, then open the pool."""
         while trouble := await asyncio.to_thread(_schema_trouble, self._conninfo):
-            self.condition.bad(trouble)
+            self._waiting.missing(self.name, trouble)
             await asyncio.sleep(SCHEMA_POLL_S)
         await self._pool.open()
         self._open = True
-        self.condition.good()
+        self._waiting.present(self.name)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -81,14 +86,14 @@ class Database:
         PostgreSQL is away.
         """
         if not self._open:
-            raise unavailable(f"Waiting for {self.condition.name}: {self.condition.trouble}")
+            raise unavailable(f"Waiting for {self.name}: {self.trouble}")
         try:
             connection = await self._live_connection()
         except psycopg.OperationalError as error:
-            late = isinstance(error, PoolTimeout)
-            self.condition.bad(f"no connection within {CONNECTION_WAIT_S:.0f} s" if late else error)
+            late = f"no connection within {CONNECTION_WAIT_S:.0f} s"
+            self._waiting.missing(self.name, late if isinstance(error, PoolTimeout) else error)
             raise
-        self.condition.good()
+        self._waiting.present(self.name)
         try:
             async with connection:
                 yield connection
@@ -116,7 +121,7 @@ class Database:
     async def check(self) -> str | None:
         """Ask PostgreSQL for a sign of life: None, or what is wrong."""
         if not self._open:
-            return self.condition.trouble
+            return self.trouble
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S), self.connection() as connection:
                 await connection.execute(load("snapshots")["ping"])

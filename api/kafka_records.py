@@ -1,7 +1,7 @@
-"""Accepted readings as Kafka records: one array a partition, cut where it would grow too large.
+"""Accepted readings as Kafka records: one array for each partition, cut where it is too large.
 
-The bytes of each reading are passed on as the gateway sent them. A device's readings keep their
-order, and go where Kafka's own clients would send a record keyed by its id.
+The bytes of each reading stay as the gateway sent them. A device's readings keep their order, and
+go to the partition that Kafka's own clients choose for a record keyed by the device's id.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ MAX_RECORD_BYTES = 900_000
 MAX_CACHED_IDS = 200_000
 
 
-class Outgoing(NamedTuple):
+class OutgoingRecord(NamedTuple):
     """One Kafka record to deliver, and how many readings it holds."""
 
     topic: str
@@ -31,35 +31,35 @@ def _hash(device_id: str) -> int:
 
 
 def partition_of(device_id: str, partitions: Sequence[int]) -> int:
-    """The one of the sorted `partitions` that Kafka's default partitioner picks for this key."""
+    """The one of the sorted `partitions` that Kafka's default partitioner chooses for this key."""
     return partitions[_hash(device_id) % len(partitions)]
 
 
-class Packer:
-    """Collects readings and turns them into records, in order."""
+class RecordBuilder:
+    """Collects readings and makes records of them, in the order in which they were added."""
 
     def __init__(self) -> None:
         self._arrays: dict[tuple[str, int], list[bytes]] = {}
 
     def add(self, topic: str, partition: int, reading: bytes) -> None:
-        """Put `reading`, well-formed JSON of at most MAX_RECORD_BYTES, behind the others."""
+        """Add `reading`, well-formed JSON of at most MAX_RECORD_BYTES."""
         try:
             self._arrays[topic, partition].append(reading)
         except KeyError:
             self._arrays[topic, partition] = [reading]
 
-    def records(self) -> list[Outgoing]:
-        """Everything added, as arrays."""
-        packed = []
+    def records(self) -> list[OutgoingRecord]:
+        """Records with every reading that was added; the value of each is a JSON array."""
+        records = []
         for (topic, partition), readings in self._arrays.items():
             for chunk in _chunks(readings):
                 value = b"[" + b",".join(chunk) + b"]"
-                packed.append(Outgoing(topic, partition, None, value, len(chunk)))
-        return packed
+                records.append(OutgoingRecord(topic, partition, None, value, len(chunk)))
+        return records
 
 
 def _chunks(readings: list[bytes]) -> list[list[bytes]]:
-    """Cut so that each array stays within MAX_RECORD_BYTES, unless a single reading does not."""
+    """Cut the readings into arrays of at most MAX_RECORD_BYTES; one larger reading goes alone."""
     if sum(map(len, readings)) + len(readings) < MAX_RECORD_BYTES:
         return [readings]
     chunks: list[list[bytes]] = [[]]

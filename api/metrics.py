@@ -41,6 +41,12 @@ class Metrics:
             ("reason",),
             registry=self.registry,
         )
+        self.task_restarts = Counter(
+            "energy_api_task_restarts",
+            "Times a background task failed and was started again: database or kafka.",
+            ("task",),
+            registry=self.registry,
+        )
         self.pool = Gauge(
             "energy_api_database_connections",
             "Connections to PostgreSQL, by state: used or idle.",

@@ -1,9 +1,9 @@
-"""The process's one Kafka producer: idempotent, acks=all, and bounded in time.
+"""The process's one Kafka producer: idempotent, with acks=all and a time limit on each delivery.
 
-It connects and reconnects in the background, so the API works without Kafka. A delivery that takes
-too long is answered with 503 and nothing is claimed: Kafka may still get those records once it is
-back (the gateway's second try is then a duplicate), and until they are gone no more are queued
-for their partitions.
+It connects and reconnects in the background, so that the API works without Kafka. A delivery that
+takes too long is answered with 503, which promises nothing: Kafka may still get those records once
+it can be reached (when the gateway sends them again, they are duplicates). Until they are delivered
+or dropped, their partitions take no other records.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from api.dependency import Dependency
 from api.http.errors import ApiError, unavailable
-from api.kafka_records import MAX_RECORD_BYTES, Outgoing
+from api.kafka_records import MAX_RECORD_BYTES, OutgoingRecord
 from api.metrics import Metrics
 from brokers.connect import kafka_options
+from reporting.waiting import NOT_CONNECTED, Waiting
 from schemas.settings import Settings
 from schemas.text import one_line
 
@@ -34,11 +34,12 @@ STOP_TIMEOUT_S = 3.0
 MAX_BATCH_BYTES = MAX_RECORD_BYTES + 100_000
 
 
-class Kafka:
-    """Delivers records, and knows whether Kafka and the topics are there."""
+class Producer:
+    """Delivers records to Kafka, and knows whether Kafka and the topics can be used."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.condition = Dependency(f"Kafka at {settings.kafka_bootstrap_servers}")
+        self.name = f"Kafka at {settings.kafka_bootstrap_servers}"
+        self._waiting = Waiting({self.name: NOT_CONNECTED})
         self._topics = set(settings.streams)
         self._options = kafka_options(settings)
         self._metrics = metrics
@@ -46,6 +47,11 @@ class Kafka:
         self._connected = asyncio.Event()
         self._broken = asyncio.Event()
         self._overdue: Counter[tuple[str, int]] = Counter()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why Kafka cannot be used, as far as is known; None when it can."""
+        return self._waiting.reasons.get(self.name)
 
     async def run(self) -> None:
         """Keep a producer connected until cancelled."""
@@ -62,7 +68,7 @@ class Kafka:
             try:
                 await self._serve(producer)
             except (KafkaError, OSError, TimeoutError) as error:
-                self.condition.bad(error)
+                self._waiting.missing(self.name, error)
             finally:
                 self._connected.clear()
                 self._producer = None
@@ -70,15 +76,15 @@ class Kafka:
             await asyncio.sleep(RECONNECT_S)
 
     async def _serve(self, producer: AIOKafkaProducer) -> None:
-        """Let requests use the producer until one finds it broken."""
+        """Start the producer and let requests use it until one of them finds it broken."""
         await producer.start()
         if missing := await self._missing_topics(producer):
-            self.condition.bad(missing)
+            self._waiting.missing(self.name, missing)
             return
         self._broken.clear()
         self._producer = producer
         self._connected.set()
-        self.condition.good()
+        self._waiting.present(self.name)
         await self._broken.wait()
 
     async def partitions(self, topic: str) -> list[int]:
@@ -90,7 +96,7 @@ class Kafka:
         except (KafkaError, TimeoutError):
             raise self._away() from None
 
-    async def deliver(self, records: Sequence[Outgoing]) -> None:
+    async def deliver(self, records: Sequence[OutgoingRecord]) -> None:
         """Return once Kafka has every record for good, in order within a partition.
 
         Raises ApiError 503 when that is not so within DELIVERY_TIMEOUT_S.
@@ -103,11 +109,11 @@ class Kafka:
             for record in records:
                 self._metrics.produced.labels(record.topic, outcome).inc(record.readings)
 
-    async def _deliver(self, records: Sequence[Outgoing]) -> None:
+    async def _deliver(self, records: Sequence[OutgoingRecord]) -> None:
         producer = await self._connected_producer()
         if any((record.topic, record.partition) in self._overdue for record in records):
             raise self._away()
-        sent: list[tuple[Outgoing, asyncio.Future[Any]]] = []
+        sent: list[tuple[OutgoingRecord, asyncio.Future[Any]]] = []
         try:
             async with asyncio.timeout(DELIVERY_TIMEOUT_S):
                 for record in records:
@@ -119,17 +125,19 @@ class Kafka:
             for _, future in sent:
                 future.result()
         except TimeoutError:
-            self.condition.bad(f"a delivery took more than {DELIVERY_TIMEOUT_S:.0f} s")
+            self._waiting.missing(
+                self.name, f"a delivery took more than {DELIVERY_TIMEOUT_S:.0f} s"
+            )
             raise self._away() from None
         except (KafkaError, AssertionError) as error:
-            # aiokafka asserts that the partition exists; both end with a new producer.
-            self.condition.bad(error)
+            # aiokafka asserts that the partition exists. After either error a new producer is made.
+            self._waiting.missing(self.name, error)
             self._broken.set()
             raise self._away() from None
         finally:
             self._watch_overdue(sent)
 
-    def _watch_overdue(self, sent: list[tuple[Outgoing, asyncio.Future[Any]]]) -> None:
+    def _watch_overdue(self, sent: list[tuple[OutgoingRecord, asyncio.Future[Any]]]) -> None:
         for record, future in sent:
             if not future.done():
                 place = (record.topic, record.partition)
@@ -141,13 +149,13 @@ class Kafka:
         if self._overdue[place] <= 0:
             del self._overdue[place]
         if not future.cancelled() and future.exception() is None and not self._overdue:
-            self.condition.good()
+            self._waiting.present(self.name)
 
     async def check(self) -> str | None:
-        """Ask the brokers for a sign of life: None, or what is wrong."""
+        """Ask the brokers for an answer now: None, or why Kafka cannot be used."""
         producer = self._producer
         if producer is None:
-            return self.condition.trouble
+            return self.trouble
         if self._overdue:
             return f"{len(self._overdue)} partitions have overdue deliveries"
         try:
@@ -159,7 +167,10 @@ class Kafka:
             return one_line(error)
 
     async def _missing_topics(self, producer: AIOKafkaProducer) -> str | None:
-        """Asks for all topics: asking for one by name may create it."""
+        """Why a stream cannot be delivered, for want of its topic; None when it can.
+
+        It asks for all topics, since a question for one by name may create it.
+        """
         known = (await producer.client.fetch_all_metadata()).topics()
         missing = sorted(self._topics - known)
         return f"there is no topic {' and no topic '.join(missing)}" if missing else None
@@ -175,11 +186,11 @@ class Kafka:
         return self._producer
 
     def _away(self) -> ApiError:
-        return unavailable(f"{self.condition.name} cannot take readings now; nothing was promised")
+        return unavailable(f"{self.name} cannot take readings now; nothing was promised")
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:
-    """Stop with a last chance for what is queued; Kafka may be away, so not for ever."""
+    """Stop the producer: what is queued gets STOP_TIMEOUT_S to be delivered."""
     try:
         async with asyncio.timeout(STOP_TIMEOUT_S):
             await producer.stop()

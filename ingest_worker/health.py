@@ -1,7 +1,8 @@
 """A worker's state for people and probes: /metrics, /health/live and /health/ready.
 
-Served from a thread of its own, so that a probe is answered while the worker is busy. Live means
-that the loop turns; ready that nothing it needs is away, and if not, what.
+They are served from a thread of its own, so that a probe is answered while the worker is busy.
+Live means that the loop turns. Ready means that nothing the worker needs is missing; if something
+is, the answer says what and why.
 """
 
 import logging
@@ -16,6 +17,7 @@ import orjson
 from prometheus_client import make_wsgi_app
 
 from ingest_worker import metrics
+from reporting.waiting import Waiting
 
 STALLED_AFTER_S = 30
 PORTS_TRIED = 100
@@ -24,38 +26,38 @@ log = logging.getLogger(__name__)
 
 
 class Status:
-    """What keeps the worker from its work, by name: kafka, database, a partition."""
+    """What keeps the worker from its work, and whether its loop turns.
+
+    What it waits for has a name: start, database, positions, kafka, or a partition's.
+    """
 
     def __init__(self) -> None:
-        self._reasons: dict[str, str] = {"start": "starting"}
+        self._waiting = Waiting({"start": "starting"})
         self._turned_at = time.monotonic()
 
     def turned(self) -> None:
-        """The loop is alive."""
+        """Note that the loop turns."""
         self._turned_at = time.monotonic()
 
     def waits(self, name: str, why: str) -> None:
-        """Something is away; logged once a change, not once a try."""
-        if self._reasons.get(name) != why:
-            self._reasons = {**self._reasons, name: why}
-            log.warning("not ready: %s: %s", name, why)
+        """Note that `name` keeps the worker from its work; a new reason is logged once."""
+        self._waiting.missing(name, why)
         metrics.READY.set(0)
 
     def works(self, name: str) -> None:
-        """It is back, or was never away."""
-        if name in self._reasons:
-            self._reasons = {key: why for key, why in self._reasons.items() if key != name}
-            log.info("%s: fine", name)
-        metrics.READY.set(0 if self._reasons else 1)
+        """Note that `name` can be used; logged when it could not be before."""
+        self._waiting.present(name)
+        metrics.READY.set(0 if self._waiting.reasons else 1)
 
     def live(self) -> tuple[bool, dict[str, Any]]:
-        """Whether the loop turns."""
+        """Whether the loop turns, and for how many seconds it has not."""
         still_s = time.monotonic() - self._turned_at
         return still_s < STALLED_AFTER_S, {"secondsSinceTurn": round(still_s, 1)}
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Whether nothing is away."""
-        return not self._reasons, {"reasons": self._reasons}
+        """Whether the worker waits for nothing, and the reasons by name."""
+        reasons = self._waiting.reasons
+        return not reasons, {"reasons": reasons}
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -1,4 +1,4 @@
-"""How every process of the project says things: one line a record on stderr, text or JSON."""
+"""The log lines of every process: one line a record on stderr, as text or JSON."""
 
 import logging
 import sys
@@ -31,8 +31,3 @@ def configure_logging(log_format: str) -> None:
         )
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
-
-
-def one_line(error: object) -> str:
-    """What an error says, on one line that PostgreSQL can keep; its class when it says nothing."""
-    return " ".join(str(error).split()).replace("\x00", "\\0") or type(error).__name__

@@ -6,8 +6,9 @@ field.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import msgspec
 
@@ -21,7 +22,6 @@ from schemas.text import check_id, one_line
 
 MAX_BATCH_RECORDS = 10_000
 _STREAM_TYPES = {f'"{name}"'.encode() for name in STREAMS}
-
 
 if TYPE_CHECKING:
     StreamType = str
@@ -115,10 +115,12 @@ class Stats(Output):
     topics: list[TopicStats]
 
 
-class Refusal(NamedTuple):
-    """Why one record of a batch was not taken, in a line and field by field."""
+@dataclass(frozen=True)
+class RefusedRecord:
+    """Why one record of a batch was not taken, in one line and field by field."""
 
-    place: int
+    index: int
+    """Its place in the batch, from 0."""
     reason: str
     message: str
     problems: list[Problem]

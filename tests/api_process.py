@@ -41,8 +41,8 @@ class ApiProcess:
 
     def __enter__(self) -> Self:
         if self._ready:
-            self.says("PostgreSQL at", "is there")
-            self.says("Kafka at", "is there")
+            self.says("PostgreSQL at", ": fine")
+            self.says("Kafka at", ": fine")
         else:
             self.says("serving on")
         return self

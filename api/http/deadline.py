@@ -1,10 +1,11 @@
-"""No request waits for ever: one that hangs on a frozen PostgreSQL or Kafka is answered with 503.
+"""A time limit on every request: one that hangs on a frozen PostgreSQL or Kafka gets a 503.
 
-Cancelling a query asks the server, which may be frozen itself; so a late handler is cancelled in
-the background and the answer does not wait for that.
+To cancel a query the server has to be asked, which may be frozen itself. So a late handler is
+cancelled in the background, and the answer does not wait for that.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ DEADLINE_S = 9.5
 
 Handler = Callable[[Request], Awaitable[Response]]
 AResult = TypeVar("AResult")
+log = logging.getLogger(__name__)
 _abandoned: set[asyncio.Future[Any]] = set()
 
 
@@ -38,12 +40,13 @@ async def in_time(work: Awaitable[AResult]) -> AResult:
     if done:
         return task.result()
     _abandoned.add(task)
-    task.add_done_callback(_forget)
+    task.add_done_callback(_end_abandoned)
     task.cancel()
     raise unavailable(f"No answer within {DEADLINE_S} s, try again")
 
 
-def _forget(task: asyncio.Future[Any]) -> None:
+def _end_abandoned(task: asyncio.Future[Any]) -> None:
+    """Log what an abandoned request failed with: nobody else gets to see it."""
     _abandoned.discard(task)
-    if not task.cancelled():
-        task.exception()
+    if not task.cancelled() and (error := task.exception()):
+        log.warning("a request failed after it was answered with 503", exc_info=error)

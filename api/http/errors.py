@@ -106,7 +106,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 
 async def _database_away(request: Request, error: Exception) -> Response:
-    if not isinstance(error, PoolTimeout):  # api.dependency says that, once
+    if not isinstance(error, PoolTimeout):  # the log has said that once already
         log.warning("%s %s: %s", request.method, request.scope["path"], error)
     return respond(request, unavailable("PostgreSQL is away or too busy, try again"))
 

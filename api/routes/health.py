@@ -1,4 +1,4 @@
-"""Whether the process lives, can answer, and what it depends on; and its metrics."""
+"""Whether the process lives and can answer, what it depends on, and its metrics."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from api.http.endpoint import answers
 from api.http.errors import unavailable
 from api.http.responses import JsonResponse
 from api.metrics import Metrics
-from api.producer import Kafka
+from api.producer import Producer
 from schemas.fields import utc_now
 from schemas.health import Check, Checks, Health, Sign
 
@@ -19,15 +19,15 @@ from schemas.health import Check, Checks, Health, Sign
 class HealthRoutes:
     """The routes /health, /health/ready, /health/live and /metrics."""
 
-    def __init__(self, database: Database, kafka: Kafka, metrics: Metrics) -> None:
+    def __init__(self, database: Database, producer: Producer, metrics: Metrics) -> None:
         self._database = database
-        self._kafka = kafka
+        self._producer = producer
         self._metrics = metrics
 
     @answers(Health, also=(503,), waits=False)
     async def health(self, request: Request) -> Response:
         """What the API depends on: unhealthy (503) without PostgreSQL, degraded without Kafka."""
-        database, kafka = await asyncio.gather(self._database.check(), self._kafka.check())
+        database, kafka = await asyncio.gather(self._database.check(), self._producer.check())
         body = Health(
             status="unhealthy" if database else "degraded" if kafka else "healthy",
             timestamp=utc_now(),
@@ -39,7 +39,7 @@ class HealthRoutes:
     async def ready(self, request: Request) -> Response:
         """Whether requests can be answered: 503 without PostgreSQL; Kafka may be away."""
         if trouble := await self._database.check():
-            raise unavailable(f"Waiting for {self._database.condition.name}: {trouble}")
+            raise unavailable(f"Waiting for {self._database.name}: {trouble}")
         return JsonResponse(Sign(status="ready", timestamp=utc_now()))
 
     @answers(Sign, waits=False)

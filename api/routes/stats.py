@@ -1,4 +1,4 @@
-"""The books over HTTP: what became of the readings of each topic, and how far their readers are."""
+"""The books over HTTP: what became of the readings of each topic, and the lag of their readers."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from api.database import Database
 from api.http.endpoint import answers
 from api.http.errors import ApiError
 from api.http.responses import JsonResponse
-from api.log_ends import LogEnds
-from api.producer import Kafka
+from api.lag import LagReader
+from api.producer import Producer
 from schemas.fields import utc_now
 from schemas.settings import Settings
 from schemas.telemetry import RejectedCount, Stats, TopicStats
@@ -23,13 +23,13 @@ class StatsRoutes:
     """The route /v1/telemetry/stats."""
 
     def __init__(
-        self, settings: Settings, database: Database, kafka: Kafka, log_ends: LogEnds
+        self, settings: Settings, database: Database, producer: Producer, lag_reader: LagReader
     ) -> None:
         self._group_id = settings.kafka_group_id
         self._topics = list(settings.streams)
         self._database = database
-        self._kafka = kafka
-        self._log_ends = log_ends
+        self._producer = producer
+        self._lag_reader = lag_reader
 
     @answers(Stats)
     async def stats(self, request: Request) -> Response:
@@ -45,18 +45,20 @@ class StatsRoutes:
         return JsonResponse(Stats(group_id=self._group_id, timestamp=utc_now(), topics=shown))
 
     async def _lag(self, positions: dict[tuple[str, int], int]) -> dict[str, int]:
-        """By topic; empty when Kafka is away."""
-        if not self._kafka.condition.fine:
+        """The lag of each topic, in records; empty when Kafka cannot be reached."""
+        if self._producer.trouble is not None:
             return {}
         try:
             places = [
                 (topic, partition)
                 for topic in self._topics
-                for partition in await self._kafka.partitions(topic)
+                for partition in await self._producer.partitions(topic)
             ]
-        except ApiError:  # it went away, and nobody had noticed yet
+        except (
+            ApiError
+        ):  # Kafka cannot be reached any more, and this is the first request to find out
             return {}
-        return await self._log_ends.lag(places, positions) or {}
+        return await self._lag_reader.lag(places, positions) or {}
 
 
 def _topic_stats(

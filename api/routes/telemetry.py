@@ -1,7 +1,7 @@
 """Readings over HTTP into Kafka, one at a time or in batches.
 
-The path of a batch: envelopes are split without touching the readings' bytes, each reading goes
-through the one decoder, valid ones are packed into arrays, and 202 means Kafka has them all.
+The path of a batch: envelopes are split without a change to the readings' bytes, each reading goes
+through the one decoder, arrays are made of the valid ones, and 202 means that Kafka has them all.
 """
 
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from api.http.endpoint import answers
 from api.http.errors import invalid, invalid_field
 from api.http.inputs import read_body
 from api.http.responses import JsonResponse
-from api.kafka_records import MAX_RECORD_BYTES, Outgoing, Packer, partition_of
+from api.kafka_records import MAX_RECORD_BYTES, OutgoingRecord, RecordBuilder, partition_of
 from api.metrics import Metrics
-from api.producer import Kafka
+from api.producer import Producer
 from schemas.errors import Problem
 from schemas.fields import utc_now
 from schemas.settings import Settings
@@ -31,7 +31,7 @@ from schemas.telemetry import (
     IngestError,
     IngestResult,
     LooseBatch,
-    Refusal,
+    RefusedRecord,
     SentBatch,
     SentRecord,
     batch_problems,
@@ -49,9 +49,9 @@ Record = TypeVar("Record")
 class Telemetry:
     """The routes below /v1/telemetry/ingest."""
 
-    def __init__(self, settings: Settings, kafka: Kafka, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, producer: Producer, metrics: Metrics) -> None:
         self._settings = settings
-        self._kafka = kafka
+        self._producer = producer
         self._metrics = metrics
         self._decoders = settings.decoders()
         self._topics = {stream.name: topic for topic, stream in settings.streams.items()}
@@ -71,19 +71,20 @@ class Telemetry:
             self._metrics.refused.labels(row.reason).inc()
             raise invalid(problems(STREAMS[envelope.streamType], row, "payload"))
         device_id = row[-1]
-        partition = partition_of(device_id, await self._kafka.partitions(topic))
-        await self._kafka.deliver([Outgoing(topic, partition, device_id.encode(), raw, 1)])
+        partition = partition_of(device_id, await self._producer.partitions(topic))
+        await self._producer.deliver([OutgoingRecord(topic, partition, device_id.encode(), raw, 1)])
         return _accepted(1, [])
 
     @answers(IngestResult, 202, body=SentBatch)
     async def ingest_batch(self, request: Request) -> Response:
         """Many readings: the valid ones go through, the others are named."""
         limits = self._settings.clock_limits(utc_now())
-        packer, accepted, refusals = Packer(), 0, []
+        builder, accepted = RecordBuilder(), 0
+        refused: list[RefusedRecord] = []
         partitions: dict[str, list[int]] = {}
         for index, envelope in _envelopes(_utf8(await read_body(request))):
-            if isinstance(envelope, Refusal):
-                refusals.append(envelope)
+            if isinstance(envelope, RefusedRecord):
+                refused.append(envelope)
                 continue
             raw = bytes(envelope.payload)
             topic = self._topics[envelope.streamType]
@@ -91,18 +92,18 @@ class Telemetry:
             if isinstance(row, Rejection):
                 stream = STREAMS[envelope.streamType]
                 found = problems(stream, row, f"records[{index}].payload")
-                refusals.append(Refusal(index, row.reason, row.detail, found))
+                refused.append(RefusedRecord(index, row.reason, row.detail, found))
                 continue
             if topic not in partitions:
-                partitions[topic] = await self._kafka.partitions(topic)
-            packer.add(topic, partition_of(row[-1], partitions[topic]), raw)
+                partitions[topic] = await self._producer.partitions(topic)
+            builder.add(topic, partition_of(row[-1], partitions[topic]), raw)
             accepted += 1
-        for refusal in refusals:
-            self._metrics.refused.labels(refusal.reason).inc()
+        for record in refused:
+            self._metrics.refused.labels(record.reason).inc()
         if not accepted:
-            raise invalid([problem for refusal in refusals for problem in refusal.problems])
-        await self._kafka.deliver(packer.records())
-        return _accepted(accepted, refusals)
+            raise invalid([problem for record in refused for problem in record.problems])
+        await self._producer.deliver(builder.records())
+        return _accepted(accepted, refused)
 
     def _decode(
         self, topic: str, raw: bytes, limits: ClockLimits, index: int
@@ -121,15 +122,15 @@ def _utf8(body: bytes) -> bytes:
     return body
 
 
-def _envelopes(body: bytes) -> Iterator[tuple[int, Envelope | Refusal]]:
-    """The records of a batch, those of the wrong shape as refusals. Raises ApiError 400."""
+def _envelopes(body: bytes) -> Iterator[tuple[int, Envelope | RefusedRecord]]:
+    """The records of a batch by index; one of the wrong shape as refused. Raises ApiError 400."""
     try:
-        yield from enumerate(_some(DECODE_BATCH(body).records))
+        yield from enumerate(_not_empty(DECODE_BATCH(body).records))
         return
     except (msgspec.MsgspecError, RecursionError):
-        pass  # some record has the wrong shape, or all of it has
+        pass  # the body, or a record in it, has the wrong shape: look at each record
     try:
-        loose = _some(DECODE_LOOSE(body).records)
+        loose = _not_empty(DECODE_LOOSE(body).records)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise invalid(batch_problems(body, str(error))) from None
     for index, raw in enumerate(loose):
@@ -137,10 +138,10 @@ def _envelopes(body: bytes) -> Iterator[tuple[int, Envelope | Refusal]]:
             yield index, DECODE_ENVELOPE(raw)
         except (msgspec.MsgspecError, RecursionError):
             found = envelope_problems(bytes(raw), f"records[{index}]")
-            yield index, Refusal(index, "invalid", _sentence(found), found)
+            yield index, RefusedRecord(index, "invalid", _sentence(found), found)
 
 
-def _some(records: list[Record]) -> list[Record]:
+def _not_empty(records: list[Record]) -> list[Record]:
     if not records:
         raise invalid_field("records", f"must have 1 to {MAX_BATCH_RECORDS} records")
     return records
@@ -150,10 +151,10 @@ def _sentence(found: list[Problem]) -> str:
     return "; ".join(f"{problem.field}: {problem.message}" for problem in found)
 
 
-def _accepted(processed: int, refusals: list[Refusal]) -> Response:
+def _accepted(processed: int, refused: list[RefusedRecord]) -> Response:
     errors = [
-        IngestError(index=refusal.place, reason=refusal.reason, message=refusal.message)
-        for refusal in refusals
+        IngestError(index=record.index, reason=record.reason, message=record.message)
+        for record in refused
     ]
     result = IngestResult(
         success=not errors,

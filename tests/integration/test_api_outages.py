@@ -123,10 +123,10 @@ def test_it_serves_and_waits_before_anything_is_there() -> None:
         assert unavailable(process.http.get("/v1/telemetry/stats"))
         assert unavailable(process.http.post(INGEST, json=meter()))
         assert process.http.get("/health").json()["status"] == "unhealthy"
-        process.says("waiting for PostgreSQL at 127.0.0.1", "refused")
-        process.says(f"waiting for Kafka at {nowhere}")
+        process.says("not ready: PostgreSQL at 127.0.0.1", "refused")
+        process.says(f"not ready: Kafka at {nowhere}")
         lines = process.log.splitlines()
-        assert len([line for line in lines if "waiting for" in line]) == 2
+        assert len([line for line in lines if "not ready: " in line]) == 2
         assert process.terminate() == 0
 
 
@@ -142,12 +142,12 @@ def test_it_waits_for_the_schema_and_the_topics(stack: Stack) -> None:
     ) as connection:
         connection.execute("CREATE DATABASE later")
     with ApiProcess(environment, ready=False) as process:
-        process.says("waiting for PostgreSQL", "python -m sql migrate")
-        process.says("waiting for Kafka", "there is no topic not-there")
+        process.says("not ready: PostgreSQL", "python -m sql migrate")
+        process.says("not ready: Kafka", "there is no topic not-there")
         assert unavailable(process.http.get(METERS))
         with connect(environment) as connection:
             migrate(connection)
-        process.says("PostgreSQL", "is there")
+        process.says("PostgreSQL", ": fine")
         assert process.http.get(METERS).json() == []
         assert unavailable(process.http.post(INGEST, json=meter()))
 

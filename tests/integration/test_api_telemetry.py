@@ -5,14 +5,15 @@ import json
 from typing import Any
 
 import httpx
+import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
 from starlette.requests import Request
 
 from api.database import Database
-from api.log_ends import LogEnds
+from api.lag import LagReader
 from api.metrics import Metrics
-from api.producer import Kafka
+from api.producer import Producer
 from api.routes.stats import StatsRoutes
 from schemas.settings import Settings
 from tests.connections import connect
@@ -126,14 +127,14 @@ def test_readings_dated_months_ago_are_taken(api: httpx.Client) -> None:
 
 
 def test_only_the_lag_is_unknown_when_kafka_went_away_unnoticed(
-    environment: dict[str, str],
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def stats() -> Any:
         settings = Settings(**{name.lower(): value for name, value in environment.items()})
-        database, kafka = Database(settings), Kafka(settings, Metrics())  # which never connects
-        kafka.condition.good()
+        database, producer = Database(settings), Producer(settings, Metrics())
+        monkeypatch.setattr(Producer, "trouble", None)  # though it never connects
         await database.run()
-        books = StatsRoutes(settings, database, kafka, LogEnds(settings))
+        books = StatsRoutes(settings, database, producer, LagReader(settings))
         answer = await books.stats(Request({"type": "http"}))
         await database.close()
         return json.loads(answer.body)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import kafka_records as packing
-from api.kafka_records import Packer, partition_of
+from api.kafka_records import RecordBuilder, partition_of
 
 
 @given(st.text(min_size=1, max_size=64), st.integers(1, 50))
@@ -23,10 +23,10 @@ def test_arrays_hold_everything_in_order_and_stay_small(readings: list[tuple[int
     limit = 300
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packing, "MAX_RECORD_BYTES", limit)
-        packer = Packer()
+        builder = RecordBuilder()
         for number, (partition, size) in enumerate(readings):
-            packer.add("t", partition, json.dumps([number, "x" * size]).encode())
-        records = packer.records()
+            builder.add("t", partition, json.dumps([number, "x" * size]).encode())
+        records = builder.records()
     unpacked = [(r.partition, item) for r in records for item in json.loads(r.value)]
     assert sum(r.readings for r in records) == len(readings) == len(unpacked)
     assert all(len(r.value) <= limit for r in records)

@@ -1,4 +1,4 @@
-"""How far the readers are behind: the ends of the logs against the positions in PostgreSQL."""
+"""How many records wait to be read: the ends of Kafka's logs less the positions in PostgreSQL."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -13,8 +13,8 @@ from schemas.settings import Settings
 ANSWER_TIMEOUT_S = 3.0
 
 
-class LogEnds:
-    """Asks Kafka through a consumer that is in no group; it is made when first needed."""
+class LagReader:
+    """Asks Kafka through a consumer outside of all groups, which is made at the first question."""
 
     def __init__(self, settings: Settings) -> None:
         self._options = kafka_options(settings)
@@ -30,21 +30,22 @@ class LogEnds:
     async def lag(
         self, places: Iterable[tuple[str, int]], positions: Mapping[tuple[str, int], int]
     ) -> dict[str, int] | None:
-        """Records not read yet by topic, over `places` as (topic, partition).
+        """Records that were not read yet, by topic; None when Kafka does not answer.
 
-        A place without a position counts from the log's start. None when Kafka does not answer.
+        `places` and the keys of `positions` are (topic, partition). A partition without a position
+        counts from its log's start.
         """
-        wanted = [TopicPartition(*place) for place in places]
+        partitions = [TopicPartition(*place) for place in places]
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S), self._lock:
                 consumer = self._consumer or await self._connect()
-                bounds = await bounds_of(consumer, wanted)
+                bounds = await bounds_of(consumer, partitions)
         except (KafkaError, OSError, TimeoutError, ValueError):
             await self._drop()
             return None
-        lag = dict.fromkeys((place.topic for place in wanted), 0)
-        for place, (start, end) in bounds.items():
-            lag[place.topic] += max(0, end - positions.get(tuple(place), start))
+        lag = dict.fromkeys((partition.topic for partition in partitions), 0)
+        for partition, (start, end) in bounds.items():
+            lag[partition.topic] += max(0, end - positions.get(tuple(partition), start))
         return lag
 
     async def _connect(self) -> AIOKafkaConsumer:

@@ -1,0 +1,35 @@
+"""What a process waits for, by name: each change is said on the log once, not once a try."""
+
+import logging
+from collections.abc import Mapping
+
+from schemas.text import one_line
+
+NOT_CONNECTED = "not connected yet"
+"""The reason of what nobody has tried to reach yet."""
+
+log = logging.getLogger(__name__)
+
+
+class Waiting:
+    """The things that are missing, each with the reason why it cannot be used.
+
+    One thread changes it; others may read `reasons`, a mapping that never changes once it is seen.
+    """
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        """`reasons`: what is missing from the start; the log does not mention it."""
+        self.reasons: Mapping[str, str] = dict(reasons)
+
+    def missing(self, name: str, why: object) -> None:
+        """Note that `name` cannot be used; `why` is an error or a text, kept as one line."""
+        reason = one_line(why)
+        if self.reasons.get(name) != reason:
+            self.reasons = {**self.reasons, name: reason}
+            log.warning("not ready: %s: %s", name, reason)
+
+    def present(self, name: str) -> None:
+        """Note that `name` can be used."""
+        if name in self.reasons:
+            self.reasons = {key: why for key, why in self.reasons.items() if key != name}
+            log.info("%s: fine", name)
