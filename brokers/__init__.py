@@ -1,1 +1,1 @@
-"""Kafka's side: how every process reaches the brokers, and what can be asked of them."""
+"""Kafka's brokers: how every process connects to them, and what they know of topics and groups."""

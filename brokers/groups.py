@@ -1,4 +1,4 @@
-"""Consumer groups: which partitions live members hold, by Kafka's word."""
+"""Consumer groups: which partitions their live members hold, as Kafka knows it."""
 
 import asyncio
 
@@ -15,9 +15,9 @@ REBALANCING = ("PreparingRebalance", "CompletingRebalance")
 
 
 async def live_owned(settings: Settings) -> set[TopicPartition]:
-    """The partitions that live members of the group hold, by Kafka's word. Raises KafkaError.
+    """The partitions that live members of the group hold, as Kafka knows it.
 
-    Waits while the members are being told what is whose.
+    Waits for a rebalance to end. Raises KafkaError, or TimeoutError after REBALANCED_WITHIN_S.
     """
     async with connected_admin(settings) as admin, asyncio.timeout(REBALANCED_WITHIN_S):
         while True:

@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -11,18 +12,18 @@ from brokers.connect import REQUEST_TIMEOUT_MS, connected_admin, kafka_options
 from schemas.settings import Settings
 
 Bounds = dict[TopicPartition, tuple[int, int]]
-"""By partition: the first offset of the log, and the one past its last."""
+"""By partition: the first offset of its log, and the offset after its last record."""
 
 
 def name_of(partition: TopicPartition) -> str:
-    """As people know it, and Kafka's own tools print it."""
+    """The partition's name as Kafka's own tools print it, such as meter-telemetry-0."""
     return f"{partition.topic}-{partition.partition}"
 
 
 async def bounds_of(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> Bounds:
     """Start and end of these partitions' logs. Raises KafkaError.
 
-    To a consumer of committed records the end is where transactions under way begin.
+    For a consumer of committed records, a log ends where the oldest open transaction begins.
     """
     if not partitions:
         return {}
@@ -53,10 +54,16 @@ async def log_bounds(settings: Settings, topics: Collection[str]) -> Bounds:
 
 
 def log_ends(settings: Settings, topics: Collection[str]) -> dict[TopicPartition, int]:
-    """The logs' ends of those topics that exist; none, and said on stderr, while Kafka is away."""
+    """The end of every partition's log; none, with a line on stderr, when Kafka does not answer."""
     try:
         bounds = asyncio.run(log_bounds(settings, topics))
     except KafkaError as error:
         print(f"lag is unknown, Kafka does not answer: {error}", file=sys.stderr)
         return {}
     return {partition: end for partition, (_, end) in bounds.items()}
+
+
+def lag(ends: Mapping[TopicPartition, int], row: Mapping[str, Any]) -> int | None:
+    """Records from the position in a row of `ingest_offsets` to its log's end; None if unknown."""
+    end = ends.get(TopicPartition(row["topic"], row["partition"]))
+    return None if end is None else end - row["next_offset"]

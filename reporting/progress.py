@@ -8,7 +8,7 @@ BAR_EVERY_S, LINE_EVERY_S = 0.1, 5.0
 
 
 class Progress:
-    """Counts towards a known total."""
+    """Counts towards a known total, and shows how far it is."""
 
     def __init__(self, what: str, total: int) -> None:
         self._what = what
@@ -18,14 +18,14 @@ class Progress:
         self._began = self._shown_at = time.monotonic()
 
     def advance(self, count: int) -> None:
-        """So many more are done."""
+        """Add `count` to what is done, and show it now and then."""
         self._done += count
         every_s = BAR_EVERY_S if self._terminal else LINE_EVERY_S
         if time.monotonic() - self._shown_at >= every_s:
             self._show()
 
     def close(self) -> None:
-        """Show where it ended."""
+        """Show the final count."""
         self._show()
         if self._terminal:
             print(file=sys.stderr)

@@ -1,12 +1,11 @@
-"""`positions list|set`: where the group stands, and moving it on purpose.
+"""`positions list|set`: the positions of the group, and how an operator moves them.
 
-Setting a position under a live owner is refused: the owner would drop its batch and follow, which
-is safe, but seldom meant.
+A position whose partition has a live owner is not set without force: the owner would drop its batch
+and read on from the new position, which is safe, but seldom meant.
 """
 
 import asyncio
 import os
-from datetime import UTC
 from typing import Any
 
 import psycopg
@@ -14,10 +13,11 @@ from aiokafka import TopicPartition
 from psycopg.rows import dict_row
 
 from brokers.groups import live_owned
-from brokers.partitions import log_bounds, log_ends, name_of
+from brokers.partitions import lag, log_bounds, log_ends, name_of
 from ingest_worker.errors import CommandRefusedError
 from ingest_worker.operator import operator
 from ingest_worker.write.ledger import LOCK_TIMEOUT_S
+from reporting.tables import partition_line, to_the_second
 from schemas.settings import Settings
 from sql.connect import conninfo
 from sql.named import load
@@ -32,16 +32,12 @@ def list_positions(settings: Settings) -> None:
     ) as connection:
         rows = connection.execute(QUERIES["list"]).fetchall()
     ends = log_ends(settings, {row["topic"] for row in rows})
-    print(f"{'group':<24}{'topic':<24}{'partition':>9} {'position':>12} {'lag':>12}  last moved")
+    print(f"{partition_line('group', 'topic', 'partition', ['position', 'lag'])}  last moved")
     for row in rows:
-        end = ends.get(TopicPartition(row["topic"], row["partition"]))
-        lag = "?" if end is None else end - row["next_offset"]
-        moved = row["updated_at"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        values = [row["next_offset"], lag(ends, row)]
+        line = partition_line(row["group_id"], row["topic"], row["partition"], values)
         stopped = f"  STOPPED: {row['stopped']}" if row["stopped"] else ""
-        print(
-            f"{row['group_id']:<24}{row['topic']:<24}{row['partition']:>9}"
-            f" {row['next_offset']:>12} {lag:>12}  {moved}{stopped}"
-        )
+        print(f"{line}  {to_the_second(row['updated_at'])}{stopped}")
 
 
 def set_positions(settings: Settings, topic: str, number: str, to: str, *, force: bool) -> None:
@@ -104,7 +100,7 @@ def _set(
 async def _look(
     settings: Settings, topic: str, number: str, to: str, *, force: bool
 ) -> tuple[dict[TopicPartition, int], set[TopicPartition]]:
-    """The wanted offsets by partition, and unless by `force` the partitions with a live owner."""
+    """The wanted offset of each partition, and those with a live owner: none by `force`."""
     bounds = await log_bounds(settings, [topic])
     if not bounds:
         raise CommandRefusedError(f"there is no topic {topic}")

@@ -1,8 +1,8 @@
-"""`reconcile`: do the books balance?
+"""`reconcile`: whether the books balance.
 
-Per topic and partition, read = stored + duplicate + rejected; and over all, what the books call
-stored and rejected is what the tables hold. One snapshot serves all questions, so that it may be
-asked while workers write.
+In each partition, read = stored + duplicate + rejected; and in total, the tables hold as many rows
+as the books call stored and rejected. All of it is read in one snapshot, so that workers may write
+meanwhile.
 """
 
 import sys
@@ -15,7 +15,8 @@ from aiokafka import TopicPartition
 from psycopg import errors, sql
 from psycopg.rows import dict_row
 
-from brokers.partitions import log_ends
+from brokers.partitions import lag, log_ends
+from reporting.tables import partition_line
 from schemas.settings import Settings
 from schemas.streams import STREAMS
 from schemas.streams.stream import Stream
@@ -23,7 +24,7 @@ from sql.connect import conninfo
 from sql.named import load, load_for
 
 LOOKS = 3
-"""A day that was dropped between two questions looks like an imbalance, but not again."""
+"""A day partition dropped between two queries looks like an imbalance, but not every time."""
 COUNTS = ("read", "stored", "duplicate", "rejected")
 
 
@@ -47,21 +48,19 @@ def make_report(
     tables: dict[str, int] | None,
     ends: dict[TopicPartition, int],
 ) -> dict[str, Any]:
-    """The report as --json prints it; `tables` are the tables' own counts, None when not asked."""
+    """The report as --json prints it; `tables`: what the tables hold, None when not counted."""
     total = {count: sum(row[count] for row in rows) for count in COUNTS}
-    partitions = []
-    for row in rows:
-        end = ends.get(TopicPartition(row["topic"], row["partition"]))
-        partitions.append(
-            {
-                "groupId": row["group_id"],
-                "topic": row["topic"],
-                "partition": row["partition"],
-                **{count: row[count] for count in COUNTS},
-                "position": row["next_offset"],
-                "lag": None if end is None else end - row["next_offset"],
-            }
-        )
+    partitions = [
+        {
+            "groupId": row["group_id"],
+            "topic": row["topic"],
+            "partition": row["partition"],
+            **{count: row[count] for count in COUNTS},
+            "position": row["next_offset"],
+            "lag": lag(ends, row),
+        }
+        for row in rows
+    ]
     report = {"balanced": _balanced(rows, tables), "total": total, "partitions": partitions}
     return report if tables is None else report | {"tables": tables}
 
@@ -105,14 +104,11 @@ def _rows_of(connection: psycopg.Connection[dict[str, Any]], stream: Stream) -> 
 
 def _print_table(report: dict[str, Any]) -> None:
     columns = (*COUNTS, "position", "lag")
-    print(f"{'group':<24}{'topic':<24}{'partition':>9}", *(f"{name:>12}" for name in columns))
+    print(partition_line("group", "topic", "partition", columns))
     for row in report["partitions"]:
-        values = ("?" if row[name] is None else row[name] for name in columns)
-        print(
-            f"{row['groupId']:<24}{row['topic']:<24}{row['partition']:>9}",
-            *(f"{value:>12}" for value in values),
-        )
-    print(f"{'total':<57}", *(f"{report['total'][name]:>12}" for name in COUNTS))
+        values = [row[name] for name in columns]
+        print(partition_line(row["groupId"], row["topic"], row["partition"], values))
+    print(partition_line("total", "", "", [report["total"][name] for name in COUNTS]))
     for name, count in report.get("tables", {}).items():
         print(f"in the tables: {name} = {count}")
     print("the books balance" if report["balanced"] else "THE BOOKS DO NOT BALANCE")

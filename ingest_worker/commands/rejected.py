@@ -1,4 +1,4 @@
-"""`rejected list|show|replay`: what was refused, why, the very bytes, and another chance."""
+"""`rejected list|show|replay`: rejected readings, why they are, their bytes, and a second try."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -9,6 +9,7 @@ from psycopg.rows import dict_row
 
 from ingest_worker.operator import operator
 from reporting.progress import Progress
+from reporting.tables import to_the_second
 from schemas.settings import Settings
 from schemas.text import printable
 from sql import quarantine
@@ -34,14 +35,14 @@ def list_rejected(settings: Settings, filters: dict[str, Any]) -> None:
             where += f"[{row['record_index']}]"
         outcome = f"  ({row['outcome']} by {row['resolved_by']})" if row["resolved_at"] else ""
         print(
-            f"{row['id']:>8}  {_time(row['rejected_at']):<20}  {where:<32}"
+            f"{row['id']:>8}  {to_the_second(row['rejected_at']):<20}  {where:<32}"
             f"  {row['device_id'] or '-':<16}  {row['reason']:<10}"
             f"  {row['detail'][:MAX_DETAIL_CHARACTERS]}{outcome}"
         )
 
 
 def show_rejected(settings: Settings, rejected_id: int) -> None:
-    """Print everything known of one rejected reading. Raises NotFound."""
+    """Print everything known of one rejected reading. Raises UnknownRejectedError."""
     with _connect(settings) as connection:
         row = connection.execute(QUERIES["show"], {"id": rejected_id}).fetchone()
     if row is None:
@@ -49,7 +50,9 @@ def show_rejected(settings: Settings, rejected_id: int) -> None:
     raw = row.pop("raw")
     for name, value in row.items():
         if value is not None:
-            print(f"{name + ':':<14}{_time(value) if isinstance(value, datetime) else value}")
+            print(
+                f"{name + ':':<14}{to_the_second(value) if isinstance(value, datetime) else value}"
+            )
     if raw is None:
         print("raw:          not kept; Kafka has it at that offset")
     else:
@@ -62,7 +65,7 @@ def replay_rejected(
 ) -> bool:
     """Replay one rejected reading, or all unresolved ones that match; print what became of them.
 
-    True when none is left rejected. Raises NotFound.
+    True when all of them are stored by now. Raises UnknownRejectedError.
     """
     decoders = settings.decoders()
     who = operator()
@@ -96,7 +99,3 @@ def _open_ids(connection: psycopg.Connection[Any], filters: dict[str, Any]) -> l
 
 def _connect(settings: Settings) -> psycopg.Connection[dict[str, Any]]:
     return psycopg.connect(conninfo(settings, "energy-rejected"), row_factory=dict_row)
-
-
-def _time(value: datetime) -> str:
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,7 +1,7 @@
-"""`replay`: read a stretch of Kafka again and fill what history lacks; what is there stays.
+"""`replay`: read a stretch of Kafka again and add to history what it lacks.
 
-It writes the same way as a worker, but under the group `<group>:replay`, so that its books stand
-beside the workers' own, and its positions fence off a second replay, not the workers.
+It writes the same way as a worker, but under the group `<group>:replay`: so its books stand beside
+the workers' own, and its positions fence off a second replay, not the workers.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from sql.connect import conninfo
 
 FETCH_WAIT_MS = 1_000
 MAX_READINGS = 10_000
-"""In one flush: few, so that workers need not wait long for what it has locked."""
+"""Of one flush: few, so that workers do not wait long for the rows that a replay has locked."""
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ async def _find(
     since: datetime,
     until: datetime | None,
 ) -> dict[TopicPartition, tuple[int, int]]:
-    """First and past-the-last offset of each partition that holds something of that time."""
+    """First offset, and the one after the last, of each partition that has records of that time."""
     bounds = await log_bounds(settings, [topic])
     if not bounds:
         raise CommandRefusedError(f"there is no topic {topic}")
@@ -92,7 +92,7 @@ async def _find(
 
 
 async def _held_since(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> str:
-    """The first time of which these partitions still hold everything, by Kafka's word."""
+    """The earliest time from which on these partitions hold everything, by Kafka's timestamps."""
     oldest = await consumer.offsets_for_times(dict.fromkeys(partitions, 0))
     newest_ms = max(at.timestamp for at in oldest.values() if at is not None)
     at = datetime.fromtimestamp(newest_ms / 1000, UTC) + timedelta(milliseconds=1)
@@ -145,7 +145,7 @@ async def _read(
             await _flush(sink, list(batch.parts.values()))
         for partition in still:
             at = batch.parts[partition].end if partition in batch.parts else positions[partition]
-            # Past the last record taken there may be none: markers of transactions, for one.
+            # Offsets without a record may follow the last one, such as markers of transactions.
             past = min(await consumer.position(partition), stretch[partition][1])
             if past > at:
                 await asyncio.to_thread(sink.pass_over, partition, at, past)
@@ -155,7 +155,7 @@ async def _read(
 
 
 async def _flush(sink: Sink, parts: list[Part]) -> None:
-    """Flush, also when workers come in between."""
+    """Flush; when workers have committed in between, try again."""
     while True:
         try:
             await asyncio.to_thread(sink.flush, parts)
