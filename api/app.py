@@ -102,6 +102,7 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
         "/v1/sessions/active": {"GET": sessions.active},
         "/v1/sessions/{id}": {"GET": sessions.one, "PATCH": sessions.change},
         "/v1/sessions/{id}/end": {"POST": sessions.end},
+        "/v1/analytics/limits": {"GET": analytics.limits},
         "/v1/analytics/performance/{id}": {"GET": analytics.performance},
         "/v1/analytics/sessions/{id}": {"GET": analytics.session},
         "/v1/analytics/fleet": {"GET": fleet.fleet},

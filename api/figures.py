@@ -11,16 +11,22 @@ from decimal import Context, Decimal
 from functools import cache, reduce
 from typing import Any
 
-from schemas.analytics import Alert, Coverage, Hour, Metrics, Quality
+from schemas.analytics import (
+    COMPLETE_SHARE,
+    IMPOSSIBLE_EFFICIENCY,
+    LOW_EFFICIENCY,
+    Alert,
+    Coverage,
+    Hour,
+    Metrics,
+    Quality,
+)
 
-LOW_EFFICIENCY = Decimal("0.85")
-IMPOSSIBLE_EFFICIENCY = Decimal(1)
-COMPLETE_SHARE = Decimal("0.95")
 ZERO = Decimal(0)
 EXACT = Context(prec=1_000)
-"""Wide enough for sums and ratios of any kWh that fit a double, down to their last decimal."""
+"""Precise enough for sums and ratios of all kWh that fit a double, down to their last decimal."""
 LARGEST = sys.float_info.max
-"""JSON has no infinity: what is beyond prints as this."""
+"""Larger figures are shown as this one, since JSON has no infinity."""
 
 Row = dict[str, Any]
 

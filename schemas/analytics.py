@@ -1,12 +1,18 @@
 """What the analytics answer, and the window a question is about."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
 from schemas.fields import Output, Query, Time
 from schemas.sessions import Session
+
+# What these mean is said where they are served: AnalyticsLimits.
+LOW_EFFICIENCY = Decimal("0.85")
+IMPOSSIBLE_EFFICIENCY = Decimal(1)
+COMPLETE_SHARE = Decimal("0.95")
 
 DEFAULT_WINDOW = timedelta(hours=24)
 MAX_WINDOW = timedelta(days=31)
@@ -21,8 +27,8 @@ MAX_VEHICLES = 1_000
 
 AlertCode = Literal["low_efficiency", "impossible_efficiency"]
 Quality = Literal["complete", "partial", "none"]
-"""complete: both sides at 95 % of the expected readings or more; none: a side without any, or no
-session; else partial."""
+"""complete: both sides have COMPLETE_SHARE of the expected readings or more; none: one side has no
+reading, or there is no session; else partial."""
 
 
 class Window(NamedTuple):
@@ -80,6 +86,18 @@ class WindowQuery(Query):
         if end - start > self.longest:
             raise ValueError(f"the window must not be longer than {self.longest.days} days")
         return Window(start, end)
+
+
+class AnalyticsLimits(Output):
+    """The limits by which figures are judged, and the longest window they can be asked for."""
+
+    low_efficiency: float = float(LOW_EFFICIENCY)
+    """A ratio of DC to AC below it raises the alert `low_efficiency`."""
+    impossible_efficiency: float = float(IMPOSSIBLE_EFFICIENCY)
+    """A ratio above it raises the alert `impossible_efficiency`."""
+    complete_share: float = float(COMPLETE_SHARE)
+    """The share of the expected readings that each side of complete figures has, or more."""
+    longest_window_days: int = MAX_WINDOW.days
 
 
 class Period(Output):
@@ -199,6 +217,10 @@ class FleetQuery(WindowQuery):
 
     limit: Annotated[int, Field(ge=1, le=MAX_VEHICLES)] = DEFAULT_VEHICLES
     alert: AlertCode | None = None
+
+    def window(self, now: datetime) -> Window:
+        """The window meant, widened to whole hours. Raises ValueError as every window does."""
+        return super().window(now).in_whole_hours()
 
 
 class FleetVehicle(Output):

@@ -1,11 +1,11 @@
-"""Meters and vehicles as the HTTP API takes and gives them, and their live state."""
+"""Meters and vehicles as the HTTP API takes and gives them, and their newest readings."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
-from schemas.fields import Amount, DeviceId, Input, Metadata, Output, Query, Text
+from schemas.fields import Amount, DeviceId, Input, Metadata, Output, Query, Text, Time
 from schemas.streams import STREAMS
 from schemas.streams.stream import TIMESTAMP, Stream
 
@@ -18,21 +18,27 @@ Vin = Annotated[Text, Field(min_length=1, max_length=MAX_VIN_CHARACTERS)]
 
 
 class DevicePage(Query):
-    """Which stretch of a list: at most `limit` devices whose ids come after `after`."""
+    """A page of a list: at most `limit` devices, whose ids come after `after`."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE
     after: Text = ""
 
 
-class MeterChange(Input):
-    """The fields of a meter that may be changed; only those given are."""
+class _DeviceChange(Input):
+    """The fields that every kind of device has, as they may be changed."""
 
-    location: Text | None = None
-    capacity_kw: Amount | None = None
     metadata: Metadata = Field(default_factory=dict)
     is_active: bool = True
     energy_reading: EnergyMode | None = None
     """Null means the deployment's ENERGY_READING."""
+
+
+class MeterChange(_DeviceChange):
+    """The fields of a meter that may be changed; only those given are."""
+
+    location: Text | None = None
+    capacity_kw: Amount | None = None
+    installed_at: Time | None = None
 
 
 class NewMeter(MeterChange):
@@ -41,29 +47,12 @@ class NewMeter(MeterChange):
     meter_id: DeviceId
 
 
-class Meter(Output):
-    """A registered meter; `capacity_kw` in kW."""
-
-    meter_id: str
-    location: str | None
-    capacity_kw: float | None
-    metadata: dict[str, Any]
-    is_active: bool
-    energy_reading: EnergyMode | None
-    created_at: datetime
-    updated_at: datetime
-
-
-class VehicleChange(Input):
+class VehicleChange(_DeviceChange):
     """The fields of a vehicle that may be changed; only those given are."""
 
     vin: Vin | None = None
     battery_capacity_kwh: Amount | None = None
     model: Text | None = None
-    metadata: Metadata = Field(default_factory=dict)
-    is_active: bool = True
-    energy_reading: EnergyMode | None = None
-    """Null means the deployment's ENERGY_READING."""
 
 
 class NewVehicle(VehicleChange):
@@ -72,13 +61,9 @@ class NewVehicle(VehicleChange):
     vehicle_id: DeviceId
 
 
-class Vehicle(Output):
-    """A registered vehicle; `battery_capacity_kwh` in kWh."""
+class _Registered(Output):
+    """The fields that every registered device has; as a first base, they follow its own."""
 
-    vehicle_id: str
-    vin: str | None
-    battery_capacity_kwh: float | None
-    model: str | None
     metadata: dict[str, Any]
     is_active: bool
     energy_reading: EnergyMode | None
@@ -86,12 +71,34 @@ class Vehicle(Output):
     updated_at: datetime
 
 
+class _MeterFields(Output):
+    meter_id: str
+    location: str | None
+    capacity_kw: float | None
+    installed_at: datetime | None
+
+
+class Meter(_Registered, _MeterFields):
+    """A registered meter; `capacity_kw` in kW."""
+
+
+class _VehicleFields(Output):
+    vehicle_id: str
+    vin: str | None
+    battery_capacity_kwh: float | None
+    model: str | None
+
+
+class Vehicle(_Registered, _VehicleFields):
+    """A registered vehicle; `battery_capacity_kwh` in kWh."""
+
+
 def _state(stream: Stream) -> type[Output]:
     """The model of a device's newest reading, and when it was stored."""
     fields: dict[str, Any] = {stream.id_column: (str, Field(alias=stream.id_field))}
     for field in stream.fields:
         kind, default = (float, ...) if field.required else (float | None, None)
-        fields[field.column] = (kind, Field(default, alias=field.name))
+        fields[field.column] = (kind, Field(default, alias=field.name, examples=[field.example]))
     fields |= {TIMESTAMP: (datetime, ...), "updated_at": (datetime, ...)}
     word = stream.name.capitalize()
     return create_model(

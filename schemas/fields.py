@@ -6,12 +6,14 @@ PostgreSQL could not store. JSON names are camelCase, Python names snake_case.
 
 import math
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import orjson
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from schemas.streams import METER
+from schemas.streams.stream import Stream
 from schemas.streams.times import parse_timestamp, to_datetime
 from schemas.text import ID_PATTERN, MAX_ID_CHARACTERS, check_id, storable
 
@@ -91,19 +93,35 @@ DeviceId = Annotated[
     AfterValidator(check_id),
     AfterValidator(storable),
     Field(
-        examples=["MTR-001"],
+        examples=[METER.id_example],
         json_schema_extra={"minLength": 1, "maxLength": MAX_ID_CHARACTERS, "pattern": ID_PATTERN},
     ),
 ]
 """1 to 64 characters, none of them a control character."""
-VehicleId = Annotated[DeviceId, Field(examples=["VH-001"])]
-"""A device id, shown as a vehicle's."""
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS), AfterValidator(storable)]
 """Text PostgreSQL can store."""
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A finite number, zero or more."""
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 """Any JSON object of a bounded size and depth."""
+
+
+class TimesQuery(Query):
+    """A query about `[startTime, endTime)`, open on the side that is not given."""
+
+    start_time: Time | None = None
+    end_time: Time | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.start_time and self.end_time and self.start_time >= self.end_time:
+            raise ValueError("startTime must be before endTime")
+        return self
+
+
+def device_id_of(stream: Stream) -> Any:
+    """The type DeviceId with the example of the stream's devices."""
+    return Annotated[DeviceId, Field(examples=[stream.id_example])]
 
 
 def utc_now() -> datetime:

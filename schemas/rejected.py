@@ -1,11 +1,11 @@
 """Rejected readings as the HTTP API gives them, and their bytes in a form that is safe to show."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from schemas.fields import DeviceId, Output, Query, Text, Time
+from schemas.fields import DeviceId, Output, Text, TimesQuery
 
 DEFAULT_PAGE = 100
 MAX_PAGE = 1_000
@@ -17,7 +17,7 @@ RejectedId = Annotated[int, Field(ge=1, le=MAX_ID)]
 REASONS: tuple[str, ...] = get_args(Reason)
 
 
-class RejectedFilter(Query):
+class RejectedFilter(TimesQuery):
     """Rejected readings, newest first; those rejected in `[startTime, endTime)`."""
 
     reason: Reason | None = None
@@ -25,17 +25,9 @@ class RejectedFilter(Query):
     device_id: DeviceId | None = None
     resolved: bool | None = None
     """True: only those that were stored since, or found stored; false: only the others."""
-    start_time: Time | None = None
-    end_time: Time | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE
     after: RejectedId | None = None
     """The last id of the page before."""
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.start_time and self.end_time and self.start_time >= self.end_time:
-            raise ValueError("startTime must be before endTime")
-        return self
 
 
 class Rejected(Output):

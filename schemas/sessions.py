@@ -1,12 +1,12 @@
 """Charging sessions as the HTTP API takes and gives them."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from schemas.fields import DeviceId, Input, Output, Query, Time
+from schemas.fields import DeviceId, Input, Output, Query, Time, TimesQuery
 
 MAX_SESSIONS = 1_000
 
@@ -62,16 +62,8 @@ class SessionPage(Query):
     after: UUID | None = None
 
 
-class SessionFilter(SessionPage):
-    """Sessions of a vehicle, of a meter, and those that touch `[start_time, end_time)`."""
+class SessionFilter(SessionPage, TimesQuery):
+    """Sessions of a vehicle, of a meter, and those that touch `[startTime, endTime)`."""
 
     vehicle_id: DeviceId | None = None
     meter_id: DeviceId | None = None
-    start_time: Time | None = None
-    end_time: Time | None = None
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.start_time and self.end_time and self.start_time >= self.end_time:
-            raise ValueError("startTime must be before endTime")
-        return self

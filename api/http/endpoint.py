@@ -40,7 +40,7 @@ class Answers:
     """The type of {id}, where the path has one."""
     headers: tuple[str, ...] = ()
     media: Mapping[str, str] = field(default_factory=dict)
-    """Other media types of the same answer, each with an example."""
+    """Other media types of the same answer; each names the attribute that holds an example."""
     also: tuple[int, ...] = ()
     """Other statuses of the same body."""
     waits: bool = True

@@ -1,20 +1,46 @@
-"""Examples for /openapi.json: made by the schemas, with the values below where a name is known."""
+"""Examples for /openapi.json: made from the schemas, with the values below where a name is known.
 
+What they show of readings comes from the descriptions of the streams.
+"""
+
+from base64 import b64encode
 from http import HTTPStatus
 from typing import Any
 
-from schemas.errors import ErrorBody, Problem
+import orjson
+
+from schemas.errors import ErrorBody
 from schemas.fields import parse_time
+from schemas.streams import METER, STREAMS
+from schemas.streams.decoder import Decoder, Rejection
+from schemas.streams.stream import TIMESTAMP
+from schemas.streams.times import ClockLimits
+from schemas.telemetry import problems
 
 MIDNIGHT, NOON, HOUR_LATER = (
     "2026-01-31T00:00:00Z",
     "2026-01-31T12:00:00Z",
     "2026-01-31T13:00:00Z",
 )
+STREAM = METER
+"""The examples show devices and a rejected reading of this stream."""
+
+
+def _rejection() -> Rejection:
+    """What becomes of a reading whose first value is below its minimum."""
+    field = STREAM.fields[0]
+    reading: dict[str, Any] = {STREAM.id_field: STREAM.id_example}
+    reading |= {field.name: field.example for field in STREAM.fields}
+    reading |= {field.name: field.minimum - 1, TIMESTAMP: NOON}
+    found = Decoder(STREAM).decode_piece(orjson.dumps(reading), ClockLimits(0, 0), 0)
+    assert isinstance(found, Rejection)
+    return found
+
+
+REJECTION = _rejection()
 BY_NAME: dict[str, Any] = {
-    "meterId": "MTR-001",
-    "vehicleId": "VH-001",
-    "deviceId": "MTR-001",
+    **{stream.id_field: stream.id_example for stream in STREAMS.values()},
+    "deviceId": STREAM.id_example,
     "sessionId": "0190f3a2-5b1c-7c3e-9d4f-2a6b8c0d1e2f",
     "timestamp": NOON,
     "startedAt": NOON,
@@ -22,11 +48,6 @@ BY_NAME: dict[str, Any] = {
     "start": MIDNIGHT,
     "end": NOON,
     "createdAt": MIDNIGHT,
-    "kwhConsumedAc": 150.5,
-    "voltage": 230.53,
-    "soc": 75.5,
-    "kwhDeliveredDc": 45.2,
-    "batteryTemp": 32.5,
     "location": "Depot 1, bay 4",
     "capacityKw": 22.0,
     "vin": "WVWZZZ1JZXW000001",
@@ -39,12 +60,12 @@ BY_NAME: dict[str, Any] = {
     "failed": 0,
     "efficiencyRatio": 0.912,
     "efficiency": 0.912,
-    "topic": "meter-telemetry",
+    "topic": f"{STREAM.name}-telemetry",
     "groupId": "energy-ingest",
-    "reason": "invalid",
-    "detail": "voltage 612.0 is above 500",
-    "raw": '{"meterId":"MTR-001","voltage":612.0}',
-    "rawBase64": "eyJtZXRlcklkIjoiTVRSLTAwMSIsInZvbHRhZ2UiOjYxMi4wfQ==",
+    "reason": REJECTION.reason,
+    "detail": REJECTION.detail,
+    "raw": REJECTION.raw.decode(),
+    "rawBase64": b64encode(REJECTION.raw).decode(),
     "resolvedBy": "api@127.0.0.1",
     "byReason": {"invalid": 1},
     "message": None,
@@ -86,12 +107,13 @@ def example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
 def error_example(status: HTTPStatus) -> dict[str, Any]:
     """An error body of that status."""
     invalid = status == HTTPStatus.BAD_REQUEST
-    problem = Problem(field="payload.voltage", message="Expected `float` <= 500.0")
+    details = problems(STREAM, REJECTION, "payload") if invalid else None
+    path = "/v1/telemetry/ingest" if invalid else f"/v1/devices/{STREAM.plural}/nobody"
     body = ErrorBody(
         status_code=status,
         message="Invalid input" if invalid else status.phrase,
-        details=[problem] if invalid else None,
+        details=details,
         timestamp=parse_time(NOON),
-        path="/v1/telemetry/ingest" if invalid else "/v1/devices/meters/MTR-9",
+        path=path,
     )
     return body.model_dump(by_alias=True, mode="json")

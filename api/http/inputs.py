@@ -1,5 +1,6 @@
-"""What comes in: bodies of a bounded size and the right type, query strings, ids in paths."""
+"""What a request says: a JSON body of a bounded size, a query string, an id in the path."""
 
+from datetime import datetime
 from typing import TypeVar
 from urllib.parse import unquote, unquote_to_bytes
 from uuid import UUID
@@ -10,12 +11,13 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.errors import ApiError, invalid, invalid_field, not_found, problems_of
+from schemas.analytics import Window, WindowQuery
 from schemas.fields import Input, Query
 from schemas.text import check_id
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_DRAINED_BYTES = 64 * 1024 * 1024
-"""How much of a body nobody wants is still read before the answer, so that it arrives."""
+"""How much of a refused body is still read, so that the client gets to see the answer."""
 
 AnInput = TypeVar("AnInput", bound=Input)
 AQuery = TypeVar("AQuery", bound=Query)
@@ -24,8 +26,8 @@ AQuery = TypeVar("AQuery", bound=Query)
 class BodyLimit:
     """Answers 413 to a body over MAX_BODY_BYTES, whether it says its length or not.
 
-    Before any answer starts, what is left of the body is read and thrown away: a client that is
-    still sending would otherwise lose the answer with the connection.
+    Before an answer starts, the rest of the body is read and thrown away: a client that is still
+    sending would otherwise lose the connection, and the answer with it.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -99,6 +101,14 @@ def read_query(request: Request, model: type[AQuery]) -> AQuery:
         return model.model_validate(dict(request.query_params))
     except ValidationError as error:
         raise invalid(problems_of(error, "query")) from None
+
+
+def asked_window(query: WindowQuery, now: datetime) -> Window:
+    """The window that `query` asks for at `now`. Raises ApiError 400 that names startTime."""
+    try:
+        return query.window(now)
+    except ValueError as error:
+        raise invalid_field("startTime", str(error)) from None
 
 
 def path_device_id(request: Request, what: str) -> str:

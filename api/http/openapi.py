@@ -148,7 +148,7 @@ def _responses(method: str, endpoint: Endpoint, noted: Answers, components: Comp
         schema = components.schema(endpoint.of_object(noted.model), output=True)
         content = _content(schema, components)
     for media_type, shown in noted.media.items():
-        content[media_type] = {"schema": {"type": "string"}, "example": shown}
+        content[media_type] = {"schema": {"type": "string"}, "example": endpoint.of_object(shown)}
     headers = {name: _header(name) for name in noted.headers}
     answer = {"content": content} | ({"headers": headers} if headers else {})
     responses = {

@@ -16,10 +16,11 @@ from starlette.responses import Response
 from api.database import Connection, Database
 from api.figures import Figures, Row, hour, mean, rounded, rounded_ratio
 from api.http.endpoint import answers
-from api.http.errors import invalid_field, not_found
-from api.http.inputs import path_device_id, path_session_id
+from api.http.errors import not_found
+from api.http.inputs import asked_window, path_device_id, path_session_id
 from api.http.responses import JsonResponse
 from schemas.analytics import (
+    AnalyticsLimits,
     Hour,
     Performance,
     Period,
@@ -28,8 +29,9 @@ from schemas.analytics import (
     Window,
     WindowQuery,
 )
-from schemas.fields import VehicleId, utc_now
+from schemas.fields import device_id_of, utc_now
 from schemas.settings import Settings
+from schemas.streams import VEHICLE
 from sql.named import load
 
 SQL = load("analytics")
@@ -43,19 +45,21 @@ class Analytics:
         self._settings = settings
         self._database = database
 
-    @answers(Performance, errors=(404,), path_id=VehicleId)
+    @answers(Performance, errors=(404,), path_id=device_id_of(VEHICLE))
     async def performance(self, request: Request, query: WindowQuery) -> Response:
         """A vehicle's efficiency in a window, hour by hour; 404 for one nobody ever heard of."""
         vehicle_id = path_device_id(request, "Vehicle")
-        try:
-            window = query.window(utc_now())
-        except ValueError as error:
-            raise invalid_field("startTime", str(error)) from None
+        window = asked_window(query, utc_now())
         async with self._database.connection() as connection:
             found = await sums(connection, self._settings, vehicle_id, window)
         if not found.known:
             raise not_found("Vehicle", vehicle_id)
         return JsonResponse(performance(vehicle_id, window, found))
+
+    @answers(AnalyticsLimits, waits=False)
+    async def limits(self, request: Request) -> Response:
+        """The limits by which figures are judged, and the longest window there is."""
+        return JsonResponse(AnalyticsLimits())
 
     @answers(SessionFigures, errors=(404,), path_id=UUID)
     async def session(self, request: Request) -> Response:
@@ -74,7 +78,7 @@ class Analytics:
             soc = await (await connection.execute(SQL["soc"], parameters)).fetchone()
         return JsonResponse(session_figures(session | (soc or {}), window, found))
 
-    @answers(Realtime, errors=(404,), path_id=VehicleId)
+    @answers(Realtime, errors=(404,), path_id=device_id_of(VEHICLE))
     async def realtime(self, request: Request) -> Response:
         """A vehicle as it was last heard of; nulls while it has been silent."""
         vehicle_id = path_device_id(request, "Vehicle")

@@ -27,7 +27,7 @@ from schemas.devices import (
     Vehicle,
     VehicleChange,
 )
-from schemas.fields import DeviceId, Input, Output, VehicleId
+from schemas.fields import Input, Output, device_id_of
 from schemas.streams import METER, VEHICLE
 from schemas.streams.stream import Stream
 from sql.named import load, load_for
@@ -40,7 +40,6 @@ class Kind:
     """One kind of device: its words, its queries and its models."""
 
     stream: Stream
-    id_type: Any
     new: type[Input]
     change: type[Input]
     device: type[Output]
@@ -53,13 +52,18 @@ class Kind:
         return self.stream.name.capitalize()
 
     @property
+    def id_type(self) -> Any:
+        """The type of its id."""
+        return device_id_of(self.stream)
+
+    @property
     def state(self) -> type[Output]:
         """The model of its newest reading."""
         return STATES[self.stream.name]
 
 
-METERS = Kind(METER, DeviceId, NewMeter, MeterChange, Meter, list[Meter])
-VEHICLES = Kind(VEHICLE, VehicleId, NewVehicle, VehicleChange, Vehicle, list[Vehicle])
+METERS = Kind(METER, NewMeter, MeterChange, Meter, list[Meter])
+VEHICLES = Kind(VEHICLE, NewVehicle, VehicleChange, Vehicle, list[Vehicle])
 
 
 class Devices:

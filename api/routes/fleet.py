@@ -7,12 +7,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.database import Database
-from api.figures import EXACT, IMPOSSIBLE_EFFICIENCY, LOW_EFFICIENCY, Figures, Row, rounded, total
+from api.figures import EXACT, Figures, Row, rounded, total
 from api.http.endpoint import answers
-from api.http.errors import invalid_field, not_found
-from api.http.inputs import path_device_id
+from api.http.errors import not_found
+from api.http.inputs import asked_window, path_device_id
 from api.http.responses import JsonResponse
 from schemas.analytics import (
+    IMPOSSIBLE_EFFICIENCY,
+    LOW_EFFICIENCY,
     AlertCounts,
     FleetFigures,
     FleetQuery,
@@ -44,10 +46,7 @@ class FleetAnalytics:
     async def fleet(self, request: Request, query: FleetQuery) -> Response:
         """All vehicles' charging, the worst efficiency first; the window is widened to hours."""
         now = utc_now()
-        try:
-            window = query.window(now).in_whole_hours()
-        except ValueError as error:
-            raise invalid_field("startTime", str(error)) from None
+        window = asked_window(query, now)
         days = window.whole_days()
         parameters = {
             "now": now,
@@ -67,10 +66,7 @@ class FleetAnalytics:
     async def meter(self, request: Request, query: WindowQuery) -> Response:
         """A meter's energy by hour, and the sessions on it."""
         meter_id = path_device_id(request, "Meter")
-        try:
-            window = query.window(utc_now())
-        except ValueError as error:
-            raise invalid_field("startTime", str(error)) from None
+        window = asked_window(query, utc_now())
         parameters = {
             "meter_id": meter_id,
             "energy_reading": self._settings.energy_reading,

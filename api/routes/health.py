@@ -19,6 +19,8 @@ from schemas.health import Check, Checks, Health, Sign
 class HealthRoutes:
     """The routes /health, /health/ready, /health/live and /metrics."""
 
+    metrics_example = "# HELP energy_api_requests_total ..."
+
     def __init__(self, database: Database, producer: Producer, metrics: Metrics) -> None:
         self._database = database
         self._producer = producer
@@ -47,7 +49,7 @@ class HealthRoutes:
         """The process answers."""
         return JsonResponse(Sign(status="live", timestamp=utc_now()))
 
-    @answers(None, media={"text/plain": "# HELP energy_api_requests_total ..."}, waits=False)
+    @answers(None, media={"text/plain": "metrics_example"}, waits=False)
     async def metrics(self, request: Request) -> Response:
         """The process's metrics in Prometheus' text format."""
         text = self._metrics.render(self._database.pool_stats())

@@ -24,13 +24,12 @@ from starlette.types import Receive, Scope, Send
 from api.database import Connection, Database
 from api.http.deadline import in_time
 from api.http.endpoint import JSON, answers
-from api.http.errors import ApiError, invalid_field, not_found
-from api.http.inputs import path_device_id
+from api.http.errors import ApiError, not_found
+from api.http.inputs import asked_window, path_device_id
 from api.http.responses import next_page
 from schemas.analytics import Window
-from schemas.fields import DeviceId, VehicleId, utc_now
+from schemas.fields import device_id_of, utc_now
 from schemas.history import HistoryQuery
-from schemas.streams import METER
 from schemas.streams.stream import Stream
 from sql.named import load, load_for
 
@@ -49,7 +48,8 @@ class History:
 
     def __init__(self, stream: Stream, database: Database) -> None:
         self.sent = list[stream.reading]  # type: ignore[name-defined]
-        self.id_type = DeviceId if stream is METER else VehicleId
+        self.id_type = device_id_of(stream)
+        self.csv_example = _csv_header(stream.json_names) + "..."
         self._stream = stream
         self._sql = load_for(stream)
         self._word = stream.name.capitalize()
@@ -60,15 +60,12 @@ class History:
         errors=(404,),
         path_id="id_type",
         headers=("Link",),
-        media={CSV: ",".join(METER.json_names) + "\n..."},
+        media={CSV: "csv_example"},
     )
     async def readings(self, request: Request, query: HistoryQuery) -> Response:
         """A device's readings as sent, oldest first; the last 24 h unless a window is given."""
         device_id = path_device_id(request, self._word)
-        try:
-            window = query.window(utc_now())
-        except ValueError as error:
-            raise invalid_field("startTime", str(error)) from None
+        window = asked_window(query, utc_now())
         page, rows = await self._begin(device_id, window, query.limit)
         headers = {}
         if page.end < window.end:
@@ -152,8 +149,12 @@ async def _json(steps: AsyncIterator[Rows], optional: Collection[str]) -> AsyncI
     yield b"[]" if before == b"[" else b"]"
 
 
+def _csv_header(columns: Sequence[str]) -> str:
+    return ",".join(columns) + "\n"
+
+
 async def _csv(steps: AsyncIterator[Rows], columns: Sequence[str]) -> AsyncIterator[bytes]:
-    yield (",".join(columns) + "\n").encode()
+    yield _csv_header(columns).encode()
     async for rows in steps:
         text = io.StringIO()
         lines = csv.writer(text, lineterminator="\n")

@@ -2,30 +2,33 @@
 
 -- name: meters_create
 -- No row when the meter is registered already.
-INSERT INTO meters (meter_id, location, capacity_kw, metadata, is_active, energy_reading)
-VALUES (%(meter_id)s, %(location)s, %(capacity_kw)s, %(metadata)s, %(is_active)s,
+INSERT INTO meters (meter_id, location, capacity_kw, installed_at, metadata, is_active,
+    energy_reading)
+VALUES (%(meter_id)s, %(location)s, %(capacity_kw)s, %(installed_at)s, %(metadata)s, %(is_active)s,
     %(energy_reading)s)
 ON CONFLICT (meter_id) DO NOTHING
-RETURNING meter_id, location, capacity_kw, metadata, is_active, energy_reading,
+RETURNING meter_id, location, capacity_kw, installed_at, metadata, is_active, energy_reading,
     created_at, updated_at
 
 -- name: meters_change
 -- `changes` is a jsonb object by column; columns it does not name keep their values.
 UPDATE meters AS old
-SET (location, capacity_kw, metadata, is_active, energy_reading, updated_at) = (
-    SELECT location, capacity_kw, metadata, is_active, energy_reading, now()
+SET (location, capacity_kw, installed_at, metadata, is_active, energy_reading, updated_at) = (
+    SELECT location, capacity_kw, installed_at, metadata, is_active, energy_reading, now()
     FROM jsonb_populate_record(old, %(changes)s))
 WHERE meter_id = %(id)s
-RETURNING meter_id, location, capacity_kw, metadata, is_active, energy_reading,
+RETURNING meter_id, location, capacity_kw, installed_at, metadata, is_active, energy_reading,
     created_at, updated_at
 
 -- name: meters_one
-SELECT meter_id, location, capacity_kw, metadata, is_active, energy_reading, created_at, updated_at
+SELECT meter_id, location, capacity_kw, installed_at, metadata, is_active, energy_reading,
+    created_at, updated_at
 FROM meters
 WHERE meter_id = %(id)s
 
 -- name: meters_page
-SELECT meter_id, location, capacity_kw, metadata, is_active, energy_reading, created_at, updated_at
+SELECT meter_id, location, capacity_kw, installed_at, metadata, is_active, energy_reading,
+    created_at, updated_at
 FROM meters
 WHERE meter_id > %(after)s
 ORDER BY meter_id

@@ -9,7 +9,11 @@ import pytest
 from tests.connections import connect
 
 KINDS: list[tuple[str, str, dict[str, Any]]] = [
-    ("meters", "meterId", {"location": "Depot A", "capacityKw": 22.1}),
+    (
+        "meters",
+        "meterId",
+        {"location": "Depot A", "capacityKw": 22.1, "installedAt": "2024-02-29T12:00:00.500000Z"},
+    ),
     ("vehicles", "vehicleId", {"vin": "1HGBH41JXMN109186", "batteryCapacityKwh": 75.5}),
 ]
 both = pytest.mark.parametrize(("plural", "id_field", "fields"), KINDS, ids=["meters", "vehicles"])
@@ -118,3 +122,14 @@ def test_extreme_metadata_comes_back(api: httpx.Client) -> None:
     created = api.post("/v1/devices/meters", json={"meterId": "META", "metadata": metadata})
     assert created.status_code == 201
     assert api.get("/v1/devices/meters/META").json()["metadata"] == metadata
+
+
+def test_when_a_meter_was_installed_may_be_unknown(api: httpx.Client) -> None:
+    path = "/v1/devices/meters/INSTALLED"
+    created = api.post("/v1/devices/meters", json={"meterId": "INSTALLED"})
+    assert created.json()["installedAt"] is None
+    for sent, shown in (("2020-01-01T01:00:00+01:00", "2020-01-01T00:00:00Z"), (None, None)):
+        assert api.patch(path, json={"installedAt": sent}).json()["installedAt"] == shown
+        assert api.get(path).json()["installedAt"] == shown
+    answer = api.patch(path, json={"installedAt": "2020-01-01"})
+    assert [problem["field"] for problem in answer.json()["details"]] == ["installedAt"]
