@@ -1,1 +1,1 @@
-"""The HTTP API: telemetry in through Kafka; devices, sessions and figures out of PostgreSQL."""
+"""The HTTP API: it passes telemetry to Kafka, and answers from PostgreSQL."""

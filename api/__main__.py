@@ -1,7 +1,8 @@
 """`python -m api`: the HTTP API on APP_PORT, until SIGTERM or SIGINT.
 
-It serves at once and waits for PostgreSQL, its schema, Kafka and the topics in the background:
-/health/live answers, /health/ready and everything that needs what is missing say 503 meanwhile.
+It answers requests at once, and waits for PostgreSQL, its schema, Kafka and the topics in the
+background. Meanwhile /health/live answers 200; /health/ready, and each route that needs something
+that is missing, answer 503.
 """
 
 import argparse
@@ -46,7 +47,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     configure_logging(settings.log_format)
-    # reporting.waiting says once what these would say at every attempt.
+    # These log every attempt to connect; reporting.waiting logs the first of a kind.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
@@ -78,7 +79,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     def stop(*_: object) -> None:
         server.should_exit = True
 
-    # uvicorn raises the signals it caught again when it is done: to these, for a clean exit.
+    # At its end uvicorn raises the signals it caught once more; these handlers take them.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     log.info("serving on http://%s:%d", *listener.getsockname())

@@ -1,4 +1,4 @@
-"""The application: its parts, wired together, and the table of its routes.
+"""The application: it is put together of its parts here, and has the table of all routes.
 
 Paths are matched before percent-decoding, so that an id may hold a slash as %2F.
 """
@@ -67,7 +67,7 @@ class Parts:
 
 
 def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
-    """Every route: path -> method -> what answers it. The first path that matches counts."""
+    """Every route, as path -> method -> handler. The first path that matches is taken."""
     database, producer, metrics = parts.database, parts.producer, parts.metrics
     telemetry = Telemetry(parts.settings, producer, metrics)
     stats = StatsRoutes(parts.settings, database, producer, parts.lag_reader)
@@ -136,7 +136,7 @@ def create_app(settings: Settings) -> ASGIApp:
 
 
 class Methods:
-    """All methods of one path; others are answered with 405 and what is allowed."""
+    """All methods of one path. Others are answered with 405, and with those that are allowed."""
 
     def __init__(self, path: str, handlers: dict[str, Handler]) -> None:
         self._template = path

@@ -1,4 +1,4 @@
-"""PostgreSQL for the API: wait for the schema, then a pool that outlives restarts of the server."""
+"""PostgreSQL for the API: a pool of connections that outlives restarts of the server."""
 
 import asyncio
 import time
@@ -27,13 +27,13 @@ SCHEMA_POLL_S = 1.0
 CONNECTION_WAIT_S = 4.0
 """How long a request waits for a connection before it is answered with 503."""
 RECONNECT_S = 3.0
-"""How long the pool retries on its own; later requests make it try again at once."""
+"""How long the pool tries to reconnect by itself; after that, each request makes it try again."""
 STATEMENT_TIMEOUT_MS = 8_000
 LOCK_TIMEOUT_MS = 5_000
 OPTIONS = (
     f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}"
 )
-"""Of every connection of the API."""
+"""The options of every connection of the API."""
 CHECK_TIMEOUT_S = 2.0
 MIN_CONNECTIONS = 2
 
@@ -41,7 +41,7 @@ Connection = AsyncConnection[DictRow]
 
 
 class Database:
-    """The pool, and whether PostgreSQL and its schema are there."""
+    """The pool of connections, and whether PostgreSQL and its schema can be used."""
 
     def __init__(self, settings: Settings) -> None:
         self.name = f"PostgreSQL at {settings.db_host}:{settings.db_port}/{settings.db_database}"
@@ -80,10 +80,10 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A live connection in autocommit mode; rows are dicts, times UTC.
+        """A connection that was just tested, in autocommit mode; rows are dicts, times in UTC.
 
-        Raises ApiError 503 while the schema is not there, psycopg.OperationalError when
-        PostgreSQL is away.
+        Raises ApiError 503 until the schema has been seen, psycopg.OperationalError when
+        PostgreSQL cannot be reached.
         """
         if not self._open:
             raise unavailable(f"Waiting for {self.name}: {self.trouble}")
@@ -101,10 +101,10 @@ class Database:
             await self._pool.putconn(connection)
 
     async def _live_connection(self) -> Connection:
-        """A connection that answers; dead ones are given back, for the pool to replace.
+        """A connection that answers; broken ones are given back, and the pool replaces them.
 
-        psycopg_pool's own `check` pauses ever longer after each dead one, and after a restart of
-        PostgreSQL they all are.
+        psycopg_pool's own `check` pauses longer after each broken connection, and all of them are
+        broken after a restart of PostgreSQL.
         """
         until = time.monotonic() + CONNECTION_WAIT_S
         while True:
@@ -119,7 +119,7 @@ class Database:
                 return connection
 
     async def check(self) -> str | None:
-        """Ask PostgreSQL for a sign of life: None, or what is wrong."""
+        """Ask PostgreSQL for an answer now: None, or why it cannot be used."""
         if not self._open:
             return self.trouble
         try:

@@ -1,7 +1,7 @@
 """Figures made of exact sums: totals, ratios, quality and alerts; rounding comes last.
 
-A row is what a query of `analytics.sql` returns for one hour, one session or one vehicle. All of
-them name their sums alike.
+A row here is what a query of `analytics.sql` or `rollups.sql` returns about one hour, one session
+or one vehicle. All of these queries use the same names for their sums.
 """
 
 import sys
@@ -32,10 +32,10 @@ Row = dict[str, Any]
 
 
 class Figures:
-    """The sums of some rows, and what follows from them.
+    """The sums of some rows, and the figures that follow from them.
 
-    `sessions` and `session_minutes` are those of the whole, not of each row; in each minute of a
-    session one reading is expected.
+    `sessions` and `session_minutes` are those of all rows together. One reading is expected in each
+    minute of a session.
     """
 
     def __init__(self, rows: Sequence[Row], *, sessions: int, session_minutes: int) -> None:
@@ -57,14 +57,14 @@ class Figures:
 
     @property
     def quality(self) -> Quality:
-        """Whether the ratio rests on enough readings of both sides."""
+        """Whether the ratio is made of enough readings of both sides."""
         fewest = min(self.ac_readings, self.dc_readings)
         if fewest == 0 or self.sessions == 0:
             return "none"
         return "complete" if fewest >= COMPLETE_SHARE * self.readings_expected else "partial"
 
     def metrics(self) -> Metrics:
-        """The figures themselves, rounded."""
+        """Energies, ratio, temperature and counts, rounded."""
         return Metrics(
             total_energy_consumed_ac=rounded(self.energy_ac, 3),
             total_energy_delivered_dc=rounded(self.energy_dc, 3),
@@ -75,7 +75,7 @@ class Figures:
         )
 
     def coverage(self) -> Coverage:
-        """What the figures rest on."""
+        """How many readings the figures are made of, and how many were expected."""
         return Coverage(
             dc_energy_outside_sessions=rounded(self.energy_outside, 3),
             ac_readings=self.ac_readings,
@@ -87,7 +87,7 @@ class Figures:
         )
 
     def alerts(self) -> list[Alert]:
-        """What stands out about the ratio, judged before it is rounded."""
+        """The alerts that the ratio raises before it is rounded."""
         if self.quality == "none" or self.ratio is None:
             return []
         if self.ratio < LOW_EFFICIENCY:
@@ -130,17 +130,17 @@ def rounded_ratio(energy_dc: Decimal, energy_ac: Decimal) -> float | None:
 
 
 def mean(total: Decimal, count: int) -> float | None:
-    """A mean temperature to 0.1; None of nothing."""
+    """A mean temperature to 0.1; None when there is no reading."""
     return rounded(total / count, 1) if count else None
 
 
 def rounded(value: Decimal, places: int) -> float:
-    """Half to even, in decimal; at most the largest number JSON can hold."""
+    """Rounded half to even, in decimal; no larger than the largest number JSON can hold."""
     return max(-LARGEST, min(LARGEST, float(_quantized(value, places))))
 
 
 def told_apart(ratio: Decimal, limit: Decimal) -> str:
-    """A ratio to 0.001, or to as many places as it takes to print unlike the limit."""
+    """A ratio to 0.001, or with as many more places as show that it is not the limit."""
     places = 3
     while _quantized(ratio, places) == limit:
         places += 1

@@ -1,4 +1,4 @@
-"""Every metric of the API, typed and described, and the layer that measures requests."""
+"""Every metric of the API, and the middleware that measures requests."""
 
 import time
 from http import HTTPMethod

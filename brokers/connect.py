@@ -1,4 +1,4 @@
-"""How every process of the project reaches the brokers."""
+"""How every process of the project connects to the brokers."""
 
 import ssl
 from collections.abc import AsyncIterator

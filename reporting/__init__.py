@@ -1,1 +1,1 @@
-"""What a process says to the people who run it: log lines and the progress of long work."""
+"""What a process shows the people who run it: log lines, what it waits for, progress, tables."""

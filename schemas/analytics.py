@@ -1,4 +1,4 @@
-"""What the analytics answer, and the window a question is about."""
+"""The answers of the analytics, their limits, and the windows they are asked about."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -17,7 +17,7 @@ COMPLETE_SHARE = Decimal("0.95")
 DEFAULT_WINDOW = timedelta(hours=24)
 MAX_WINDOW = timedelta(days=31)
 BASE_REACH = timedelta(days=31)
-"""How long before a register's reading the previous one may lie to count as its base."""
+"""How much older than a register's reading the previous one may be, to count as its base."""
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 EARLIEST = datetime.min.replace(tzinfo=UTC)
@@ -39,7 +39,7 @@ class Window(NamedTuple):
 
     @property
     def base_start(self) -> datetime:
-        """How far back the base of a register's first reading may lie."""
+        """The earliest time of a reading that may be the base of a register's first one."""
         return self.start - min(BASE_REACH, self.start - EARLIEST)
 
     def in_whole_hours(self) -> "Window":
@@ -61,7 +61,7 @@ class Window(NamedTuple):
 
 
 class WindowQuery(Query):
-    """A window as asked for; either side may be left out."""
+    """A window as a client asks for it; either side may be left out."""
 
     longest: ClassVar[timedelta] = MAX_WINDOW
 
@@ -69,7 +69,7 @@ class WindowQuery(Query):
     end_time: Time | None = None
 
     def window(self, now: datetime) -> Window:
-        """The window meant: the last 24 h, or 24 h beside the one side given.
+        """The window that is meant: the last 24 h, or 24 h before or after the one side given.
 
         Raises ValueError when it is empty, reversed or longer than `longest`.
         """
@@ -129,7 +129,7 @@ class Hour(Output):
 
 
 class Coverage(Output):
-    """How much of what should have been read was read; expected is one reading a minute."""
+    """How many of the expected readings there are; one a minute is expected."""
 
     dc_energy_outside_sessions: float
     ac_readings: int
@@ -141,7 +141,7 @@ class Coverage(Output):
 
 
 class Alert(Output):
-    """Something about the figures a person should look at."""
+    """Something in the figures that a person should look at."""
 
     code: AlertCode
     message: str
@@ -177,7 +177,7 @@ class SessionFigures(Session):
 
 
 class MeterMetrics(Output):
-    """Energies in kWh, whoever charged; together the first is the sum of the other two."""
+    """Energies in kWh, whichever vehicle charged; the first is the sum of the other two."""
 
     total_energy_consumed_ac: float
     energy_in_sessions: float
@@ -203,7 +203,7 @@ class MeterSession(Session):
 
 
 class MeterFigures(Output):
-    """A meter's energy in a window, and who charged there."""
+    """A meter's energy in a window, and the sessions on it."""
 
     meter_id: str
     period: Period
@@ -219,7 +219,7 @@ class FleetQuery(WindowQuery):
     alert: AlertCode | None = None
 
     def window(self, now: datetime) -> Window:
-        """The window meant, widened to whole hours. Raises ValueError as every window does."""
+        """The window that is meant, widened to whole hours. Raises ValueError."""
         return super().window(now).in_whole_hours()
 
 
@@ -257,7 +257,7 @@ class FleetFigures(Output):
 
 
 class Realtime(Output):
-    """A vehicle as it was last heard of; nulls while it has been silent."""
+    """A vehicle's newest values, null before its first reading, and whether it is charging."""
 
     vehicle_id: str
     current_soc: float | None

@@ -5,13 +5,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
-from schemas.fields import Amount, DeviceId, Input, Metadata, Output, Query, Text, Time
+from schemas.fields import (
+    DEFAULT_PAGE,
+    Amount,
+    DeviceId,
+    Input,
+    Metadata,
+    Output,
+    PageLimit,
+    Query,
+    Text,
+    Time,
+)
 from schemas.streams import STREAMS
 from schemas.streams.stream import TIMESTAMP, Stream
 
 MAX_VIN_CHARACTERS = 17
-DEFAULT_PAGE = 100
-MAX_PAGE = 1_000
 
 EnergyMode = Literal["interval", "register"]
 Vin = Annotated[Text, Field(min_length=1, max_length=MAX_VIN_CHARACTERS)]
@@ -20,7 +29,7 @@ Vin = Annotated[Text, Field(min_length=1, max_length=MAX_VIN_CHARACTERS)]
 class DevicePage(Query):
     """A page of a list: at most `limit` devices, whose ids come after `after`."""
 
-    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE
+    limit: PageLimit = DEFAULT_PAGE
     after: Text = ""
 
 
@@ -62,7 +71,7 @@ class NewVehicle(VehicleChange):
 
 
 class _Registered(Output):
-    """The fields that every registered device has; as a first base, they follow its own."""
+    """The fields that every registered device has. Those of a later base class come before them."""
 
     metadata: dict[str, Any]
     is_active: bool

@@ -17,6 +17,8 @@ from schemas.streams.stream import Stream
 from schemas.streams.times import parse_timestamp, to_datetime
 from schemas.text import ID_PATTERN, MAX_ID_CHARACTERS, check_id, storable
 
+DEFAULT_PAGE, MAX_PAGE = 100, 1_000
+"""Items on one page of a list."""
 MAX_TEXT_CHARACTERS = 500
 MAX_METADATA_BYTES = 65_536
 MAX_METADATA_DEPTH = 32
@@ -64,7 +66,7 @@ def parse_time(value: object) -> datetime:
 
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
-    """Check that jsonb can hold the object and give it back unchanged in meaning."""
+    """Return an object that jsonb can hold and give back unchanged. Raises ValueError."""
     level: list[Any] = [value]
     for _ in range(MAX_METADATA_DEPTH):
         below: list[Any] = []
@@ -87,7 +89,7 @@ def _metadata(value: dict[str, Any]) -> dict[str, Any]:
 
 
 Time = Annotated[datetime, BeforeValidator(parse_time)]
-"""A moment, UTC; its text must carry an offset."""
+"""A time in UTC, from a text that has an offset."""
 DeviceId = Annotated[
     str,
     AfterValidator(check_id),
@@ -102,6 +104,7 @@ Text = Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS), AfterValidator(stor
 """Text PostgreSQL can store."""
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A finite number, zero or more."""
+PageLimit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 """Any JSON object of a bounded size and depth."""
 
@@ -125,5 +128,5 @@ def device_id_of(stream: Stream) -> Any:
 
 
 def utc_now() -> datetime:
-    """The clock of the HTTP API."""
+    """The current time, by which the HTTP API judges times in requests."""
     return datetime.now(UTC)

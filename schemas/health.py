@@ -21,7 +21,7 @@ class Checks(Output):
 
 
 class Health(Output):
-    """Degraded: readings cannot be taken; unhealthy: nothing can be answered."""
+    """Degraded: readings are not accepted; unhealthy: requests cannot be answered."""
 
     status: Literal["healthy", "degraded", "unhealthy"]
     timestamp: datetime
@@ -29,7 +29,7 @@ class Health(Output):
 
 
 class Sign(Output):
-    """A sign of life."""
+    """That the process lives, or that it is ready."""
 
     status: Literal["live", "ready"]
     timestamp: datetime

@@ -1,4 +1,4 @@
-"""Which readings of a device are asked for, and in which form."""
+"""Which readings of a device a client asks for, and in which form."""
 
 from datetime import timedelta
 from typing import Annotated, ClassVar, Literal
@@ -16,5 +16,5 @@ class HistoryQuery(WindowQuery):
     longest: ClassVar[timedelta] = timedelta(days=366)
 
     limit: Annotated[int, Field(ge=1, le=MAX_READINGS)] | None = None
-    """All, when not given."""
+    """All readings of the window, when it is not given."""
     format: Literal["json", "csv"] = "json"

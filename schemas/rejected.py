@@ -5,10 +5,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from schemas.fields import DeviceId, Output, Text, TimesQuery
+from schemas.fields import DEFAULT_PAGE, DeviceId, Output, PageLimit, Text, TimesQuery
 
-DEFAULT_PAGE = 100
-MAX_PAGE = 1_000
 MAX_ID = 2**63 - 1
 
 Reason = Literal["malformed", "invalid", "too_old", "in_future", "conflict", "refused"]
@@ -25,7 +23,7 @@ class RejectedFilter(TimesQuery):
     device_id: DeviceId | None = None
     resolved: bool | None = None
     """True: only those that were stored since, or found stored; false: only the others."""
-    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE
+    limit: PageLimit = DEFAULT_PAGE
     after: RejectedId | None = None
     """The last id of the page before."""
 
@@ -61,7 +59,7 @@ class RejectedDetail(Rejected):
 
 
 class Replay(Output):
-    """What became of a rejected reading when it was replayed, by now or by an earlier try."""
+    """What became of a rejected reading when it was replayed, now or earlier."""
 
     outcome: Outcome
     record: Rejected

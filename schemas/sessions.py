@@ -52,7 +52,7 @@ class Session(Output):
     ended_at: datetime | None
     is_active: bool
     end_reason: EndReason | None
-    """Null while active; `timeout` when both devices had fallen silent and nobody ended it."""
+    """Null while active; `timeout` when nobody ended it and both devices had stopped reporting."""
 
 
 class SessionPage(Query):

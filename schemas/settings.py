@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     """SASL password, required with a SASL_* protocol."""
     kafka_ssl_cafile: str | None = None
     """PEM file of the authority that signed the brokers' certificates; default: the system's."""
-    metrics_port: int = Field(9400, ge=0, le=65535)
+    metrics_port: int = Field(9400, ge=0, le=MAX_PORT)
     """A worker's port for /metrics and /health; when taken, the next free one; 0 = any."""
     energy_reading: EnergyReading = EnergyReading.INTERVAL
     """Meaning of kWh for devices that don't say it themselves."""

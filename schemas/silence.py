@@ -1,11 +1,12 @@
 """Devices that have stopped reporting, as the HTTP API gives them."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
 from schemas.fields import Output, Query
+from schemas.telemetry import StreamType
 
 DEFAULT_SILENCE_MINUTES = 5
 LONGEST_SILENCE_MINUTES = 60 * 24 * 31
@@ -14,7 +15,7 @@ MAX_SILENT_SHOWN = 1_000
 
 
 class SilenceQuery(Query):
-    """Devices without a reading for `minutes`; at most `limit` of them are named."""
+    """Devices without a reading for `minutes`; the answer names at most `limit` of them."""
 
     minutes: Annotated[int, Field(ge=1, le=LONGEST_SILENCE_MINUTES)] = DEFAULT_SILENCE_MINUTES
     limit: Annotated[int, Field(ge=0, le=MAX_SILENT_SHOWN)] = DEFAULT_SILENT_SHOWN
@@ -23,7 +24,7 @@ class SilenceQuery(Query):
 class SilentDevice(Output):
     """A device and the time of its newest reading; null when there never was one."""
 
-    stream: Literal["meter", "vehicle"]
+    stream: StreamType
     device_id: str
     last_reading: datetime | None
 

@@ -1,7 +1,7 @@
-"""Telemetry over HTTP: the envelope readings come in, and what is said about them.
+"""Telemetry over HTTP: the envelopes that readings come in, and the answers about them.
 
-The readings themselves are decoded by `schemas.streams.decoder`, as everywhere; msgspec leaves
-their bytes untouched here. `problems` looks at a rejected one again, slowly, to name every bad
+The readings themselves are decoded by `schemas.streams.decoder`, as everywhere; here msgspec leaves
+their bytes as they are. `problems` decodes a rejected one again, field by field, to name every bad
 field.
 """
 
@@ -60,7 +60,7 @@ SENT_RECORDS = tuple(
     for stream in STREAMS.values()
 )
 SentRecord: Any = Union[SENT_RECORDS]  # noqa: UP007 the members are known at run time only
-"""What an Envelope stands for, its payload included."""
+"""The model that /openapi.json shows for an Envelope, with its payload."""
 
 _SENT_RECORDS = Annotated[
     list[SentRecord], msgspec.Meta(min_length=1, max_length=MAX_BATCH_RECORDS)
@@ -68,7 +68,7 @@ _SENT_RECORDS = Annotated[
 SentBatch = msgspec.defstruct(
     "SentBatch", [("records", _SENT_RECORDS)], module=__name__, forbid_unknown_fields=True
 )
-"""What an IngestBatch stands for; records that are not valid are told apart in the answer."""
+"""The model that /openapi.json shows for an IngestBatch."""
 
 
 class IngestError(Output):
@@ -97,7 +97,7 @@ class RejectedCount(Output):
 
 
 class TopicStats(Output):
-    """One topic's books; `lag` in records, null while Kafka is away."""
+    """One topic's books; `lag` in records, null while Kafka cannot be reached."""
 
     topic: str
     read: int
@@ -136,12 +136,12 @@ def envelope_problems(raw: bytes, prefix: str) -> list[Problem]:
     names = " or ".join(STREAMS)
     if "streamType" in fields and bytes(fields["streamType"]) not in _STREAM_TYPES:
         bad["streamType"] = f"must be {names}"
-    # Nothing bad in sight: the name comes more than once, and the last hides another.
+    # No value is bad: so a name comes more than once, and its last value hides a bad one.
     return _below(prefix, bad or {"streamType": f"each of them must be {names}"})
 
 
 def batch_problems(raw: bytes, why: str) -> list[Problem]:
-    """One entry for each bad field around a batch's records; `why` is what ails the records."""
+    """One entry for each bad field around a batch's records; `why` is about `records` itself."""
     try:
         bad = _misnamed(_fields(raw), ("records",))
     except ValueError as error:
@@ -163,7 +163,7 @@ def _misnamed(fields: Mapping[str, object], known: Sequence[str]) -> dict[str, s
 
 
 def _below(prefix: str, bad: Mapping[str, str]) -> list[Problem]:
-    """An entry for each bad field, below `prefix`; no name is the whole itself."""
+    """An entry for each bad field, below `prefix`; an empty name stands for the whole."""
     paths = {name: ".".join(part for part in (prefix, name[:100]) if part) for name in bad}
     return [
         Problem(field=paths[name] or "body", message=message, reason="invalid")

@@ -4,7 +4,7 @@ import re
 
 MAX_ID_CHARACTERS = 64
 ID_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*$"
-"""What JSON schemas say of ids beside their length; `check_id` holds it."""
+"""The pattern that JSON schemas show for ids; `check_id` is what checks them."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -31,12 +31,12 @@ def storable(text: str) -> str:
 
 
 def one_line(error: object) -> str:
-    """What an error says, on one line that PostgreSQL can keep; its class when it says nothing."""
+    """An error's text as one line that PostgreSQL can store; its class when it has no text."""
     return " ".join(str(error).split()).replace("\x00", "\\0") or type(error).__name__
 
 
 def printable(raw: bytes) -> str:
-    """Bytes as text that no terminal takes for commands: all but plain characters are escaped."""
+    """Bytes as text without commands for a terminal: printable characters and escapes only."""
     text = raw.decode("utf-8", "backslashreplace")
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()

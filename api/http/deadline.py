@@ -15,7 +15,7 @@ from starlette.responses import Response
 from api.http.errors import unavailable
 
 DEADLINE_S = 9.5
-"""From the end of the request's body; above DELIVERY_TIMEOUT_S and the statement timeout."""
+"""Counted from the end of the request's body; longer than the other time limits."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 AResult = TypeVar("AResult")
@@ -46,7 +46,7 @@ async def in_time(work: Awaitable[AResult]) -> AResult:
 
 
 def _end_abandoned(task: asyncio.Future[Any]) -> None:
-    """Log what an abandoned request failed with: nobody else gets to see it."""
+    """Log the error of an abandoned request, which no client gets to see."""
     _abandoned.discard(task)
     if not task.cancelled() and (error := task.exception()):
         log.warning("a request failed after it was answered with 503", exc_info=error)

@@ -1,7 +1,7 @@
-"""What a handler takes and answers, said once: requests are read by it, /openapi.json shows it.
+"""What a handler takes and answers: requests are read accordingly, and /openapi.json shows it.
 
-A handler takes the request, and where it has these parameters: `query` and `body`, read by their
-annotated models before it is called. `@answers` says what comes back.
+A handler takes the request and, if it has these parameters, `query` and `body`, which are read by
+their annotated models before it is called. `@answers` says what it answers.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,32 +23,32 @@ AHandler = TypeVar("AHandler", bound=Handler)
 
 @dataclass(frozen=True)
 class Answers:
-    """What a handler answers when all is well, and the errors of its own.
+    """What a handler answers to a good request, and which errors are its own.
 
-    A model given as text is an attribute of the handler's object, for handlers that serve several
-    kinds of things.
+    A model given as text names an attribute of the handler's object: so one handler can serve
+    several kinds of things.
     """
 
     model: Any
-    """Of the JSON body; None when there is none."""
+    """The model of the JSON body; None when there is no such body."""
     status: int = 200
     errors: tuple[int, ...] = ()
-    """Beside those that follow from what the handler takes: 400, 413, 415 and 503."""
+    """The statuses that do not follow from what the handler takes, as 400, 413, 415 and 503 do."""
     body: Any = None
-    """The model of the request's JSON body, where the annotation does not say it all."""
+    """The model of the request's JSON body, where no annotation of the handler can name it."""
     path_id: Any = DeviceId
     """The type of {id}, where the path has one."""
     headers: tuple[str, ...] = ()
     media: Mapping[str, str] = field(default_factory=dict)
     """Other media types of the same answer; each names the attribute that holds an example."""
     also: tuple[int, ...] = ()
-    """Other statuses of the same body."""
+    """Other statuses that come with the same body."""
     waits: bool = True
     """Whether it waits for PostgreSQL or Kafka, and so may answer 503."""
 
 
 def answers(model: Any, status: int = 200, **more: Any) -> Callable[[AHandler], AHandler]:
-    """Note on a handler what it answers; the arguments are the fields of `Answers`."""
+    """A decorator that notes on a handler what it answers, as the fields of `Answers`."""
 
     def note(handler: AHandler) -> AHandler:
         vars(handler)["answers"] = Answers(model, status, **more)
@@ -58,7 +58,7 @@ def answers(model: Any, status: int = 200, **more: Any) -> Callable[[AHandler], 
 
 
 class Endpoint:
-    """A handler, with everything that is known of it."""
+    """A handler with what it takes and answers."""
 
     def __init__(self, handler: Handler) -> None:
         self.handler = handler
@@ -76,11 +76,11 @@ class Endpoint:
         self.body_optional = bool(self.body) and parameters["body"].default is not Parameter.empty
 
     def of_object(self, model: Any) -> Any:
-        """The model, or what the handler's object has under that name."""
+        """The model, or the attribute of the handler's object that a text names."""
         return attrgetter(model)(self._object) if isinstance(model, str) else model
 
     async def __call__(self, request: Request) -> Response:
-        """Read the request and answer it. Raises ApiError 400, 413 or 415, and the handler's."""
+        """Read the request and answer it. Raises ApiError 400, 413 or 415, or the handler's error."""
         arguments: dict[str, Any] = {}
         if self.query:
             arguments["query"] = read_query(request, self.query)

@@ -1,7 +1,7 @@
-"""How a request fails: one exception with a status, and one JSON body for whatever went wrong.
+"""How a request fails: with one exception that has a status, and one JSON body for all errors.
 
-Nothing else answers errors. A cause nobody foresaw becomes a 500 with the same body; its stack
-trace goes to the log only.
+An exception that no handler here expects becomes a 500 with the same body; its traceback goes to
+the log only.
 """
 
 import logging
@@ -44,17 +44,17 @@ class ApiError(Exception):
 
 
 def not_found(what: str, name: str) -> ApiError:
-    """404: `what`, by this name, is not there."""
+    """404: there is no `what` of this name."""
     return ApiError(404, f"{what} {name} not found")
 
 
 def conflict(message: str) -> ApiError:
-    """409: the request is fine, but what is there already forbids it."""
+    """409: the request is valid, but what is stored already does not allow it."""
     return ApiError(409, message)
 
 
 def invalid(details: Sequence[Problem]) -> ApiError:
-    """400: one entry a bad field."""
+    """400, with one entry for each bad field."""
     return ApiError(400, "Invalid input", details=details)
 
 
@@ -64,12 +64,12 @@ def invalid_field(field: str, message: str) -> ApiError:
 
 
 def unavailable(message: str) -> ApiError:
-    """503: PostgreSQL or Kafka is away; to be tried again."""
+    """503: PostgreSQL or Kafka cannot be reached; the client should try again."""
     return ApiError(503, message, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
 def problems_of(error: ValidationError, whole: str) -> list[Problem]:
-    """One entry for each field pydantic found bad; `whole` names the input as such."""
+    """One entry for each field that pydantic found bad; `whole` is the name of the input itself."""
     found: dict[str, str] = {}
     for entry in error.errors(include_url=False, include_context=False, include_input=False):
         path = "".join(

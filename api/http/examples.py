@@ -27,7 +27,7 @@ STREAM = METER
 
 
 def _rejection() -> Rejection:
-    """What becomes of a reading whose first value is below its minimum."""
+    """The rejection of a reading whose first value is below its minimum."""
     field = STREAM.fields[0]
     reading: dict[str, Any] = {STREAM.id_field: STREAM.id_example}
     reading |= {field.name: field.example for field in STREAM.fields}

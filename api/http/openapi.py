@@ -1,6 +1,6 @@
-"""/openapi.json, made of the table of routes and of the models that requests are read by.
+"""/openapi.json, made from the table of routes and the models that requests are read by.
 
-Everything comes from the endpoints: what they take, what they answer, and the errors that follow.
+Each endpoint says what it takes and answers; the errors follow from that.
 """
 
 import re
@@ -40,7 +40,7 @@ Json = dict[str, Any]
 
 
 class Components:
-    """The schemas that are referred to, by name."""
+    """The schemas by name, to which the document's other parts refer."""
 
     def __init__(self) -> None:
         self.schemas: Json = {}
@@ -161,11 +161,11 @@ def _responses(method: str, endpoint: Endpoint, noted: Answers, components: Comp
 
 
 def _errors(method: str, endpoint: Endpoint, noted: Answers) -> set[int]:
-    """The statuses an endpoint's errors may have: its own, and those that follow."""
+    """The statuses of an endpoint's errors: its own, and those that follow from what it takes."""
     statuses = set(noted.errors)
     if endpoint.query or endpoint.shown_body is not None:
         statuses.add(400)
-    if method in ("POST", "PATCH"):  # a body that nobody wants is read all the same
+    if method in ("POST", "PATCH"):  # their bodies are read even where the handler takes none
         statuses.add(413)
     if endpoint.shown_body is not None:
         statuses.add(415)

@@ -1,4 +1,4 @@
-"""Bytes that are no HTTP at all get the same JSON error body as everything else."""
+"""The JSON error body also for bytes that are not HTTP."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from schemas.fields import utc_now
 
 
 class JsonErrorProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, answering what it cannot parse as our handlers would."""
+    """uvicorn's protocol, with the API's own answer to what cannot be parsed."""
 
     def send_400_response(self, msg: str) -> None:
-        """Answer 400 and close; there is no request, so there is no path."""
+        """Answer 400 and close the connection. Without a request, `path` is empty."""
         body = ErrorBody(
             status_code=400, message=msg, details=None, timestamp=utc_now(), path=""
         ).model_dump(by_alias=True)

@@ -1,4 +1,4 @@
-"""What goes out: models as JSON with times in UTC and `Z`, and lists page by page."""
+"""Responses: models as JSON, with times in UTC and `Z`, and pages of lists."""
 
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
@@ -36,8 +36,8 @@ def list_response(
 ) -> JsonResponse:
     """The first `limit` of `found`, which holds one more when there is a next page.
 
-    The next page is the same question with `after`: the value of the field `last_id` of the last
-    item shown.
+    The next page has the same query with `after`: the value that the field `last_id` has in the
+    last item shown.
     """
     shown = found[:limit]
     if len(found) <= limit:
@@ -46,6 +46,6 @@ def list_response(
 
 
 def next_page(request: Request, **changes: object) -> dict[str, str]:
-    """The header that names the next page: the same question with these parameters changed."""
+    """The Link header of the next page: the same query with these parameters changed."""
     query = dict(request.query_params) | {name: str(value) for name, value in changes.items()}
     return {"Link": f'<{request.scope["path"]}?{urlencode(query)}>; rel="next"'}

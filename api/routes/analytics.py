@@ -1,6 +1,6 @@
-"""A vehicle's figures: AC side against DC side over a window, and what it is doing now.
+"""A vehicle's figures: AC side against DC side in a window, and its newest reading.
 
-PostgreSQL sums exactly, hour by hour, from the readings themselves; `api.figures` makes the answer.
+PostgreSQL makes exact sums by hour from the readings themselves; `api.figures` makes the answer.
 """
 
 from datetime import datetime, timedelta
@@ -47,7 +47,7 @@ class Analytics:
 
     @answers(Performance, errors=(404,), path_id=device_id_of(VEHICLE))
     async def performance(self, request: Request, query: WindowQuery) -> Response:
-        """A vehicle's efficiency in a window, hour by hour; 404 for one nobody ever heard of."""
+        """A vehicle's efficiency in a window, hour by hour; 404 for an unknown vehicle."""
         vehicle_id = path_device_id(request, "Vehicle")
         window = asked_window(query, utc_now())
         async with self._database.connection() as connection:
@@ -80,7 +80,7 @@ class Analytics:
 
     @answers(Realtime, errors=(404,), path_id=device_id_of(VEHICLE))
     async def realtime(self, request: Request) -> Response:
-        """A vehicle as it was last heard of; nulls while it has been silent."""
+        """A vehicle's newest values, null before its first reading, and whether it is charging."""
         vehicle_id = path_device_id(request, "Vehicle")
         parameters = {"vehicle_id": vehicle_id}
         async with self._database.connection() as connection:
@@ -101,28 +101,28 @@ class Sums(NamedTuple):
     """A vehicle's sums in a window."""
 
     known: bool
-    """Whether anybody ever heard of it."""
+    """Whether the vehicle is registered or was ever read."""
     sessions: int
     in_sessions: timedelta
-    """How much of the window."""
+    """The time it spent in sessions in the window."""
     rows: list[Row]
-    """In any order, several an hour: of the AC side, of DC in sessions, of DC outside of them."""
+    """Rows in any order; an hour may have several: for AC, and for DC in and out of sessions."""
 
     def hours(self) -> list[Hour]:
-        """The hours that have readings, from the first on."""
+        """The figures of each hour that has readings, in order."""
         by_hour: dict[datetime, list[Row]] = {}
         for row in self.rows:
             by_hour.setdefault(row["hour"], []).append(row)
         return [hour(start, by_hour[start]) for start in sorted(by_hour)]
 
     def figures(self) -> Figures:
-        """Of the whole window."""
+        """The figures of the whole window."""
         minutes = self.in_sessions // timedelta(minutes=1)
         return Figures(self.rows, sessions=self.sessions, session_minutes=minutes)
 
 
 async def sums(connection: Connection, settings: Settings, vehicle_id: str, window: Window) -> Sums:
-    """Sum a vehicle's readings, each side by the statement for what its readings mean."""
+    """Sum a vehicle's readings, each side by the statement for its interval or register mode."""
     parameters = {
         "vehicle_id": vehicle_id,
         "energy_reading": settings.energy_reading,

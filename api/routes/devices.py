@@ -1,6 +1,6 @@
-"""Meters and vehicles: register, list, read, change, and their newest reading.
+"""Meters and vehicles: to register, list, read and change them, and their newest reading.
 
-One implementation serves both; a `Kind` says what differs.
+One implementation serves both kinds; a `Kind` says where they differ.
 """
 
 from dataclasses import dataclass
@@ -37,14 +37,14 @@ SQL = load("devices")
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of device: its words, its queries and its models."""
+    """One kind of device: its name, its queries and its models."""
 
     stream: Stream
     new: type[Input]
     change: type[Input]
     device: type[Output]
     page: Any
-    """The list of such devices."""
+    """The model of a list of such devices."""
 
     @property
     def word(self) -> str:
@@ -53,12 +53,12 @@ class Kind:
 
     @property
     def id_type(self) -> Any:
-        """The type of its id."""
+        """The type of its ids."""
         return device_id_of(self.stream)
 
     @property
     def state(self) -> type[Output]:
-        """The model of its newest reading."""
+        """The model of a device's newest reading."""
         return STATES[self.stream.name]
 
 
@@ -119,7 +119,7 @@ class Devices:
 
     @answers("kind.state", errors=(404,), path_id="kind.id_type")
     async def state(self, request: Request) -> Response:
-        """A device's newest reading; unregistered ones have it too."""
+        """A device's newest reading; the device need not be registered."""
         device_id = path_device_id(request, self.kind.word)
         query = load_for(self.kind.stream)["live_state"]
         async with self._database.connection() as connection:

@@ -1,5 +1,6 @@
-"""/openapi.json and, to explore it, Swagger UI at /docs: its files come from a package, so that it
-works without internet.
+"""/openapi.json, and Swagger UI at /docs to explore it.
+
+The files of Swagger UI come from a package, so that it works without internet.
 """
 
 from collections.abc import Mapping
@@ -40,7 +41,7 @@ SwaggerUIBundle({{
 
 
 class Docs:
-    """The routes /openapi.json and /docs, of all other routes."""
+    """The routes /openapi.json and /docs, which describe all other routes."""
 
     def __init__(self, routes: Mapping[str, Mapping[str, Handler]]) -> None:
         self._document = orjson.dumps(document(routes))

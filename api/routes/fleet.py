@@ -83,7 +83,7 @@ class FleetAnalytics:
 
 
 def fleet(window: Window, rows: list[Row]) -> FleetFigures:
-    """The answer made of the query's rows: first that of the whole fleet, then its vehicles."""
+    """The answer made of rows: the first one is about the whole fleet, each other a vehicle."""
     whole, *vehicles = rows
     figures = _figures(whole)
     return FleetFigures(
@@ -99,7 +99,7 @@ def fleet(window: Window, rows: list[Row]) -> FleetFigures:
 
 
 def meter(meter_id: str, window: Window, rows: list[Row], sessions: list[Row]) -> MeterFigures:
-    """The answer made of rows by hour and session, and of the sessions."""
+    """The answer made of `rows`, one for each hour and session, and of the sessions themselves."""
     read = [row for row in rows if row["hour"] is not None]
     by_hour: dict[datetime, list[Row]] = {}
     by_session: dict[UUID | None, list[Row]] = {}

@@ -39,7 +39,7 @@ class HealthRoutes:
 
     @answers(Sign)
     async def ready(self, request: Request) -> Response:
-        """Whether requests can be answered: 503 without PostgreSQL; Kafka may be away."""
+        """Whether requests can be answered: 503 without PostgreSQL, while Kafka is not needed."""
         if trouble := await self._database.check():
             raise unavailable(f"Waiting for {self._database.name}: {trouble}")
         return JsonResponse(Sign(status="ready", timestamp=utc_now()))

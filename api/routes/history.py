@@ -1,10 +1,11 @@
-"""Raw history: a device's readings as they were sent, as JSON or CSV, streamed in flat memory.
+"""Raw history: a device's readings as they were sent, as JSON or CSV, in bounded memory.
 
-A stream is read in steps, each from where the last one ended. Between them it holds neither a
-connection nor a snapshot, so clients may be many, slow or stuck. That is as good as one snapshot:
-readings never change once stored; late ones that arrive meanwhile may be in or not. Where a page
-ends is found in one snapshot with its first step: a page of one step is never longer than its
-limit. A larger one may be, by late readings: to stop at the limit would leave others out.
+An answer is read in steps, each of which goes on after the last reading of the one before. Between
+two steps it holds neither a connection nor a snapshot, so that clients may be many, slow or stuck.
+This is as good as one snapshot, since a stored reading never changes; a late one that is stored
+meanwhile may be part of the answer or not. The end of a page is found in the same snapshot as its
+first step, so that a page of one step is never longer than its limit. Late readings can make a page
+of several steps longer: if it stopped at its limit, the next page would leave readings out.
 """
 
 import csv
@@ -80,7 +81,7 @@ class History:
     async def _begin(
         self, device_id: str, window: Window, limit: int | None
     ) -> tuple[Window, Rows]:
-        """The window up to the first reading beyond the limit, and its first step.
+        """The window up to the first reading beyond the limit, and the rows of its first step.
 
         Raises ApiError 404.
         """
@@ -98,7 +99,7 @@ class History:
             return window, await self._read(connection, device_id, window)
 
     async def _steps(self, device_id: str, window: Window, rows: Rows) -> AsyncIterator[Rows]:
-        """`rows`, the first of the window, and all that come after them."""
+        """The rows of the whole window, step by step; `rows` are those of its first step."""
         while rows:
             yield rows
             if len(rows) < READINGS_A_STEP:
@@ -111,13 +112,13 @@ class History:
             return await self._read(connection, device_id, window)
 
     async def _read(self, connection: Connection, device_id: str, window: Window) -> Rows:
-        """Values come as text: so the shortest form of a `real` is what PostgreSQL prints."""
+        """The rows of one step, where a `real` has its shortest form, as PostgreSQL prints it."""
         parameters = {"id": device_id, "limit": READINGS_A_STEP, **window._asdict()}
         return await (await connection.execute(self._sql["readings"], parameters)).fetchall()
 
 
 class Streamed(StreamingResponse):
-    """An answer that can fail after it began: then it stays unfinished, and the client sees it."""
+    """An answer that may fail after it began: then it is cut short, which the client can see."""
 
     def __init__(
         self, chunks: AsyncIterator[bytes], headers: Mapping[str, str], media_type: str
@@ -139,7 +140,7 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 
 async def _json(steps: AsyncIterator[Rows], optional: Collection[str]) -> AsyncIterator[bytes]:
-    """A reading as it was sent: an optional value that is not there is not shown."""
+    """Readings as they were sent: an optional value that was not sent is left out."""
     before = b"["
     async for rows in steps:
         if optional:

@@ -1,7 +1,7 @@
-"""The page an operations room keeps open: `/`, and the files below `/static` it is made of.
+"""The page for an operations room: `/`, and the files below `/static` that it is made of.
 
-Plain files, read once; the browser talks to the same routes as everybody else. The policy lets it
-load nothing from elsewhere and, with trusted types, never turn text into markup.
+They are plain files, read once at the start, and the page asks the same routes as every client. Its
+content security policy lets it load nothing from elsewhere, nor turn text into markup.
 """
 
 from hashlib import sha256
@@ -53,7 +53,7 @@ class PageRoutes:
 
 
 class _File:
-    """One file as it is sent; asked again with its tag, only that it is the same."""
+    """One file as it is sent: whole, or as 304 to a browser that has it already."""
 
     def __init__(self, path: Path) -> None:
         self._content = path.read_bytes()

@@ -1,7 +1,7 @@
-"""The quarantine over HTTP: what was refused, why, its very bytes, and another chance.
+"""The quarantine over HTTP: rejected readings, why they are, their bytes, and their replay.
 
 A replay works on a connection of its own, in a thread, as the operator's command does. When it
-hangs the connection is cut, so that no thread stays behind.
+hangs, its connection is cut, so that no thread stays behind.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from sql.named import load
 SQL = load("rejected")
 WHAT = "Rejected reading"
 MAX_REPLAYS = 2
-"""How many are replayed at a time; each has a connection beside the pool's."""
+"""How many replays run at a time; each has a connection beside those of the pool."""
 CONNECT_TIMEOUT_S = 4
 REPLAY_TIMEOUT_S = 9.0
 _ID = re.compile(r"[1-9][0-9]{0,18}")
@@ -106,7 +106,7 @@ class RejectedReadings:
 
 @contextmanager
 def _cut_after(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
-    """End what waits for a server that does not answer: psycopg itself would wait for ever."""
+    """Cut the connection after `seconds`: psycopg itself waits for ever for a frozen server."""
     timer = Timer(seconds, cut, (connection,))
     timer.daemon = True
     timer.start()

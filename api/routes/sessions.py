@@ -1,6 +1,6 @@
-"""Charging sessions: start, end, correct, find.
+"""Charging sessions: to start, end, correct and find them.
 
-A meter and a vehicle are in one session at a time.
+A meter is in one session at a time, and so is a vehicle.
 """
 
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ from schemas.settings import Settings
 from sql.named import load
 
 MAX_ATTEMPTS = 3
-"""How often a deadlock or serialization failure is tried before it becomes a 503."""
+"""How often a session is tried to be stored, when a deadlock or serialization failure comes up."""
 NOW = SessionEnd()
 SQL = load("sessions")
 

@@ -1,7 +1,7 @@
-"""Devices that have stopped reporting: how many, and which ones did so last.
+"""Devices that have stopped reporting: how many there are, and which ones did so last.
 
-A device is silent by its readings' own times, as idle sessions are: when the workers are behind,
-everything is silent for as long, and the lag says why.
+Silence is judged by the times in the readings, as it is for idle sessions. So when the workers are
+behind, every device looks silent for that long; the lag shows that they are.
 """
 
 from datetime import timedelta

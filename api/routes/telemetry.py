@@ -77,7 +77,7 @@ class Telemetry:
 
     @answers(IngestResult, 202, body=SentBatch)
     async def ingest_batch(self, request: Request) -> Response:
-        """Many readings: the valid ones go through, the others are named."""
+        """Many readings: the valid ones are delivered, the others are named in the answer."""
         limits = self._settings.clock_limits(utc_now())
         builder, accepted = RecordBuilder(), 0
         refused: list[RefusedRecord] = []
