@@ -1,7 +1,7 @@
 """How many records wait to be read: the ends of Kafka's logs less the positions in PostgreSQL."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -28,14 +28,12 @@ class LagReader:
             await consumer.stop()
 
     async def lag(
-        self, places: Iterable[tuple[str, int]], positions: Mapping[tuple[str, int], int]
+        self, partitions: Sequence[TopicPartition], positions: Mapping[TopicPartition, int]
     ) -> dict[str, int] | None:
         """Records that were not read yet, by topic; None when Kafka does not answer.
 
-        `places` and the keys of `positions` are (topic, partition). A partition without a position
-        counts from its log's start.
+        A partition without a position counts from its log's start.
         """
-        partitions = [TopicPartition(*place) for place in places]
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S), self._lock:
                 consumer = self._consumer or await self._connect()
@@ -45,7 +43,7 @@ class LagReader:
             return None
         lag = dict.fromkeys((partition.topic for partition in partitions), 0)
         for partition, (start, end) in bounds.items():
-            lag[partition.topic] += max(0, end - positions.get(tuple(partition), start))
+            lag[partition.topic] += max(0, end - positions.get(partition, start))
         return lag
 
     async def _connect(self) -> AIOKafkaConsumer:

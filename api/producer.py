@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from api.http.errors import ApiError, unavailable
@@ -46,7 +46,7 @@ class Producer:
         self._producer: AIOKafkaProducer | None = None
         self._connected = asyncio.Event()
         self._broken = asyncio.Event()
-        self._overdue: Counter[tuple[str, int]] = Counter()
+        self._overdue: Counter[TopicPartition] = Counter()
 
     @property
     def trouble(self) -> str | None:
@@ -140,14 +140,14 @@ class Producer:
     def _watch_overdue(self, sent: list[tuple[OutgoingRecord, asyncio.Future[Any]]]) -> None:
         for record, future in sent:
             if not future.done():
-                place = (record.topic, record.partition)
-                self._overdue[place] += 1
-                future.add_done_callback(partial(self._arrived, place))
+                partition = TopicPartition(record.topic, record.partition)
+                self._overdue[partition] += 1
+                future.add_done_callback(partial(self._arrived, partition))
 
-    def _arrived(self, place: tuple[str, int], future: asyncio.Future[Any]) -> None:
-        self._overdue[place] -= 1
-        if self._overdue[place] <= 0:
-            del self._overdue[place]
+    def _arrived(self, partition: TopicPartition, future: asyncio.Future[Any]) -> None:
+        self._overdue[partition] -= 1
+        if self._overdue[partition] <= 0:
+            del self._overdue[partition]
         if not future.cancelled() and future.exception() is None and not self._overdue:
             self._waiting.present(self.name)
 

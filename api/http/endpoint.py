@@ -80,7 +80,7 @@ class Endpoint:
         return attrgetter(model)(self._object) if isinstance(model, str) else model
 
     async def __call__(self, request: Request) -> Response:
-        """Read the request and answer it. Raises ApiError 400, 413 or 415, or the handler's error."""
+        """Read the request and answer it. Raises ApiError 400, 413, 415 or the handler's error."""
         arguments: dict[str, Any] = {}
         if self.query:
             arguments["query"] = read_query(request, self.query)

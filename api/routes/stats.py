@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from aiokafka import TopicPartition
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -40,25 +41,25 @@ class StatsRoutes:
             books = await (await connection.execute(SQL["books"], parameters)).fetchall()
             cursor = await connection.execute(SQL["rejected_by_reason"], parameters)
             rejected = await cursor.fetchall()
-        lag = await self._lag({(b["topic"], b["partition"]): b["next_offset"] for b in books})
+        lag = await self._lag(
+            {TopicPartition(b["topic"], b["partition"]): b["next_offset"] for b in books}
+        )
         shown = [_topic_stats(topic, books, rejected, lag) for topic in self._topics]
         return JsonResponse(Stats(group_id=self._group_id, timestamp=utc_now(), topics=shown))
 
-    async def _lag(self, positions: dict[tuple[str, int], int]) -> dict[str, int]:
+    async def _lag(self, positions: dict[TopicPartition, int]) -> dict[str, int]:
         """The lag of each topic, in records; empty when Kafka cannot be reached."""
         if self._producer.trouble is not None:
             return {}
         try:
-            places = [
-                (topic, partition)
+            partitions = [
+                TopicPartition(topic, number)
                 for topic in self._topics
-                for partition in await self._producer.partitions(topic)
+                for number in await self._producer.partitions(topic)
             ]
-        except (
-            ApiError
-        ):  # Kafka cannot be reached any more, and this is the first request to find out
+        except ApiError:  # this request is the first to find out that Kafka cannot be reached
             return {}
-        return await self._lag_reader.lag(places, positions) or {}
+        return await self._lag_reader.lag(partitions, positions) or {}
 
 
 def _topic_stats(
