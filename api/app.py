@@ -73,7 +73,6 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
     stats = StatsRoutes(parts.settings, database, producer, parts.lag_reader)
     histories = {stream.plural: History(stream, database) for stream in STREAMS.values()}
     rejected = RejectedReadings(parts.settings, database)
-    meters, vehicles = Devices(METERS, database), Devices(VEHICLES, database)
     sessions = Sessions(parts.settings, database)
     analytics = Analytics(parts.settings, database)
     fleet = FleetAnalytics(parts.settings, database)
@@ -90,12 +89,8 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
         "/v1/telemetry/rejected": {"GET": rejected.page},
         "/v1/telemetry/rejected/{id}": {"GET": rejected.one},
         "/v1/telemetry/rejected/{id}/replay": {"POST": rejected.replay},
-        "/v1/devices/meters": {"GET": meters.page, "POST": meters.create},
-        "/v1/devices/meters/{id}": {"GET": meters.one, "PATCH": meters.change},
-        "/v1/devices/meters/{id}/state": {"GET": meters.state},
-        "/v1/devices/vehicles": {"GET": vehicles.page, "POST": vehicles.create},
-        "/v1/devices/vehicles/{id}": {"GET": vehicles.one, "PATCH": vehicles.change},
-        "/v1/devices/vehicles/{id}/state": {"GET": vehicles.state},
+        **device_routes(Devices(METERS, database)),
+        **device_routes(Devices(VEHICLES, database)),
         "/v1/devices/silent": {"GET": silence.silent},
         "/v1/sessions": {"GET": sessions.search},
         "/v1/sessions/start": {"POST": sessions.start},
@@ -112,6 +107,16 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
         "/health/ready": {"GET": health.ready},
         "/health/live": {"GET": health.live},
         "/metrics": {"GET": health.metrics},
+    }
+
+
+def device_routes(devices: Devices) -> dict[str, dict[str, Handler]]:
+    """The routes of one kind of device."""
+    path = f"/v1/devices/{devices.kind.stream.plural}"
+    return {
+        path: {"GET": devices.page, "POST": devices.create},
+        f"{path}/{{id}}": {"GET": devices.one, "PATCH": devices.change},
+        f"{path}/{{id}}/state": {"GET": devices.state},
     }
 
 

@@ -1,10 +1,8 @@
-"""The answers of the analytics, their limits, and the windows they are asked about."""
+"""A vehicle's and a session's figures, and what all figures share: limits, windows, coverage."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal, NamedTuple
-
-from pydantic import Field
+from typing import ClassVar, Literal, NamedTuple
 
 from schemas.fields import Output, Query, Time
 from schemas.sessions import Session
@@ -21,9 +19,6 @@ BASE_REACH = timedelta(days=31)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 EARLIEST = datetime.min.replace(tzinfo=UTC)
-
-DEFAULT_VEHICLES = 100
-MAX_VEHICLES = 1_000
 
 AlertCode = Literal["low_efficiency", "impossible_efficiency"]
 Quality = Literal["complete", "partial", "none"]
@@ -174,86 +169,6 @@ class SessionFigures(Session):
     soc_to: float | None
     coverage: Coverage
     alerts: list[Alert]
-
-
-class MeterMetrics(Output):
-    """Energies in kWh, whichever vehicle charged; the first is the sum of the other two."""
-
-    total_energy_consumed_ac: float
-    energy_in_sessions: float
-    energy_outside_sessions: float
-    charging_sessions: int
-    reading_count: int
-    counter_resets: int
-
-
-class MeterHour(Output):
-    """One UTC hour in which the meter was read; energy in kWh."""
-
-    hour: datetime
-    energy_ac: float
-    readings: int
-
-
-class MeterSession(Session):
-    """A session on the meter, with its energy in kWh and its readings inside the window."""
-
-    energy_ac: float
-    ac_readings: int
-
-
-class MeterFigures(Output):
-    """A meter's energy in a window, and the sessions on it."""
-
-    meter_id: str
-    period: Period
-    metrics: MeterMetrics
-    hourly_breakdown: list[MeterHour]
-    sessions: list[MeterSession]
-
-
-class FleetQuery(WindowQuery):
-    """A window, at most `limit` vehicles, and only those with one alert when `alert` is given."""
-
-    limit: Annotated[int, Field(ge=1, le=MAX_VEHICLES)] = DEFAULT_VEHICLES
-    alert: AlertCode | None = None
-
-    def window(self, now: datetime) -> Window:
-        """The window that is meant, widened to whole hours. Raises ValueError."""
-        return super().window(now).in_whole_hours()
-
-
-class FleetVehicle(Output):
-    """One vehicle's share of the fleet's figures."""
-
-    vehicle_id: str
-    metrics: Metrics
-    coverage: Coverage
-    alerts: list[Alert]
-
-
-class AlertCounts(Output):
-    """How many vehicles have each alert."""
-
-    low_efficiency: int
-    impossible_efficiency: int
-
-
-class FleetFigures(Output):
-    """All vehicles' charging in whole hours; `vehicles` from the worst efficiency on.
-
-    That is the lowest; of those with `alert=impossible_efficiency` it is the highest. Everything
-    stored before `as_of` is in the figures.
-    """
-
-    period: Period
-    as_of: datetime
-    metrics: Metrics
-    coverage: Coverage
-    alerts: list[Alert]
-    vehicle_count: int
-    alert_counts: AlertCounts
-    vehicles: list[FleetVehicle]
 
 
 class Realtime(Output):

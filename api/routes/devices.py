@@ -67,7 +67,7 @@ VEHICLES = Kind(VEHICLE, NewVehicle, VehicleChange, Vehicle, list[Vehicle])
 
 
 class Devices:
-    """The routes below /v1/devices/<plural>."""
+    """The routes below /v1/devices/meters or /v1/devices/vehicles."""
 
     def __init__(self, kind: Kind, database: Database) -> None:
         self.kind = kind

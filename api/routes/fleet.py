@@ -12,9 +12,9 @@ from api.http.endpoint import answers
 from api.http.errors import not_found
 from api.http.inputs import asked_window, path_device_id
 from api.http.responses import JsonResponse
-from schemas.analytics import (
-    IMPOSSIBLE_EFFICIENCY,
-    LOW_EFFICIENCY,
+from schemas.analytics import IMPOSSIBLE_EFFICIENCY, LOW_EFFICIENCY, Period, Window, WindowQuery
+from schemas.fields import utc_now
+from schemas.fleet import (
     AlertCounts,
     FleetFigures,
     FleetQuery,
@@ -23,11 +23,7 @@ from schemas.analytics import (
     MeterHour,
     MeterMetrics,
     MeterSession,
-    Period,
-    Window,
-    WindowQuery,
 )
-from schemas.fields import utc_now
 from schemas.settings import Settings
 from sql.named import load
 
