@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaProducer
 
 from bench.readings import Fields, as_json
 from schemas.streams import METER, STREAMS, VEHICLE
+from schemas.streams.stream import Stream
 
 ASK_EVERY_S = 0.005
 MARKERS_A_SECOND = 20
@@ -49,7 +50,7 @@ class Prober:
             now = time.time()
             await producer.send(
                 self._topics[stream.name],
-                self._json[stream.name](_fields(stream.name, device_id, now)).encode(),
+                self._json[stream.name](_fields(stream, device_id, now)).encode(),
                 key=device_id.encode(),
             )
             self.under_way[device_id] = now
@@ -96,11 +97,11 @@ async def probe(wanted: dict[str, Any]) -> dict[str, Any]:
     return {"sent": prober.sent, "ages_ms": [round(age * 1000, 2) for age in prober.ages_s]}
 
 
-def _fields(name: str, device_id: str, at: float) -> Fields:
+def _fields(stream: Stream, device_id: str, at: float) -> Fields:
     micros = int(at % 1 * 1e6)
     text = f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(at))}.{micros:06}Z"
-    values = ("230.1",) if name == "meter" else ("55.5", "28.5")
-    return ("0.1234", text, *values, device_id)
+    first, *others = (str(field.example) for field in stream.row_fields)
+    return (first, text, *others, device_id)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ class BenchReadings:
             f"{ms // 1000:02}.{ms % 1000:03}Z" if clock == "millis" else f"{ms // 1000:02}Z"
             for ms in range(MINUTE_MS)
         ]
-        self._pools = [[_draw(field, rng) for _ in range(POOL)] for field in stream.row_fields]
+        self._pools = [[draw(field, rng) for _ in range(POOL)] for field in stream.row_fields]
 
     def minute(self, minute: int) -> Callable[[int], Fields]:
         """What gives a device's reading of that minute."""
@@ -79,11 +79,13 @@ class BenchReadings:
         return fields
 
 
-def _draw(field: Field, rng: Random) -> str:
-    """A value as a fleet's; of a field that is not known here, any within its limits."""
+def draw(field: Field, rng: Random) -> str:
+    """A value as a fleet sends it; for a field without an entry above, any within its limits."""
     if field.name in _VALUES:
         return _VALUES[field.name](rng)
-    return f"{rng.uniform(field.minimum, field.maximum or 1):.1f}"
+    highest = field.minimum + 1 if field.maximum is None else field.maximum
+    rounded = round(rng.uniform(field.minimum, highest), 1)
+    return str(min(max(rounded, field.minimum), highest))
 
 
 class BenchFleet(NamedTuple):

@@ -5,12 +5,13 @@ gets through in the end. A conflicting reading follows the first one in the same
 it is certain which of them is stored; of equal ones it does not matter.
 """
 
+import math
 from collections.abc import Callable
 from random import Random
 
 from devstack.fleet.gateway import DUPLICATE, STORED, Sent, text_of
 from devstack.fleet.options import FAULTS
-from schemas.streams.stream import DEVICE, ENERGY, TIME, Row, Stream
+from schemas.streams.stream import DEVICE, ENERGY, TIME, TIMESTAMP, Row, Stream
 from schemas.streams.times import DAY_US, POSTGRES_EPOCH, SECOND_US, to_micros
 
 RATES = {"duplicates": 0.012, "late": 0.02, "clocks": 0.004, "garbage": 0.004, "conflicts": 0.004}
@@ -107,10 +108,10 @@ class Faults:
         )
 
     def _invalid(self, stream: Stream, text: bytes) -> bytes:
-        """JSON that is no reading."""
-        field = self._rng.choice(stream.fields).name.encode()
-        bad = self._rng.choice((b'"%s":-1e3,', b'"%s":"12.5",', b'"%s":null,', b'"%s":1e400,'))
-        mutilated = text[:-1] + b"," + (bad % field)[:-1] + b"}"
-        return self._rng.choice(
-            (mutilated, text.replace(b'"timestamp"', b'"time"'), b"null", b"17", b"{}")
-        )
+        """JSON that is no reading; only a required field may not be null."""
+        field = self._rng.choice([field for field in stream.fields if field.required])
+        below = b"%d" % (math.floor(field.minimum) - 1)
+        bad = self._rng.choice((below, b'"12.5"', b"null", b"1e400"))
+        mutilated = text[:-1] + b',"%s":%s}' % (field.name.encode(), bad)
+        renamed = text.replace(f'"{TIMESTAMP}"'.encode(), b'"time"')
+        return self._rng.choice((mutilated, renamed, b"null", b"17", b"{}"))

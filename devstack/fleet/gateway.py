@@ -37,8 +37,8 @@ class Record(NamedTuple):
 
 
 def text_of(stream: Stream, row: Row) -> bytes:
-    """A reading in JSON."""
-    payload = stream.payload(row)
+    """A reading in JSON; an optional value that the row does not have is left out."""
+    payload = {name: value for name, value in stream.payload(row).items() if value is not None}
     payload[TIMESTAMP] = format_micros(row[TIME])
     return orjson.dumps(payload)
 

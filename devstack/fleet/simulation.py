@@ -102,13 +102,21 @@ class SimulatedFleet:
         sent: list[Sent] = []
         hours = (end - start) / SECOND_US / 3600
         for meter in depot.meters:
-            time = _time(start, end, meter.delay)
-            volts = round(voltage(meter, hours, self._rng), 2)
-            self._take(depot, METER, (round(meter.ac_kwh, 6), time, volts, meter.meter_id), sent)
+            row = METER.row(
+                meter.meter_id,
+                _time(start, end, meter.delay),
+                kwhConsumedAc=round(meter.ac_kwh, 6),
+                voltage=round(voltage(meter, hours, self._rng), 2),
+            )
+            self._take(depot, METER, row, sent)
         for vehicle in depot.vehicles:
-            time = _time(start, end, vehicle.delay)
-            soc, battery_c = round(vehicle.soc, 2), round(vehicle.battery_c, 2)
-            row = (round(vehicle.dc_kwh, 6), time, soc, battery_c, vehicle.vehicle_id)
+            row = VEHICLE.row(
+                vehicle.vehicle_id,
+                _time(start, end, vehicle.delay),
+                kwhDeliveredDc=round(vehicle.dc_kwh, 6),
+                soc=round(vehicle.soc, 2),
+                batteryTemp=round(vehicle.battery_c, 2),
+            )
             self._take(depot, VEHICLE, row, sent)
         return sent
 

@@ -27,7 +27,10 @@ class Energy(NamedTuple):
 
 
 class _Series:
-    """The stored readings of one device, in the order they were sent; 24 to 32 bytes each."""
+    """The stored readings of one device, in the order they were sent.
+
+    Eight bytes a number; a value that was not sent is kept as NaN, which no reading can hold.
+    """
 
     def __init__(self, stream: Stream) -> None:
         self.times = array("q")
@@ -82,7 +85,8 @@ class Truth:
         """Every distinct valid reading: one a device and time, the values that are kept."""
         for device_id, series in self._series[stream.name].items():
             for time, energy, *others in zip(series.times, *series.values, strict=True):
-                yield (energy, time, *others, device_id)
+                values = [None if math.isnan(value) else value for value in others]
+                yield (energy, time, *values, device_id)
 
     def newest(self, stream: Stream) -> dict[str, Row]:
         """The newest stored reading of each device: its live state."""

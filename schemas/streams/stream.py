@@ -164,6 +164,23 @@ class Stream:
         rows: Rows = eval(code, {"seconds": SECONDS, "rests": RESTS})  # noqa: S307
         return rows
 
+    def row(self, device_id: str, micros: int, **values: float) -> Row:
+        """The row of these values, given by their names in JSON; optional ones may be left out.
+
+        Raises ValueError when a required value is missing or a name is no field's.
+        """
+        missing = {field.name for field in self.fields if field.required} - values.keys()
+        unknown = values.keys() - {field.name for field in self.fields}
+        if missing or unknown:
+            raise ValueError(f"stream {self.name}: missing {missing}, unknown {unknown}")
+        first, *others = self.row_fields
+        return (
+            values[first.name],
+            micros,
+            *[values.get(field.name) for field in others],
+            device_id,
+        )
+
     def payload(self, row: Row) -> dict[str, Any]:
         """The reading a row stands for, as sent in JSON but for its time: microseconds."""
         values: dict[str, Any] = dict(zip(self.row_columns, row, strict=True))
