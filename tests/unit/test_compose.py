@@ -1,5 +1,6 @@
 """The compose file, the Dockerfile and .env.example fit the project; no Docker engine is needed."""
 
+import ast
 import asyncio
 import fnmatch
 import importlib
@@ -77,6 +78,22 @@ def environment_of(name):
 def seconds(duration):
     number, unit = re.fullmatch(r"(\d+)(s|m)", duration).groups()
     return int(number) * {"s": 1, "m": 60}[unit]
+
+
+def packages_reached(packages):
+    """These packages of the project and those they import, directly or through others."""
+    reached, todo = set(), set(packages)
+    while todo:
+        package = todo.pop()
+        reached.add(package)
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom):
+                    names = [node.module]
+                roots = {name.partition(".")[0] for name in names}
+                todo |= {root for root in roots if (ROOT / root).is_dir()} - reached
+    return reached
 
 
 def health_url(name):
@@ -278,9 +295,10 @@ def test_what_the_image_copies_is_there_and_not_ignored():
 
 def test_the_image_holds_exactly_the_packages_that_run():
     copied = {w[1] for w in last_stage() if w[0] == "COPY" and not w[1].startswith("--from")}
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert copied == set(project["tool"]["setuptools"]["packages"])
-    patterns = project["tool"]["setuptools"]["package-data"]["sql"]
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    assert copied == packages_reached({service["command"][2] for service in OURS.values()})
+    assert {f"{package}*" for package in copied} == set(setuptools["packages"]["find"]["include"])
+    patterns = setuptools["package-data"]["sql"]
     data = list((ROOT / "sql").rglob("*.sql"))
     assert data
     for path in data:
