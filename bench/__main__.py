@@ -14,8 +14,8 @@ from aiokafka.errors import KafkaError
 from bench import again, ask, drain, live, machine, plots, posts, report, scale
 from bench.lab import BenchError, Lab, say
 from bench.options import Options, parse
-from devstack.demo.interrupt import Interrupt, Interrupted
-from devstack.messages import DevstackError
+from devstack.errors import DevstackError, Interrupted
+from devstack.interrupt import Interrupt
 
 Part = Callable[[Lab, Options], dict[str, Any]]
 

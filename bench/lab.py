@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from types import TracebackType
 from typing import Any, Self
 
 import psycopg
@@ -47,14 +46,9 @@ class Lab:
         self.stack.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.end_children()
-        self.stack.__exit__(kind, error, trace)
+        self.stack.__exit__(*error)
 
     @property
     def postgres(self) -> Postgres:

@@ -8,50 +8,26 @@ import importlib
 import sys
 from pathlib import Path
 
-from devstack.messages import DevstackError, say
+from devstack.errors import DevstackError
+from devstack.interrupt import INTERRUPTED_STATUS
+from devstack.messages import say
 
 DEFERRED = {"fleet": "the simulated gateways", "demo": "the whole path, live, with a fleet"}
-"""Subcommands in modules of their name, imported when asked for: `main(arguments) -> status`."""
+"""Commands whose module of that name is imported when asked for: `main(arguments) -> status`."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """What can be asked for."""
+    """The commands and their options."""
     from devstack.control import ACTIONS
-    from devstack.limits import DEFAULT_PARTITIONS, MOST_BROKERS
 
     top = argparse.ArgumentParser(
         prog="python -m devstack", description="A real Kafka and a real PostgreSQL, embedded."
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    up = commands.add_parser(
-        "up", help="start Kafka and PostgreSQL; in the foreground until SIGTERM or SIGINT"
-    )
-    up.add_argument(
-        "--brokers",
-        type=int,
-        default=1,
-        metavar="N",
-        help=f"Kafka brokers, 1 to {MOST_BROKERS} (default 1)",
-    )
-    up.add_argument(
-        "--partitions",
-        type=int,
-        default=DEFAULT_PARTITIONS,
-        metavar="N",
-        help=f"partitions of each topic (default {DEFAULT_PARTITIONS})",
-    )
-    up.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="keep the data here (default: temporary, removed at the end)",
-    )
-    up.add_argument(
-        "--env-file",
-        type=Path,
-        required=True,
-        metavar="FILE",
-        help="written, NAME=value a line, once everything answers",
+    _add_up_options(
+        commands.add_parser(
+            "up", help="start Kafka and PostgreSQL; in the foreground until SIGTERM or SIGINT"
+        )
     )
     for action, text in ACTIONS.items():
         command = commands.add_parser(action, help=text, description=text)
@@ -64,8 +40,24 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _add_up_options(up: argparse.ArgumentParser) -> None:
+    from devstack.limits import DEFAULT_PARTITIONS, MOST_BROKERS
+
+    counts = (
+        ("--brokers", 1, f"Kafka brokers, 1 to {MOST_BROKERS}"),
+        ("--partitions", DEFAULT_PARTITIONS, "partitions of each topic"),
+    )
+    for name, default, text in counts:
+        text = f"{text} (default {default})"
+        up.add_argument(name, type=int, default=default, metavar="N", help=text)
+    text = "keep the data here (default: temporary, removed at the end)"
+    up.add_argument("--data-dir", type=Path, metavar="DIR", help=text)
+    text = "written, NAME=value a line, once everything answers"
+    up.add_argument("--env-file", type=Path, required=True, metavar="FILE", help=text)
+
+
 def run(arguments: list[str]) -> int:
-    """Runs one command; returns its exit status."""
+    """Run one command; return its exit status."""
     if arguments and arguments[0] in DEFERRED:
         module = importlib.import_module(f"devstack.{arguments[0]}")
         return int(module.main(arguments[1:]))
@@ -93,14 +85,14 @@ def run(arguments: list[str]) -> int:
 
 
 def main() -> int:
-    """Entry point: an error of ours is one line, not a traceback."""
+    """The entry point: a DevstackError or OSError is reported in one line."""
     try:
         return run(sys.argv[1:])
     except (DevstackError, OSError) as error:
         say(f"error: {error}")
         return 1
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED_STATUS
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devstack.messages import DevstackError, say
+from devstack.errors import DevstackError
+from devstack.messages import say
 
 if TYPE_CHECKING:
     from devstack.stack import Stack

@@ -9,7 +9,8 @@ from typing import IO
 
 import msgspec
 
-from devstack.messages import DevstackError, say
+from devstack.errors import DevstackError
+from devstack.messages import say
 
 PREFIX = "energy-devstack-"
 ABANDONED_AFTER_S = 60.0

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from devstack.data_dir import write_atomically
-from devstack.messages import DevstackError
+from devstack.errors import DevstackError
 
 CONTROL = "DEVSTACK_CONTROL"
 

@@ -21,8 +21,9 @@ import httpx
 from jgo.config import GlobalSettings
 from jgo.constants import MAVEN_CENTRAL_URL
 
+from devstack.errors import DevstackError
 from devstack.jar_lock import Jar, read_lock
-from devstack.messages import DevstackError, say
+from devstack.messages import say
 from devstack.progress import byte_progress
 
 FETCH_TIMEOUT_S = 20.0

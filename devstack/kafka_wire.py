@@ -15,7 +15,7 @@ from aiokafka.protocol.admin import CreateTopicsRequest_v3
 from aiokafka.protocol.api import RequestStruct, Response
 from aiokafka.protocol.metadata import MetadataRequest_v1
 
-from devstack.messages import DevstackError
+from devstack.errors import DevstackError
 from devstack.ports import LOOPBACK
 
 ANSWER_TIMEOUT_S = 5.0

@@ -9,7 +9,7 @@ import random
 import socket
 import sys
 
-from devstack.messages import DevstackError
+from devstack.errors import DevstackError
 
 LOWEST_PORT = 20_000
 HIGHEST_PORT = 32_000

@@ -11,8 +11,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from devstack.errors import DevstackError
 from devstack.launch import EXIT_DIRECTORY_OUT_OF_REACH, EXIT_PROGRAM_OUT_OF_REACH
-from devstack.messages import DevstackError, say
+from devstack.messages import say
 from devstack.ports import LOOPBACK
 from devstack.processes import launched
 from devstack.service import Service

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
-from devstack.messages import DevstackError
+from devstack.errors import DevstackError
 from devstack.processes import Freeze, all_gone, signal_all, spawned, tree, wait_until, working_in
 
 STOP_LIMIT_S = 60.0

@@ -9,15 +9,15 @@ import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from devstack.data_dir import DataDirectory, Notes
+from devstack.errors import DevstackError
 from devstack.jar_cache import class_path
 from devstack.kafka import LOG_APPEND_TIME, Broker, Cluster, new_cluster_id
 from devstack.kafka_wire import create_topic
 from devstack.limits import DEFAULT_PARTITIONS, MOST_BROKERS
-from devstack.messages import DevstackError, say
+from devstack.messages import say
 from devstack.ports import LOOPBACK, Ports
 from devstack.postgres import PASSWORD, SUPERUSER, Postgres
 from devstack.service import Service
@@ -65,12 +65,7 @@ class Stack:
             self._undo = undo.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._undo.close()
 
     @property

@@ -1,4 +1,4 @@
-"""A command of the project as a child of the demo: it dies with it, and leaves a log."""
+"""A command of the project as a child process, which dies with this one and leaves a log."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from devstack.messages import DevstackError
+from devstack.errors import DevstackError
 from devstack.processes import launched
 
 ROOT = Path(__file__).parents[2]
@@ -16,7 +16,10 @@ KILL_WAIT_S = 10.0
 
 
 class Child:
-    """A running `python -m MODULE ...`; made on the main thread, as it dies with its thread."""
+    """A running `python -m MODULE ...`; it has to be started on the main thread.
+
+    The kernel kills a child when the thread that started it ends.
+    """
 
     def __init__(
         self,
@@ -27,7 +30,7 @@ class Child:
         *,
         piped: bool = False,
     ) -> None:
-        """With `piped`, stdout is for the caller to read; else it goes to the log like stderr."""
+        """With `piped`, the caller reads stdout; else it goes to the log like stderr."""
         self.name = name
         self.log_path = log_path
         with log_path.open("ab") as log:
@@ -42,23 +45,23 @@ class Child:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the process has not ended."""
         return self.process.poll() is None
 
     def check(self) -> None:
-        """Raises DevstackError, with the log's tail, when it ended."""
+        """Raise DevstackError, with the end of the log, when the process has ended."""
         if not self.running:
             raise DevstackError(
                 f"{self.name} ended by itself, status {self.process.returncode}\n{self.log_tail()}"
             )
 
     def ask_to_stop(self) -> None:
-        """SIGTERM, without waiting."""
+        """Send SIGTERM and return at once."""
         if self.running:
             self.process.send_signal(signal.SIGTERM)
 
     def end(self, limit_s: float) -> int:
-        """Wait for its end, kill it after `limit_s`; returns its status."""
+        """Wait for the process to end, kill it after `limit_s`; return its status."""
         try:
             return self.process.wait(limit_s)
         except subprocess.TimeoutExpired:
@@ -66,15 +69,23 @@ class Child:
             return self.process.wait(KILL_WAIT_S)
 
     def log_tail(self) -> str:
-        """The last lines it logged."""
-        lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
+        """The last lines of the log, indented."""
+        lines = read_log(self.log_path).splitlines()
         return "\n".join(f"    {line}" for line in lines[-LOG_TAIL_LINES:])
+
+
+def read_log(path: Path) -> str:
+    """What has been logged so far."""
+    return path.read_text(encoding="utf-8", errors="replace").strip()
 
 
 def output_of(
     name: str, arguments: list[str], environment: Mapping[str, str], log_path: Path, limit_s: float
 ) -> tuple[int, str]:
-    """Runs a command to its end; returns its status and what it printed."""
+    """Run a command to its end; return its status and what it printed.
+
+    Raises DevstackError when it does not end within `limit_s`.
+    """
     child = Child(name, arguments, environment, log_path, piped=True)
     try:
         output, _ = child.process.communicate(timeout=limit_s)

@@ -1,7 +1,6 @@
 """The live summary: a table that changes on a terminal, a line every few seconds elsewhere."""
 
 import time
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -14,7 +13,7 @@ LINE_EVERY_S = 3.0
 
 
 class Display:
-    """Shows figures for as long as it is entered."""
+    """Shows the figures on a console for as long as it is entered."""
 
     def __init__(self, console: Console, urls: dict[str, str]) -> None:
         self._console = console
@@ -33,17 +32,12 @@ class Display:
             self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._live:
             self._live.stop()
 
     def show(self, figures: DemoFigures, doing: str) -> None:
-        """`doing` says in a few words what the demo is at."""
+        """Show the figures; `doing` says in a few words what the demo does at the moment."""
         if self._live:
             self._live.update(_table(figures, doing), refresh=True)
         elif time.monotonic() >= self._next_line:

@@ -1,5 +1,6 @@
-"""What the live summary shows, gathered where users would look: the API, the workers' metrics."""
+"""What the live summary shows, read where users read it: from the API and the workers' metrics."""
 
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from devstack.demo.crew import Crew, FleetProcess
+from devstack.demo.processes import DemoProcesses, FleetProcess
 
 AGE = "energy_ingest_record_age_seconds"
 VEHICLES_A_LOOK = 6
@@ -15,7 +16,7 @@ VEHICLES_A_LOOK = 6
 
 @dataclass
 class DemoFigures:
-    """The last known state; None = not known yet."""
+    """The last known state; None stands for what is not known yet."""
 
     sent: int = 0
     simulated_time: str | None = None
@@ -27,30 +28,30 @@ class DemoFigures:
     lag: int | None = None
     """Records in Kafka that are not in PostgreSQL yet."""
     age_s: float | None = None
-    """From Kafka's time of a record to its commit in PostgreSQL, mean since the last look."""
+    """Mean age of the records at their commit in PostgreSQL, since the last look."""
     worst: tuple[str, float] | None = None
     """The vehicle with the lowest efficiency over the last 24 hours."""
 
 
 class Observer:
-    """Brings the figures up to date, look by look; what does not answer keeps its last value."""
+    """Keeps the figures up to date; what does not answer keeps its last value."""
 
-    def __init__(self, crew: Crew, vehicle_ids: list[str]) -> None:
+    def __init__(self, processes: DemoProcesses, vehicle_ids: list[str]) -> None:
         self.figures = DemoFigures()
-        self._crew = crew
+        self._processes = processes
         self._vehicle_ids = vehicle_ids
         self._turn = 0
         self._efficiencies: dict[str, float] = {}
         self._age_before = (0.0, 0.0)
 
     def look(self, fleet: FleetProcess) -> DemoFigures:
-        """All figures as of now."""
+        """Ask for everything once; return the figures as of now."""
         said = fleet.said
         self.figures.sent = said["sent"]
         if "time" in said:
             self.figures.simulated_time, self.figures.live = said["time"], said["live"]
         with suppress(httpx.HTTPError):
-            self._take_stats(self._crew.ask("/v1/telemetry/stats"))
+            self._take_stats(self._processes.ask("/v1/telemetry/stats"))
             self._take_age()
             self._take_efficiencies()
         return self.figures
@@ -64,8 +65,8 @@ class Observer:
 
     def _take_age(self) -> None:
         total_s = count = 0.0
-        for url in self._crew.metrics_urls:
-            text = self._crew.api.get(f"{url}/metrics").text
+        for url in self._processes.metrics_urls:
+            text = self._processes.api.get(f"{url}/metrics").text
             for family in text_string_to_metric_families(text):
                 if family.name == AGE:
                     total_s += sum(s.value for s in family.samples if s.name == f"{AGE}_sum")
@@ -76,11 +77,11 @@ class Observer:
         self._age_before = (total_s, count)
 
     def _take_efficiencies(self) -> None:
-        """A few vehicles at each look, all in turn."""
+        """Ask for a few vehicles at each look, for all of them in turn."""
         for _ in range(min(VEHICLES_A_LOOK, len(self._vehicle_ids))):
             vehicle_id = self._vehicle_ids[self._turn % len(self._vehicle_ids)]
             self._turn += 1
-            answer = self._crew.ask(f"/v1/analytics/performance/{vehicle_id}")
+            answer = self._processes.ask(f"/v1/analytics/performance/{vehicle_id}")
             if answer["coverage"]["quality"] == "complete":
                 self._efficiencies[vehicle_id] = answer["metrics"]["efficiencyRatio"]
         if self._efficiencies:
@@ -88,15 +89,14 @@ class Observer:
 
 
 def rejected_by_reason(stats: dict[str, Any]) -> dict[str, int]:
-    """Over both topics."""
-    counts: dict[str, int] = {}
+    """The rejected readings of all topics together."""
+    counts: Counter[str] = Counter()
     for topic in stats["topics"]:
-        for reason, count in topic["rejected"]["byReason"].items():
-            counts[reason] = counts.get(reason, 0) + count
+        counts.update(topic["rejected"]["byReason"])
     return counts
 
 
 def lag(stats: dict[str, Any]) -> int | None:
-    """Over both topics; None while one is not known."""
+    """Records of all topics that are not read yet; None while that is not known of one."""
     lags = [topic["lag"] for topic in stats["topics"]]
     return None if None in lags else sum(lags)

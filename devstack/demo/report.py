@@ -1,13 +1,13 @@
-"""Prints how the demo ended: the books, the vehicles to look after, and what was checked."""
+"""Prints how the demo ended: the vehicles with low efficiency, and what was checked."""
 
 from rich.console import Console
 from rich.table import Table
 
-from devstack.demo.verdict import LOW_EFFICIENCY, Check, VehicleFigures
+from devstack.demo.checks import LOW_EFFICIENCY, Check, VehicleFigures
 
 
 def print_vehicles(console: Console, vehicles: list[VehicleFigures]) -> None:
-    """Those under 85 %, the API's figures beside the fleet's own; the worst first."""
+    """Print those with low efficiency, the API's figures beside the fleet's; the worst first."""
     low = sorted((v for v in vehicles if v.low), key=lambda v: v.efficiency or 0.0)
     table = Table(
         title=f"Vehicles under {LOW_EFFICIENCY:.0%} of {len(vehicles)}", title_justify="left"
@@ -30,7 +30,7 @@ def print_vehicles(console: Console, vehicles: list[VehicleFigures]) -> None:
 
 
 def print_checks(console: Console, checks: list[Check]) -> bool:
-    """Each check in a line; returns whether all hold, and says so."""
+    """Print each check in a line and whether all hold; return that."""
     for check in checks:
         console.print(("ok   " if check.holds else "FAIL ") + check.text, highlight=False)
     good = all(check.holds for check in checks)

@@ -1,20 +1,14 @@
-"""The demo from start to end: services, workers, API, fleet; live figures; and the final check."""
+"""One run of the demo: the fleet sends, live figures are shown, and the end is checked."""
 
 import json
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import Any
 
 import httpx
 from rich.console import Console
 
-from devstack.demo.crew import Crew, FleetProcess
-from devstack.demo.display import Display
-from devstack.demo.figures import Observer, lag, rejected_by_reason
-from devstack.demo.interrupt import Interrupt
-from devstack.demo.report import print_checks, print_vehicles
-from devstack.demo.services import free_port, services
-from devstack.demo.verdict import (
+from devstack.demo.checks import (
     Books,
     Check,
     books,
@@ -26,64 +20,51 @@ from devstack.demo.verdict import (
     grown,
     vehicle_figures,
 )
-from devstack.messages import DevstackError, say
+from devstack.demo.display import Display
+from devstack.demo.figures import Observer, lag, rejected_by_reason
+from devstack.demo.processes import DemoProcesses, FleetProcess
+from devstack.demo.report import print_checks, print_vehicles
+from devstack.interrupt import Interrupt
+from devstack.messages import say
 from devstack.processes import wait_until
-from schemas.settings import Settings, SettingsError, load_settings
-from schemas.streams import METER, VEHICLE
+from schemas.settings import Settings
 
 DEVICES = 48
-"""So many chargers, and so many vehicles."""
+"""The number of chargers, and that of vehicles."""
 ARRAY_SIZE = 50
 BACKFILL_H = 24
 BACKFILL_WITHIN_S = 12.0
 BACKFILL_SHARE = 0.4
-"""In a short demo, the share of its time in which the past day is caught up with."""
+"""The share of a short demo's time in which the fleet sends the readings of the past day."""
 BACKFILL_LIMIT_S = 120.0
 LOOK_EVERY_S = 0.5
 FLEET_STOP_LIMIT_S = 60.0
 CATCH_UP_LIMIT_S = 60.0
 
 
-def run(seconds: float | None) -> int:
-    """Run it all; returns the exit status. Raises DevstackError, or Interrupted while it starts."""
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        raise DevstackError(str(error)) from None
-    good = False
-    with Interrupt() as interrupt, ExitStack() as undo:
-        undo_all = undo.enter_context(ExitStack())
-        undo.callback(interrupt.ignore)
-        place = undo_all.enter_context(services())
-        crew = Crew(place, free_port(settings.app_port))
-        undo_all.callback(crew.stop)
-        crew.start()
-        prefix = "" if place.own else time.strftime("D%d%H%M%S-")
-        good = Demo(crew, settings, interrupt, prefix).run(seconds)
-    return 0 if good else 1
-
-
 class Demo:
     """One run on services and processes that are ready."""
 
-    def __init__(self, crew: Crew, settings: Settings, interrupt: Interrupt, prefix: str) -> None:
-        """`prefix` keeps the devices apart from those of other runs."""
-        self._crew = crew
+    def __init__(
+        self, processes: DemoProcesses, settings: Settings, interrupt: Interrupt, prefix: str
+    ) -> None:
+        """Device ids begin with `prefix`, which keeps them apart from those of other runs."""
+        self._processes = processes
         self._interrupt = interrupt
         self._prefix = prefix
-        self._group_id = crew.environment.get("KAFKA_GROUP_ID", "energy-ingest")
-        self._topics = {
-            METER.name: settings.topic(METER),
-            VEHICLE.name: settings.topic(VEHICLE),
-        }
+        default = Settings.model_fields["kafka_group_id"].default
+        self._group_id = processes.environment.get("KAFKA_GROUP_ID", default)
+        self._topics = {stream.name: topic for topic, stream in settings.streams.items()}
         self._console = Console(markup=False, emoji=False)
 
     def run(self, seconds: float | None) -> bool:
-        """Live figures until the end, then the verdict: whether everything is as it should be."""
+        """Show live figures until the end, then check it; return whether every check holds."""
         self._await_caught_up(None)
         before, rejected_before = self._books(), rejected_by_reason(self._stats())
-        fleet = self._crew.launch_fleet(self._fleet_arguments(seconds))
-        observer = Observer(self._crew, [f"{self._prefix}VH-{n:03}" for n in range(1, DEVICES + 1)])
+        fleet = self._processes.launch_fleet(self._fleet_arguments(seconds))
+        observer = Observer(
+            self._processes, [f"{self._prefix}VH-{n:03}" for n in range(1, DEVICES + 1)]
+        )
         with self._interrupt.patient():
             with Display(self._console, self._urls()) as display:
                 self._watch(fleet, observer, display, seconds)
@@ -93,7 +74,7 @@ class Demo:
             checks = self._check(truth, before, rejected_before)
         good = print_checks(self._console, checks)
         if not good:
-            say(self._crew.logs())
+            say(self._processes.logs())
         return good
 
     def _watch(
@@ -101,7 +82,7 @@ class Demo:
     ) -> None:
         begun = time.monotonic()
         while not self._interrupt.asked:
-            self._crew.check()
+            self._processes.check()
             fleet.child.check()
             figures = observer.look(fleet)
             display.show(figures, "live" if figures.live else f"the last {BACKFILL_H} hours")
@@ -117,10 +98,10 @@ class Demo:
         return truth
 
     def _await_caught_up(self, read: int | None) -> None:
-        """Until the workers have read everything, `read` readings in all where that is known."""
+        """Wait until there is no lag and, where it is known, `read` readings were read in all."""
 
         def caught_up() -> bool:
-            self._crew.check()
+            self._processes.check()
             with suppress(httpx.HTTPError):
                 stats = self._stats()
                 done = sum(topic["read"] for topic in stats["topics"])
@@ -133,9 +114,9 @@ class Demo:
     def _check(
         self, truth: dict[str, Any], before: Books, rejected_before: dict[str, int]
     ) -> list[Check]:
-        status, table = self._crew.reconcile()
+        status, table = self._processes.reconcile()
         if status:
-            say(f"reconcile ended with status {status}\n{self._crew.reconcile_log()}")
+            say(f"reconcile ended with status {status}\n{self._processes.reconcile_log()}")
         self._console.print(table, highlight=False, soft_wrap=True, markup=False)
         counted = grown(before, self._books())
         rejected = {
@@ -146,7 +127,7 @@ class Demo:
         vehicles = [
             vehicle_figures(
                 vehicle,
-                self._crew.ask(
+                self._processes.ask(
                     f"/v1/analytics/performance/{vehicle['vehicleId']}",
                     startTime=window["start"],
                     endTime=window["end"],
@@ -165,22 +146,22 @@ class Demo:
         ]
 
     def _books(self) -> Books:
-        _, text = self._crew.reconcile("--quick", "--json")
+        _, text = self._processes.reconcile("--quick", "--json")
         return books(json.loads(text), self._group_id)
 
     def _stats(self) -> dict[str, Any]:
-        stats: dict[str, Any] = self._crew.ask("/v1/telemetry/stats")
+        stats: dict[str, Any] = self._processes.ask("/v1/telemetry/stats")
         return stats
 
     def _urls(self) -> dict[str, str]:
         urls = {
-            "page": f"{self._crew.url}/",
-            "API": f"{self._crew.url}/docs",
-            "health": f"{self._crew.url}/health",
-            "books": f"{self._crew.url}/v1/telemetry/stats",
-            "a vehicle": f"{self._crew.url}/v1/analytics/performance/{self._prefix}VH-001",
+            "page": f"{self._processes.url}/",
+            "API": f"{self._processes.url}/docs",
+            "health": f"{self._processes.url}/health",
+            "books": f"{self._processes.url}/v1/telemetry/stats",
+            "a vehicle": f"{self._processes.url}/v1/analytics/performance/{self._prefix}VH-001",
         }
-        for number, url in enumerate(self._crew.metrics_urls, 1):
+        for number, url in enumerate(self._processes.metrics_urls, 1):
             urls[f"worker {number}"] = f"{url}/metrics"
         return urls
 
@@ -190,5 +171,5 @@ class Demo:
             *("--meters", str(DEVICES), "--vehicles", str(DEVICES), "--prefix", self._prefix),
             *("--faults", "all", "--arrays", str(ARRAY_SIZE), "--mixed"),
             *("--backfill-h", str(BACKFILL_H), "--speed", str(BACKFILL_H * 3600 / within_s)),
-            *("--live-interval-s", "1", "--api", self._crew.url, "--progress", "json"),
+            *("--live-interval-s", "1", "--api", self._processes.url, "--progress", "json"),
         ]

@@ -1,4 +1,4 @@
-"""Where the demo's Kafka and PostgreSQL are: its own stack, or those the environment names."""
+"""The demo's Kafka and PostgreSQL: a stack of its own, or those that the environment names."""
 
 import os
 import socket
@@ -8,35 +8,39 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from devstack.messages import DevstackError, say
+from devstack.errors import DevstackError
+from devstack.messages import say
 from devstack.stack import Stack
 
 PORTS_TRIED = 100
 HIGHEST_PORT = 65_535
-NOT_FOR_OUR_OWN = (
+IGNORED_BY_OWN_STACK = (
     "KAFKA_SECURITY_PROTOCOL",
     "DB_SSLMODE",
     "KAFKA_GROUP_ID",
     "MAX_READING_AGE_DAYS",
     "RETENTION_DAYS",
 )
-"""Meant for services and data elsewhere; our own need none of it."""
+"""Settings that are meant for other services and data; the demo's own stack ignores them."""
 
 
 class Services(NamedTuple):
-    """What the demo's processes are given."""
+    """The services, and what the demo's processes need to reach them."""
 
     environment: dict[str, str]
-    """All of it, not only what differs from ours."""
+    """The whole environment of the processes."""
     directory: Path
-    """For their logs."""
+    """The directory of their logs."""
     own: bool
-    """Whether nobody else uses the services."""
+    """Whether the demo started the services, so that nobody else uses them."""
 
 
 @contextmanager
 def services() -> Iterator[Services]:
-    """Services that answer, for as long as this is entered."""
+    """Services that answer, for as long as this is entered.
+
+    Raises DevstackError when the environment names only one of them, or they do not start.
+    """
     named = {"KAFKA_BOOTSTRAP_SERVERS", "DB_HOST"}.intersection(os.environ)
     if len(named) == 2:
         say(
@@ -51,13 +55,18 @@ def services() -> Iterator[Services]:
             f"only {named.pop()} is set: the demo uses services from elsewhere when "
             "KAFKA_BOOTSTRAP_SERVERS and DB_HOST are both set, else its own"
         )
-    inherited = {name: text for name, text in os.environ.items() if name not in NOT_FOR_OUR_OWN}
+    inherited = {
+        name: text for name, text in os.environ.items() if name not in IGNORED_BY_OWN_STACK
+    }
     with Stack() as stack:
         yield Services(inherited | stack.environment, stack.data_dir, own=True)
 
 
 def free_port(wanted: int) -> int:
-    """`wanted`, or the next one that is free; says so when it had to look further."""
+    """The port `wanted`, or the next free one, which is then said on stderr.
+
+    Raises DevstackError when there is none near.
+    """
     for port in range(wanted, min(wanted + PORTS_TRIED, HIGHEST_PORT + 1)):
         try:
             socket.create_server(("0.0.0.0", port)).close()

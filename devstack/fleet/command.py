@@ -4,25 +4,27 @@ import argparse
 import asyncio
 import signal
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TypeVar
 
 import orjson
 
+from devstack.errors import DevstackError
 from devstack.fleet.options import FAULTS, SHORTEST_INTERVAL_S, FleetOptions, parse_faults
 from devstack.fleet.pace import Pace
 from devstack.fleet.progress import JsonLines, Lines
 from devstack.fleet.run import run_fleet
-from devstack.messages import DevstackError
+from schemas.analytics import MAX_WINDOW
 from schemas.settings import SettingsError, load_settings
-from schemas.streams.times import to_micros
+from schemas.streams.times import SECOND_US, to_micros
 
-MAX_WINDOW_US = 31 * 86_400_000_000
-"""The longest window the API answers for."""
+MAX_WINDOW_US = MAX_WINDOW // timedelta(microseconds=1)
+"""The ground truth is about the longest window that the API answers for, or less."""
 Number = TypeVar("Number", int, float)
 
 
 def main(arguments: list[str]) -> int:
-    """Run until it is over or a signal comes; prints the truth as JSON; returns the status."""
+    """Run until the pace's end or a signal; print the ground truth as JSON; return the status."""
     parsed = parser().parse_args(arguments)
     try:
         options = FleetOptions(
@@ -59,7 +61,7 @@ async def _run(options: FleetOptions, pace: Pace, api: str | None, *, json_progr
         fleet, start = await run_fleet(
             options, pace, settings, api_url=api, stop=stop, progress=progress
         )
-    end = fleet.now + 1_000_000
+    end = fleet.now + SECOND_US
     summary = fleet.truth.summary(max(to_micros(start), end - MAX_WINDOW_US), end)
     form = None if json_progress else orjson.OPT_INDENT_2
     print(orjson.dumps(summary, option=(form or 0) | orjson.OPT_NON_STR_KEYS).decode(), flush=True)
@@ -88,6 +90,41 @@ def _faults(text: str) -> frozenset[str]:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+PACE_OPTIONS = (
+    (
+        "--interval-s",
+        _interval,
+        "S",
+        "simulated seconds between two readings of a device (default 60)",
+    ),
+    (
+        "--live-interval-s",
+        _interval,
+        "S",
+        "the same once simulated time has caught up with the clock (default: as before)",
+    ),
+    (
+        "--speed",
+        _at_least(0.0),
+        "X",
+        "simulated seconds a second until then; 0 = as fast as can be (default 1)",
+    ),
+    (
+        "--backfill-h",
+        _at_least(0.0),
+        "H",
+        "start H hours before the clock (default: what fits --speed and --seconds, else 24)",
+    ),
+    (
+        "--seconds",
+        _at_least(0.0),
+        "S",
+        "how long to run; 0 = until the clock is caught up with (default: until stopped)",
+    ),
+)
+"""Options that are fields of Pace: name, conversion, metavar and help."""
+
+
 def parser() -> argparse.ArgumentParser:
     """The fleet's options."""
     parser = argparse.ArgumentParser(
@@ -96,61 +133,21 @@ def parser() -> argparse.ArgumentParser:
         epilog="Readings never lie ahead of the clock: faster than real time means from the past "
         "up to now. At the end it prints what it knows it sent, as JSON.",
     )
-    defaults, pace = FleetOptions(), Pace()
-    for name, text in (("meters", "chargers"), ("vehicles", "vehicles")):
-        count = getattr(defaults, name)
-        parser.add_argument(
-            f"--{name}", type=int, default=count, metavar="N", help=f"{text} (default {count})"
-        )
     add = parser.add_argument
-    add("--seed", type=int, default=defaults.seed, metavar="N", help="equal seeds, equal fleets")
+    fleet = FleetOptions()
+    for name, text in (("meters", "chargers"), ("vehicles", "vehicles")):
+        count = getattr(fleet, name)
+        add(f"--{name}", type=int, default=count, metavar="N", help=f"{text} (default {count})")
+    add("--seed", type=int, default=fleet.seed, metavar="N", help="equal seeds, equal fleets")
     add("--prefix", default="", help="comes before every device id")
-    add(
-        "--faults",
-        type=_faults,
-        default=frozenset(),
-        metavar="NAMES",
-        help=f"what goes wrong: all, none, or some of {','.join(FAULTS)} (default none)",
-    )
+    text = f"what goes wrong: all, none, or some of {','.join(FAULTS)} (default none)"
+    add("--faults", type=_faults, default=frozenset(), metavar="NAMES", help=text)
     add("--arrays", type=int, default=1, metavar="N", help="gateways send arrays of up to N")
     add("--mixed", action="store_true", help="only every second gateway sends arrays")
-    _add_pace(parser, pace)
-    add("--api", metavar="URL", help="register the devices and tell of sessions there")
+    pace = Pace()
+    for name, convert, metavar, text in PACE_OPTIONS:
+        default = getattr(pace, name.removeprefix("--").replace("-", "_"))
+        add(name, type=convert, default=default, metavar=metavar, help=text)
+    add("--api", metavar="URL", help="register the devices and report the sessions there")
     add("--progress", choices=("text", "json"), default="text", help="json: lines on stdout")
     return parser
-
-
-def _add_pace(parser: argparse.ArgumentParser, pace: Pace) -> None:
-    add = parser.add_argument
-    add(
-        "--interval-s",
-        type=_interval,
-        default=pace.interval_s,
-        metavar="S",
-        help="simulated seconds between two readings of a device (default 60)",
-    )
-    add(
-        "--live-interval-s",
-        type=_interval,
-        metavar="S",
-        help="the same once simulated time has caught up with the clock (default: as before)",
-    )
-    add(
-        "--speed",
-        type=_at_least(0.0),
-        default=pace.speed,
-        metavar="X",
-        help="simulated seconds a second until then; 0 = as fast as can be (default 1)",
-    )
-    add(
-        "--backfill-h",
-        type=_at_least(0.0),
-        metavar="H",
-        help="start H hours before the clock (default: what fits --speed and --seconds, else 24)",
-    )
-    add(
-        "--seconds",
-        type=_at_least(0.0),
-        metavar="S",
-        help="how long to run; 0 = until the clock is caught up with (default: until stopped)",
-    )

@@ -2,15 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from brokers.connect import kafka_options
+from devstack.errors import DevstackError
 from devstack.fleet.gateway import Record
-from devstack.messages import DevstackError
 from schemas.settings import Settings
 from schemas.streams import METER, VEHICLE
 
@@ -25,10 +24,7 @@ class Publisher:
     """A connected producer, for as long as it is entered."""
 
     def __init__(self, settings: Settings) -> None:
-        self._topics = {
-            METER.name: settings.topic(METER),
-            VEHICLE.name: settings.topic(VEHICLE),
-        }
+        self._topics = {stream.name: settings.topic(stream) for stream in (METER, VEHICLE)}
         self._servers = settings.kafka_bootstrap_servers
         self._options = kafka_options(settings)
         self._failure: BaseException | None = None
@@ -38,7 +34,6 @@ class Publisher:
             **self._options,
             client_id="energy-fleet",
             enable_idempotence=True,
-            acks="all",
             linger_ms=LINGER_MS,
             max_batch_size=BATCH_BYTES,
             request_timeout_ms=REQUEST_TIMEOUT_MS,
@@ -50,16 +45,14 @@ class Publisher:
             raise DevstackError(f"Kafka at {self._servers} does not answer: {error}") from error
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self._producer.stop()
 
     async def partitions(self) -> dict[str, int]:
-        """How many partitions each stream's topic has, by the stream's name."""
+        """The number of partitions of each stream's topic, by the stream's name.
+
+        Raises DevstackError when a topic does not exist.
+        """
         counts = {}
         known = (await self._producer.client.fetch_all_metadata()).topics()
         for stream, topic in self._topics.items():
@@ -80,7 +73,7 @@ class Publisher:
         self._check()
 
     async def flush(self) -> None:
-        """Return once Kafka has everything. Raises DevstackError when it does not."""
+        """Return once Kafka has acknowledged everything. Raises DevstackError when it does not."""
         await self._producer.flush()
         self._check()
 

@@ -6,16 +6,16 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import datetime
 
-from devstack.fleet.announcer import Announcer
+from devstack.errors import DevstackError
+from devstack.fleet.api_client import ApiClient
 from devstack.fleet.options import FleetOptions
 from devstack.fleet.pace import Pace, SimulatedClock, utc_now
 from devstack.fleet.publisher import Publisher
 from devstack.fleet.simulation import SimulatedFleet
-from devstack.messages import DevstackError
 from schemas.settings import Settings
 
 Progress = Callable[[SimulatedFleet, SimulatedClock], None]
-"""Told of every step."""
+"""It is called after every step."""
 LONGEST_WAIT_S = 1.0
 DRAIN_LIMIT_S = 30.0
 
@@ -29,37 +29,38 @@ async def run_fleet(
     stop: asyncio.Event,
     progress: Progress,
 ) -> tuple[SimulatedFleet, datetime]:
-    """Run until `stop` or the pace's end; returns the fleet, and where its time began.
+    """Run until `stop` or the pace's end; return the fleet and the start of its simulated time.
 
-    Everything it knows it sent is in Kafka for good, and every session in the API, when this
-    returns. Raises DevstackError when that can't be.
+    When this returns, Kafka has acknowledged every reading and the API every session. Raises
+    DevstackError when one of them cannot be delivered.
     """
-    async with Publisher(settings) as publisher, _announcer(api_url) as announcer:
+    async with Publisher(settings) as publisher, _api_client(api_url) as api:
         partitions = await publisher.partitions()
         clock = SimulatedClock(pace, utc_now(), time.monotonic())
         fleet = SimulatedFleet(options, clock.start, partitions)
-        if announcer:
-            await _unless_stopped(stop, announcer.register(fleet.depots))
+        if api:
+            await _unless_stopped(stop, api.register(fleet.depots))
             clock.begin(time.monotonic())
-        await _live_through(fleet, clock, publisher, announcer, stop, progress)
+        await _run_steps(fleet, clock, publisher, api, stop, progress)
         await publisher.send(fleet.finish())
         await publisher.flush()
-        if announcer:
+        if api:
             for session in fleet.open_sessions():
-                announcer.announce(session)
-            await _drain(announcer)
+                api.report(session)
+            await _drain(api)
     return fleet, clock.start
 
 
-async def _live_through(
+async def _run_steps(
     fleet: SimulatedFleet,
     clock: SimulatedClock,
     publisher: Publisher,
-    announcer: Announcer | None,
+    api: ApiClient | None,
     stop: asyncio.Event,
     progress: Progress,
 ) -> None:
-    told_open = False
+    """Make each step once it is due. Sessions that are still open are reported when it is live."""
+    open_reported = False
     while not stop.is_set():
         wait_s = clock.wait_s(utc_now(), time.monotonic())
         if clock.over(time.monotonic()):
@@ -70,15 +71,15 @@ async def _live_through(
                 async with asyncio.timeout(min(wait_s, LONGEST_WAIT_S, left_s or LONGEST_WAIT_S)):
                     await stop.wait()
             continue
-        if clock.live and announcer and not told_open:
-            told_open = True
+        if clock.live and api and not open_reported:
+            open_reported = True
             for session in fleet.open_sessions():
-                announcer.announce(session)
+                api.report(session)
         step = fleet.advance(clock.step_s, hold=not clock.live)
         clock.stepped()
-        if announcer:
+        if api:
             for session in step.ended + (step.began if clock.live else []):
-                announcer.announce(session)
+                api.report(session)
         await publisher.send(step.records)
         progress(fleet, clock)
 
@@ -94,10 +95,10 @@ async def _unless_stopped(stop: asyncio.Event, work: Coroutine[None, None, None]
         await working
 
 
-async def _drain(announcer: Announcer) -> None:
+async def _drain(api: ApiClient) -> None:
     try:
         async with asyncio.timeout(DRAIN_LIMIT_S):
-            await announcer.drain()
+            await api.drain()
     except TimeoutError:
         raise DevstackError(
             f"the API did not take all sessions within {DRAIN_LIMIT_S:.0f} s"
@@ -105,12 +106,12 @@ async def _drain(announcer: Announcer) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _announcer(url: str | None) -> AsyncIterator[Announcer | None]:
+async def _api_client(url: str | None) -> AsyncIterator[ApiClient | None]:
     if url is None:
         yield None
         return
-    announcer = Announcer(url)
+    client = ApiClient(url)
     try:
-        yield announcer
+        yield client
     finally:
-        await announcer.close()
+        await client.close()

@@ -26,8 +26,8 @@ from aiokafka.protocol.metadata import MetadataRequest_v1
 
 from devstack import data_dir as data_dirs
 from devstack import jar_cache, kafka_wire, postgres
+from devstack.errors import DevstackError
 from devstack.jar_lock import read_lock
-from devstack.messages import DevstackError
 from devstack.ports import Ports
 from devstack.postgres import Postgres
 from devstack.stack import Stack

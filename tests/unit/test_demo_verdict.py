@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from devstack.demo.verdict import (
+from devstack.demo.checks import (
     Books,
     books,
     check_books,

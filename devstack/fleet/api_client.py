@@ -1,7 +1,7 @@
-"""Tells the API what a fleet consists of, and of every charging session that starts or ends.
+"""Registers a fleet's devices at the API and reports every charging session that starts or ends.
 
-One lane a depot: its sessions are told in order, depots don't wait for each other. While the API is
-away it tries again and again.
+There is a queue for each depot: its sessions are reported in order, and depots do not wait for each
+other. While the API is away, a request is repeated until it is answered.
 """
 
 import asyncio
@@ -10,18 +10,20 @@ from typing import Any
 
 import httpx
 
+from devstack.errors import DevstackError
 from devstack.fleet.physics import Depot, Session
-from devstack.messages import DevstackError, say
+from devstack.messages import say
 from schemas.streams.times import format_micros
 
 CONNECTIONS = 8
 TIMEOUT_S = 15.0
 RETRY_S = 0.5
-CREATED, OK, CONFLICT = 201, 200, 409
+MAX_SHOWN_CHARACTERS = 300
+"""Of an answer of the API, in a message."""
 
 
-class Announcer:
-    """Speaks to the API at `url`. Sessions it won't take are marked as refused."""
+class ApiClient:
+    """A client of the API at `url`. A session that the API does not take is marked as refused."""
 
     def __init__(self, url: str) -> None:
         self._client = httpx.AsyncClient(
@@ -30,24 +32,27 @@ class Announcer:
         self._turns = asyncio.Semaphore(CONNECTIONS)
         self._ids: dict[Session, str] = {}
         self._ended: set[Session] = set()
-        self._lanes: dict[int, asyncio.Queue[Session]] = {}
+        self._queues: dict[int, asyncio.Queue[Session]] = {}
         self._workers: list[asyncio.Task[None]] = []
 
     async def register(self, depots: Iterable[Depot]) -> None:
-        """Make the devices known; those that are known already stay as they are."""
+        """Register the devices; those that are registered already stay as they are.
+
+        Raises DevstackError when the API refuses one.
+        """
         todo = [self._register(path, body) for depot in depots for path, body in _devices(depot)]
         await asyncio.gather(*todo)
 
-    def announce(self, session: Session) -> None:
-        """Tell of the session as it is then: its start, its end, or both at once."""
-        lane = self._lanes.get(session.depot)
-        if lane is None:
-            lane = self._lanes[session.depot] = asyncio.Queue()
-            self._workers.append(asyncio.create_task(self._work(lane)))
-        lane.put_nowait(session)
+    def report(self, session: Session) -> None:
+        """Queue a session; its start, its end or both are sent as they are when its turn comes."""
+        queue = self._queues.get(session.depot)
+        if queue is None:
+            queue = self._queues[session.depot] = asyncio.Queue()
+            self._workers.append(asyncio.create_task(self._work(queue)))
+        queue.put_nowait(session)
 
     async def drain(self) -> None:
-        """Return once the API has heard of everything. Raises whatever a lane ended with."""
+        """Return once the API has everything that was queued. Raises what ended a queue's task."""
         everything = asyncio.create_task(self._join())
         await asyncio.wait({everything, *self._workers}, return_when=asyncio.FIRST_COMPLETED)
         for worker in self._workers:
@@ -56,25 +61,25 @@ class Announcer:
                 worker.result()
 
     async def close(self) -> None:
-        """Say no more."""
+        """Drop what is still queued and disconnect."""
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
         await self._client.aclose()
 
     async def _join(self) -> None:
-        for lane in self._lanes.values():
-            await lane.join()
+        for queue in self._queues.values():
+            await queue.join()
 
-    async def _work(self, lane: "asyncio.Queue[Session]") -> None:
+    async def _work(self, queue: "asyncio.Queue[Session]") -> None:
         while True:
-            session = await lane.get()
+            session = await queue.get()
             if not session.refused:
                 if session not in self._ids:
                     await self._start(session)
                 elif session.end is not None and session not in self._ended:
                     await self._end(session)
-            lane.task_done()
+            queue.task_done()
 
     async def _start(self, session: Session) -> None:
         end = session.end
@@ -85,27 +90,27 @@ class Announcer:
         }
         if end is not None:
             body["endedAt"] = format_micros(end)
-        answer = await self._post("/v1/sessions/start", body)
-        if answer.status_code == CREATED:
+        answer = await self._request("POST", "/v1/sessions/start", body)
+        if answer.status_code == httpx.codes.CREATED:
             self._ids[session] = answer.json()["sessionId"]
             if end is not None:
                 self._ended.add(session)
         elif not await self._is_there(session):
             session.refused = True
-            say(f"the API refused a session: {answer.text[:300]}")
+            say(f"the API refused a session: {_shown(answer)}")
 
     async def _end(self, session: Session) -> None:
         body = {"endedAt": format_micros(session.end or 0)}
-        answer = await self._post(f"/v1/sessions/{self._ids[session]}/end", body)
-        if answer.status_code not in (OK, CONFLICT):
-            raise DevstackError(f"the API refused a session's end: {answer.text[:300]}")
+        answer = await self._request("POST", f"/v1/sessions/{self._ids[session]}/end", body)
+        if answer.status_code not in (httpx.codes.OK, httpx.codes.CONFLICT):
+            raise DevstackError(f"the API refused a session's end: {_shown(answer)}")
         self._ended.add(session)
 
     async def _is_there(self, session: Session) -> bool:
         """Whether an earlier attempt, whose answer was lost, did enter the session."""
         start = format_micros(session.start)
         path = f"/v1/sessions?vehicleId={session.vehicle_id}&startTime={start}&limit=1000"
-        for found in (await self._request("GET", path, None)).json():
+        for found in (await self._request("GET", path)).json():
             if found["meterId"] == session.meter_id and found["startedAt"] == start:
                 self._ids[session] = found["sessionId"]
                 if found["endedAt"] is not None:
@@ -114,14 +119,14 @@ class Announcer:
         return False
 
     async def _register(self, path: str, body: dict[str, Any]) -> None:
-        answer = await self._post(path, body)
-        if answer.status_code not in (CREATED, CONFLICT):
-            raise DevstackError(f"the API won't register a device: {answer.text[:300]}")
+        answer = await self._request("POST", path, body)
+        if answer.status_code not in (httpx.codes.CREATED, httpx.codes.CONFLICT):
+            raise DevstackError(f"the API won't register a device: {_shown(answer)}")
 
-    async def _post(self, path: str, body: dict[str, Any]) -> httpx.Response:
-        return await self._request("POST", path, body)
-
-    async def _request(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
+    async def _request(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> httpx.Response:
+        """The answer, as soon as there is one that is no server error."""
         said = False
         while True:
             try:
@@ -138,7 +143,12 @@ class Announcer:
             await asyncio.sleep(RETRY_S)
 
 
+def _shown(answer: httpx.Response) -> str:
+    return answer.text[:MAX_SHOWN_CHARACTERS]
+
+
 def _devices(depot: Depot) -> Iterable[tuple[str, dict[str, Any]]]:
+    """The path and the body of each device's registration."""
     for place, meter in enumerate(depot.meters, 1):
         yield (
             "/v1/devices/meters",

@@ -1,4 +1,4 @@
-"""The end of the demo: what was found, beside what the fleet knows it sent."""
+"""The checks at the demo's end: the books and the API against the fleet's ground truth."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,15 +6,17 @@ from typing import Any
 COUNTS = ("read", "stored", "duplicate", "rejected")
 LOW_EFFICIENCY = 0.85
 ENERGY_ROUNDING = RATIO_ROUNDING = 0.0005
-"""The API rounds both to 0.001."""
+"""The largest error of figures that the API rounds to 0.001."""
 FLOAT_ERROR = 1e-6
 Partition = tuple[str, int]
+"""A topic and the number of a partition."""
 Books = dict[Partition, dict[str, int]]
+"""The COUNTS of each partition."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold."""
+    """A statement that must hold at the end."""
 
     holds: bool
     text: str
@@ -35,7 +37,7 @@ class VehicleFigures:
 
     @property
     def match(self) -> bool:
-        """Whether they agree within rounding."""
+        """Whether the API and the fleet agree within rounding."""
         return (
             _close(self.energy_ac, self.true_ac, ENERGY_ROUNDING)
             and _close(self.energy_dc, self.true_dc, ENERGY_ROUNDING)
@@ -44,12 +46,12 @@ class VehicleFigures:
 
     @property
     def low(self) -> bool:
-        """Whether it is one to look after."""
+        """Whether the vehicle's efficiency is so low that its charger needs a look."""
         return self.efficiency is not None and self.efficiency < LOW_EFFICIENCY
 
 
 def vehicle_figures(truth: dict[str, Any], performance: dict[str, Any]) -> VehicleFigures:
-    """`truth` is the fleet's summary of one vehicle, `performance` the API's answer."""
+    """Combine `truth`, the fleet's summary of a vehicle, with `performance`, the API's answer."""
     metrics = performance["metrics"]
     return VehicleFigures(
         truth["vehicleId"],
@@ -64,7 +66,7 @@ def vehicle_figures(truth: dict[str, Any], performance: dict[str, Any]) -> Vehic
 
 
 def books(report: dict[str, Any], group_id: str) -> Books:
-    """Of `reconcile --json`, the counts of one group by topic and partition."""
+    """The books of one consumer group in the report of `reconcile --json`."""
     return {
         (row["topic"], row["partition"]): {name: row[name] for name in COUNTS}
         for row in report["partitions"]
@@ -73,7 +75,7 @@ def books(report: dict[str, Any], group_id: str) -> Books:
 
 
 def grown(before: Books, after: Books) -> Books:
-    """What was counted in between."""
+    """What was counted between the two."""
     nothing = dict.fromkeys(COUNTS, 0)
     return {
         key: {name: counts[name] - before.get(key, nothing)[name] for name in COUNTS}
@@ -82,13 +84,16 @@ def grown(before: Books, after: Books) -> Books:
 
 
 def check_none_empty(counted: Books) -> Check:
-    """Holds for a fleet that was given its time, not for one that was stopped at once."""
+    """Check that every partition has duplicates and rejected readings.
+
+    A fleet that is stopped very early may not have sent them yet.
+    """
     holds = bool(counted) and all(c[name] > 0 for c in counted.values() for name in COUNTS)
     return Check(holds, "all three are above zero in each of them")
 
 
 def check_books(counted: Books, truth: dict[str, Any], topics: dict[str, str]) -> list[Check]:
-    """Against the fleet's truth; `topics` by the stream's name."""
+    """Compare the books with the fleet's ground truth; `topics` are by the stream's name."""
     sums = all(c["read"] == c["stored"] + c["duplicate"] + c["rejected"] for c in counted.values())
     sent: dict[Partition, int] = {
         (topics[stream], int(partition)): count
@@ -113,7 +118,7 @@ def check_books(counted: Books, truth: dict[str, Any], topics: dict[str, str]) -
 
 
 def check_rejected(counted: dict[str, int], truth: dict[str, Any]) -> list[Check]:
-    """Each reason by itself."""
+    """Compare the number of rejected readings, reason by reason."""
     expected: dict[str, int] = {}
     for stream in truth["streams"].values():
         for reason, count in stream["rejected"].items():
@@ -128,14 +133,14 @@ def check_rejected(counted: dict[str, int], truth: dict[str, Any]) -> list[Check
 
 
 def check_vehicles(vehicles: list[VehicleFigures]) -> list[Check]:
-    """All of them, low or not."""
+    """Compare energies and efficiency of every vehicle, low or not."""
     wrong = [vehicle.vehicle_id for vehicle in vehicles if not vehicle.match]
     text = f"energies and efficiencies of {len(vehicles)} vehicles match the fleet's own"
     return [Check(not wrong, text + (f", except {', '.join(wrong)}" if wrong else ""))]
 
 
 def check_sessions(truth: dict[str, Any]) -> Check:
-    """A session the API would not take is missing on both sides, so it must be looked for."""
+    """Check that the API took every session: a refused one is missing on both sides."""
     refused = truth["sessionsRefused"]
     text = f"the API took {truth['sessions']} charging sessions and refused {refused}"
     return Check(refused == 0, text)

@@ -1,4 +1,4 @@
-"""The demo's processes: two workers, the API and the fleet, started in order and watched."""
+"""The demo's processes: two workers, the API and the fleet."""
 
 import json
 import re
@@ -10,10 +10,10 @@ from typing import IO, Any
 
 import httpx
 
-from devstack.demo.child import Child, output_of
-from devstack.demo.interrupt import Interrupted
+from devstack.demo.child import Child, output_of, read_log
 from devstack.demo.services import Services
-from devstack.messages import DevstackError, say
+from devstack.errors import DevstackError, Interrupted
+from devstack.messages import say
 from devstack.processes import wait_until
 
 WORKERS = 2
@@ -24,8 +24,8 @@ HTTP_TIMEOUT_S = 10.0
 METRICS_PORT_LINE = re.compile(r"metrics and health on port (\d+)")
 
 
-class Crew:
-    """Everything that works between the fleet's gateways and the API's answers."""
+class DemoProcesses:
+    """Starts the processes in order, watches them and ends them."""
 
     def __init__(self, services: Services, app_port: int) -> None:
         self._services = services
@@ -37,12 +37,16 @@ class Crew:
         }
         self.api = httpx.Client(base_url=self.url, timeout=HTTP_TIMEOUT_S)
         self.metrics_urls: list[str] = []
-        self._members: list[Child] = []
+        self._children: list[Child] = []
+        """The workers and the API."""
         self._workers: list[Child] = []
         self._fleet: FleetProcess | None = None
 
     def start(self) -> None:
-        """Migrate, then start all; returns once all are ready."""
+        """Migrate the database, then start workers and API; return once all are ready.
+
+        Raises DevstackError, with the end of the log, when one does not get ready.
+        """
         status, _ = output_of(
             "the migration",
             ["sql", "migrate"],
@@ -51,8 +55,7 @@ class Crew:
             MIGRATE_LIMIT_S,
         )
         if status:
-            tail = self._log("migrate").read_text(encoding="utf-8", errors="replace").strip()
-            raise DevstackError(f"the migration failed\n{tail}")
+            raise DevstackError(f"the migration failed\n{read_log(self._log('migrate'))}")
         for number in range(1, WORKERS + 1):
             self._workers.append(self._launch(f"worker-{number}", ["ingest_worker"]))
         self._launch("api", ["api"])
@@ -63,26 +66,26 @@ class Crew:
             self._await_ready(url)
 
     def check(self) -> None:
-        """Raises DevstackError when one of them ended, the fleet apart."""
-        for member in self._members:
-            member.check()
+        """Raise DevstackError when a worker or the API has ended."""
+        for child in self._children:
+            child.check()
 
     def stop(self) -> None:
-        """Ends all, side by side; a fleet that still runs has nothing more to say."""
+        """Kill the fleet if it still runs, then stop the others at the same time."""
         if self._fleet:
             self._fleet.child.end(0)
-        for member in self._members:
-            member.ask_to_stop()
-        for member in self._members:
-            member.end(STOP_LIMIT_S)
+        for child in self._children:
+            child.ask_to_stop()
+        for child in self._children:
+            child.end(STOP_LIMIT_S)
         self.api.close()
 
     def logs(self) -> str:
-        """The tails of all logs."""
-        return "\n".join(f"{one.name} said last:\n{one.log_tail()}" for one in self._members)
+        """The last lines of every log."""
+        return "\n".join(f"{one.name} said last:\n{one.log_tail()}" for one in self._children)
 
     def launch_fleet(self, arguments: list[str]) -> "FleetProcess":
-        """Start the fleet."""
+        """Start the fleet with these arguments; what it prints is read as it comes."""
         command = ["devstack", "fleet", *arguments]
         self._fleet = FleetProcess(
             Child("fleet", command, self.environment, self._log("fleet"), piped=True)
@@ -100,16 +103,16 @@ class Crew:
         )
 
     def reconcile_log(self) -> str:
-        """What it said beside its output, the last time included."""
-        return self._log("reconcile").read_text(encoding="utf-8", errors="replace").strip()
+        """What `reconcile` has logged so far."""
+        return read_log(self._log("reconcile"))
 
     def ask(self, path: str, **parameters: str) -> Any:
-        """What the API answers. Raises httpx.HTTPError."""
+        """The API's answer. Raises httpx.HTTPError."""
         return self.api.get(path, params=parameters).raise_for_status().json()
 
     def _launch(self, name: str, arguments: list[str]) -> Child:
         child = Child(name, arguments, self.environment, self._log(name))
-        self._members.append(child)
+        self._children.append(child)
         return child
 
     def _log(self, name: str) -> Path:
@@ -118,8 +121,7 @@ class Crew:
     def _metrics_url(self, worker: Child) -> str:
         def port() -> str | None:
             self.check()
-            text = worker.log_path.read_text(encoding="utf-8", errors="replace")
-            found = METRICS_PORT_LINE.search(text)
+            found = METRICS_PORT_LINE.search(read_log(worker.log_path))
             return found and found[1]
 
         if not wait_until(lambda: port() is not None, READY_LIMIT_S):
@@ -138,7 +140,7 @@ class Crew:
 
 
 class FleetProcess:
-    """The fleet in a process of its own, and the last it said."""
+    """The fleet's process and `said`, the last JSON object it printed."""
 
     def __init__(self, child: Child) -> None:
         self.child = child
@@ -148,12 +150,13 @@ class FleetProcess:
         self._reader.start()
 
     def truth(self, limit_s: float) -> dict[str, Any]:
-        """What it knows it sent; it must have been asked to stop.
+        """The ground truth that it prints at its end; it must have been asked to stop.
 
-        Raises Interrupted when that came before it had begun, DevstackError when it failed.
+        Raises DevstackError when the fleet failed, and Interrupted when it was stopped before it
+        had begun: it installs its signal handler before it sends anything.
         """
         status = self.child.end(limit_s)
-        if status == -signal.SIGTERM:  # it takes signals its own way before it sends anything
+        if status == -signal.SIGTERM:
             raise Interrupted
         self._reader.join(limit_s)
         if status or "streams" not in self.said:

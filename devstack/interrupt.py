@@ -1,20 +1,20 @@
-"""Signals that ask the demo to end: at once while it starts, in good order once it runs.
+"""Signals that ask a command to end: they raise Interrupted on the main thread.
 
-The first one during the run is only noted, so that the books can still be checked; a second one
-ends that, too. Cleaning up is never interrupted.
+A command that still has something to check at its end runs inside `patient`, where the first signal
+is only noted and the second one raises. Cleaning up is never interrupted.
 """
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
+from devstack.errors import Interrupted
+
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class Interrupted(BaseException):
-    """Raised on the main thread: clean up and end."""
+INTERRUPTED_STATUS = 130
+"""The exit status of a command that a signal ended before its time."""
 
 
 class Interrupt:
@@ -22,27 +22,23 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.asked = False
-        """Whether the run is to end."""
+        """Whether a signal has asked the run to end."""
         self._patient = False
 
     def __enter__(self) -> Self:
-        hangup_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN  # under nohup
+        # nohup starts a command with SIGHUP ignored, and it has to stay so.
+        hangup_ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
         numbers = END_SIGNALS[:2] if hangup_ignored else END_SIGNALS
         self._before = {number: signal.signal(number, self._take) for number in numbers}
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
     @contextmanager
     def patient(self) -> Iterator[None]:
-        """In here the first signal only sets `asked`."""
+        """Within this block the first signal only sets `asked`."""
         self._patient = True
         try:
             yield
@@ -50,7 +46,7 @@ class Interrupt:
             self._patient = False
 
     def ignore(self) -> None:
-        """From here on nothing interrupts."""
+        """From here on no signal interrupts the process any more."""
         for number in self._before:
             signal.signal(number, signal.SIG_IGN)
 
