@@ -1,1 +1,1 @@
-"""A real Kafka and a real PostgreSQL from packages: for development, tests and the demo."""
+"""Development services: a real Kafka and a real PostgreSQL from packages, a fleet and a demo."""

@@ -1,7 +1,7 @@
-"""How `stop`, `kill`, `start`, `freeze` and `thaw` reach a running stack: a unix socket.
+"""The unix socket by which `stop`, `kill`, `start`, `freeze` and `thaw` reach a running stack.
 
-The services have to stay children of `up`, so it listens there and does the work itself; one JSON
-line each way.
+The services have to stay children of `up`, so `up` listens on the socket and does the work itself.
+A request is one line of JSON, and so is its answer.
 """
 
 from __future__ import annotations
@@ -25,41 +25,46 @@ ACTIONS = {
     "stop": "stop a service cleanly",
     "kill": "kill a service with -9, all its processes",
     "start": "start a service again on its port and data; returns once it answers",
-    "freeze": "stop a service in its tracks with SIGSTOP, all its processes",
+    "freeze": "stop all processes of a service with SIGSTOP, as they are",
     "thaw": "let a frozen service go on with SIGCONT",
 }
-LONGEST_SOCKET_PATH = 100  # the kernel's limit is 108 bytes
-LOOK_AROUND_S = 0.5
+MAX_SOCKET_PATH_BYTES = 100
+"""The kernel's limit is 108 bytes."""
+LOOK_EVERY_S = 0.5
+"""How often `up` looks whether a service has ended by itself."""
 REQUEST_LIMIT_S = 5.0
-PLAIN = re.compile(r"[\w/.+-]+")  # what a shell reads as one word in the environment file
+PLAIN = re.compile(r"[\w/.+-]+")
+"""A path that a shell reads as one word in the environment file."""
 
 
 class Control:
-    """The listening side."""
+    """The listening side of the socket."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._reported: set[str] = set()
         self._own_directory: str | None = None
         self.path = stack.data_dir / "control"
-        if len(os.fsencode(self.path)) > LONGEST_SOCKET_PATH or not PLAIN.fullmatch(str(self.path)):
+        if len(os.fsencode(self.path)) > MAX_SOCKET_PATH_BYTES or not PLAIN.fullmatch(
+            str(self.path)
+        ):
             self._own_directory = tempfile.mkdtemp(prefix="energy-control-")
             self.path = Path(self._own_directory) / "control"
         self.path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self.path))
         self._listener.listen()
-        self._listener.settimeout(LOOK_AROUND_S)
+        self._listener.settimeout(LOOK_EVERY_S)
 
     def close(self) -> None:
-        """Takes no more requests."""
+        """Stop listening and remove the socket."""
         self._listener.close()
         self.path.unlink(missing_ok=True)
         if self._own_directory:
             shutil.rmtree(self._own_directory, ignore_errors=True)
 
     def serve(self) -> None:
-        """Does what is asked, one request after the other, until a signal's exception ends it."""
+        """Answer one request after the other until a signal raises Interrupted."""
         while True:
             self._report_deaths()
             try:
@@ -97,7 +102,7 @@ class Control:
                 self._reported.add(service.name)
 
     def _report_deaths(self) -> None:
-        """Says once when a service ended without being asked to."""
+        """Say once that a service has ended although nobody asked for it."""
         for service in self._stack.services.values():
             if not service.running and service.name not in self._reported:
                 self._reported.add(service.name)
@@ -105,16 +110,15 @@ class Control:
 
 
 def answers(path: Path) -> bool:
-    """Whether a stack listens at `path`."""
+    """Whether a stack listens on the socket `path`."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         return connection.connect_ex(str(path)) == 0
 
 
 def request(path: Path, action: str, service: str) -> None:
-    """Asks the stack behind `path` to do `action` to `service`; returns once it is done.
+    """Ask the stack that listens on `path` for an action; return once it is done.
 
-    Raises:
-        DevstackError: no stack is there, or it could not be done.
+    Raises DevstackError when no stack listens there, or when the action failed.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:

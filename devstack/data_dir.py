@@ -1,4 +1,4 @@
-"""The directory a stack lives in: claimed by one at a time, its ports and ids remembered."""
+"""The data directory of a stack: one stack uses it at a time, and it remembers ports and ids."""
 
 import fcntl
 import shutil
@@ -17,7 +17,7 @@ ABANDONED_AFTER_S = 60.0
 
 
 class Notes(msgspec.Struct):
-    """What a stack must find again at its next start."""
+    """What a stack must know at its next start in the same directory."""
 
     brokers: int
     partitions: int
@@ -26,7 +26,7 @@ class Notes(msgspec.Struct):
 
 
 class DataDirectory:
-    """A claimed directory; `close` lets others have it, and removes it when it was temporary."""
+    """A directory that is locked for one stack until `close`, which removes a temporary one."""
 
     def __init__(self, path: Path | None) -> None:
         self.temporary = path is None
@@ -36,7 +36,7 @@ class DataDirectory:
             self.path = Path(tempfile.mkdtemp(prefix=PREFIX)) if path is None else path.resolve()
             if self.temporary or not self.path.exists():
                 self.path.mkdir(parents=True, exist_ok=True)
-                self.path.chmod(0o711)  # PostgreSQL's user passes through
+                self.path.chmod(0o711)  # PostgreSQL's user must pass through it
             self._lock: IO[str] = (self.path / "lock").open("w")
         except OSError as error:
             raise DevstackError(f"the data directory {path} can't be used: {error}") from error
@@ -45,7 +45,7 @@ class DataDirectory:
             raise DevstackError(f"another stack is running on {self.path}")
 
     def remembered(self) -> Notes | None:
-        """What the stack noted here the last time; None when there was none.
+        """The notes of the last stack in this directory; None when there was none.
 
         Raises:
             DevstackError: the notes are damaged, or of another version.
@@ -61,26 +61,26 @@ class DataDirectory:
             ) from error
 
     def remember(self, notes: Notes) -> None:
-        """Notes what the next start must know."""
+        """Write the notes for the next start."""
         text = msgspec.json.format(msgspec.json.encode(notes), indent=1).decode()
         write_atomically(self.path / "stack.json", text + "\n")
 
     def close(self) -> None:
-        """Gives the directory up."""
+        """Unlock the directory, and remove it when it is temporary."""
         if self.temporary:
             shutil.rmtree(self.path, ignore_errors=True)
         self._lock.close()
 
 
 def write_atomically(path: Path, content: str) -> None:
-    """Replaces a file so that no reader ever sees half of it."""
+    """Replace a file; a reader sees the old content or the new one, never a part."""
     fresh = path.with_name(path.name + ".new")
     fresh.write_text(content, encoding="utf-8")
     fresh.replace(path)
 
 
 def sweep_abandoned() -> None:
-    """Removes the temporary directories of stacks that were killed."""
+    """Remove the temporary directories of stacks that were killed."""
     for lock_path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
         try:
             if time.time() - lock_path.stat().st_mtime < ABANDONED_AFTER_S:
@@ -90,7 +90,7 @@ def sweep_abandoned() -> None:
                     say(f"removing {lock_path.parent}, left behind by a stack that was killed")
                     shutil.rmtree(lock_path.parent, ignore_errors=True)
         except OSError:
-            continue  # someone else's, or just gone
+            continue  # it belongs to another user, or was just removed
 
 
 def _claim(lock: IO[str]) -> bool:

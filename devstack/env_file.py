@@ -1,4 +1,4 @@
-"""The file that tells other commands where the stack is: a line `NAME=value` for each variable."""
+"""The file that tells other commands how to reach the stack: a line `NAME=value` a variable."""
 
 from pathlib import Path
 
@@ -9,16 +9,12 @@ CONTROL = "DEVSTACK_CONTROL"
 
 
 def write_environment(path: Path, environment: dict[str, str]) -> None:
-    """Writes all of it at once: whoever sees the file sees all lines."""
+    """Write the file atomically: a reader that sees it sees every line."""
     write_atomically(path, "".join(f"{name}={value}\n" for name, value in environment.items()))
 
 
 def read_environment(path: Path) -> dict[str, str]:
-    """What `up` wrote.
-
-    Raises:
-        DevstackError: the file is not there.
-    """
+    """The variables that `up` wrote. Raises DevstackError when the file cannot be read."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:

@@ -1,6 +1,6 @@
-"""The pinned jars on this machine: verified at each start, fetched when missing or different.
+"""The cache of the pinned jars: verified at each start, fetched when one is missing or different.
 
-They live outside the clone, in `$XDG_CACHE_HOME/energy-ingestion/maven` (`~/.cache` by default),
+It lies outside the clone, in `$XDG_CACHE_HOME/energy-ingestion/maven` (`~/.cache` by default),
 laid out as a Maven repository. They come from the repositories in jgo's settings (`jgo.conf`,
 section `[repositories]`), then from jgo's default one, which an entry `central` replaces.
 """
@@ -32,17 +32,16 @@ ATTEMPTS_A_JAR = 3
 
 
 def cache_directory() -> Path:
-    """Where the jars are kept; also without HOME in the environment."""
+    """The directory of the jars; HOME need not be in the environment."""
     cache = os.environ.get("XDG_CACHE_HOME")
     home = os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
     return (Path(cache) if cache else Path(home) / ".cache") / "energy-ingestion" / "maven"
 
 
 def class_path() -> str:
-    """Kafka's class path, every jar on it verified against the lock.
+    """Kafka's class path, with every jar verified against the lock.
 
-    Raises:
-        DevstackError: a jar is neither in the cache nor to be had from a repository.
+    Raises DevstackError when a jar is neither in the cache nor in a repository.
     """
     directory = cache_directory()
     jars = read_lock()
@@ -63,7 +62,7 @@ def is_intact(directory: Path, jar: Jar) -> bool:
 
 
 def fetch_all(directory: Path, jars: list[Jar]) -> None:
-    """Downloads `jars`, a few at once, with a progress display."""
+    """Download the jars, a few at once, and show the progress. Raises DevstackError."""
     total_bytes = sum(jar.size_bytes for jar in jars)
     say(f"fetching {len(jars)} jars of Kafka, {total_bytes / 1e6:.1f} MB, into {directory}")
     context = ssl.create_default_context()
@@ -85,7 +84,7 @@ def fetch_all(directory: Path, jars: list[Jar]) -> None:
 
 
 class Fetcher:
-    """Gets jars from the first repository that has the pinned bytes; used by several threads."""
+    """Takes each jar from the first repository that has the pinned bytes; it is thread-safe."""
 
     def __init__(
         self,
@@ -101,7 +100,7 @@ class Fetcher:
         self.abandoned = threading.Event()
 
     def fetch(self, jar: Jar) -> None:
-        """Puts one jar into the cache."""
+        """Download one jar into the cache. Raises DevstackError when no repository has it."""
         failure = ""
         for repository in self._repositories * ATTEMPTS_A_JAR:
             try:
@@ -121,7 +120,7 @@ class Fetcher:
         )
 
     def _download(self, url: str) -> bytes:
-        """The bytes at `url`; what a broken attempt counted is taken back."""
+        """The bytes at `url`; a broken attempt is taken off the progress again."""
         chunks: list[bytes] = []
         try:
             with self._client.stream("GET", url) as response:
@@ -145,14 +144,14 @@ class Fetcher:
 
 
 def _repositories() -> list[str]:
-    """The URLs jgo is configured with, its default repository last unless overridden by name."""
+    """The URLs in jgo's settings; its default repository comes last unless they replace it."""
     configured = GlobalSettings.load().repositories
     return list({**configured, "central": configured.get("central", MAVEN_CENTRAL_URL)}.values())
 
 
 @contextmanager
 def _exclusive(directory: Path) -> Iterator[None]:
-    """Lets one process at a time look after the cache."""
+    """Let one process at a time change the cache."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock = (directory / ".lock").open("w")

@@ -1,6 +1,6 @@
-"""Which jars make the Kafka of this project: `kafka.lock`, a line each with SHA-256 and size.
+"""The pinned jars of Kafka: `kafka.lock` has a line for each, with SHA-256 and size.
 
-`python -m devstack.jar_lock 4.4.0` resolves a version and writes the file anew (needs the network).
+`python -m devstack.jar_lock 4.4.0` resolves a version over the network and writes the file anew.
 """
 
 import argparse
@@ -11,12 +11,12 @@ from pathlib import Path
 
 LOCK_FILE = Path(__file__).with_name("kafka.lock")
 ROOTS = ("org.apache.kafka:kafka_2.13:{version}", "org.slf4j:slf4j-simple:1.7.36")
-"""Kafka itself, and a logger for it: without one it dies in silence."""
+"""Kafka itself, and a logger for it: without one it says nothing about its errors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Jar:
-    """One pinned jar: where it is in a Maven repository and what its bytes must be."""
+    """One pinned jar: its place in a Maven repository, its size and its hash."""
 
     sha256: str
     size_bytes: int
@@ -26,18 +26,18 @@ class Jar:
 
     @property
     def coordinate(self) -> str:
-        """The name Maven knows it by."""
+        """Its name in Maven."""
         return f"{self.group}:{self.artifact}:{self.version}"
 
     @property
     def path(self) -> str:
-        """Its path below the root of a Maven repository, and of our cache."""
+        """Its path below the root of a Maven repository, and of the cache."""
         folder = f"{self.group.replace('.', '/')}/{self.artifact}/{self.version}"
         return f"{folder}/{self.artifact}-{self.version}.jar"
 
 
 def read_lock(path: Path = LOCK_FILE) -> list[Jar]:
-    """The pinned jars, in class path order."""
+    """The pinned jars in the order of the class path."""
     jars = []
     for line in path.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
@@ -47,7 +47,7 @@ def read_lock(path: Path = LOCK_FILE) -> list[Jar]:
 
 
 def write_lock(version: str, path: Path = LOCK_FILE) -> int:
-    """Resolves Kafka `version` with all it needs and pins every jar; returns how many."""
+    """Resolve Kafka `version` and what it needs, pin every jar, return how many there are."""
     from jgo.maven import MavenContext
 
     lines = []

@@ -1,4 +1,4 @@
-"""Kafka brokers in KRaft mode, broker and controller in one: our children, on the pinned jars."""
+"""Kafka brokers in KRaft mode, each with its controller, as child processes on the pinned jars."""
 
 import base64
 import uuid
@@ -24,7 +24,7 @@ LOG_APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What the brokers of one stack have in common; the ports are listed by node id - 1."""
+    """What the brokers of one stack have in common. Node 1 has the first port of each list."""
 
     cluster_id: str
     client_ports: list[int]
@@ -32,27 +32,27 @@ class Cluster:
 
     @property
     def size(self) -> int:
-        """How many brokers there are."""
+        """The number of brokers."""
         return len(self.client_ports)
 
     @property
     def replicas(self) -> int:
-        """How many brokers hold each partition."""
+        """The number of brokers that hold each partition."""
         return min(MOST_REPLICAS, self.size)
 
     @property
     def voters(self) -> str:
-        """The controllers, as Kafka wants them."""
+        """The controllers in the form of `controller.quorum.voters`."""
         return ",".join(f"{i}@{LOOPBACK}:{port}" for i, port in enumerate(self.controller_ports, 1))
 
 
 def new_cluster_id() -> str:
-    """A random id in the form Kafka asks for."""
+    """A random cluster id in Kafka's form: a UUID in base64."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
 class Broker(Service):
-    """One broker; `directory` holds its log."""
+    """One broker; `directory` is its log directory."""
 
     program = "java"
 
@@ -76,20 +76,16 @@ class Broker(Service):
 
     @contextmanager
     def formatted(self) -> Iterator[None]:
-        """Formats a new log directory while the `with` block runs; waits for it at the end."""
+        """Format a new log directory while the `with` block runs; wait for it at its end."""
         self.directory.mkdir(exist_ok=True)
         if (self.directory / "meta.properties").exists():
             yield
             return
         self._write_settings()
-        cluster_id = f"--cluster-id={self.cluster.cluster_id}"  # which may begin with a dash
-        arguments = ["format", cluster_id, "-c", str(self._settings_file)]
-        command = [
-            *self._java(FORMAT_HEAP_MB),
-            "kafka.tools.StorageTool",
-            *arguments,
-            "--ignore-formatted",
-        ]
+        tool = [*self._java(FORMAT_HEAP_MB), "kafka.tools.StorageTool"]
+        # With `=`, because the id may begin with a dash.
+        options = [f"--cluster-id={self.cluster.cluster_id}", "-c", str(self._settings_file)]
+        command = [*tool, "format", *options, "--ignore-formatted"]
         with (
             self.log_path.open("ab") as log,
             spawned(command, user=self.user, directory=self.directory, log=log) as process,
@@ -101,23 +97,26 @@ class Broker(Service):
             )
 
     def command(self) -> list[str]:
-        """Writes the settings, then names the broker."""
+        """Write the settings; return the command that runs the broker."""
         self._write_settings()
         heap_mb = HEAP_ALONE_MB if self.cluster.size == 1 else HEAP_AMONG_OTHERS_MB
         return [*self._java(heap_mb), "kafka.Kafka", str(self._settings_file)]
 
     def answers(self) -> bool:
-        """Whether it is in the cluster and caught up; no more than listening without a quorum."""
+        """Whether the broker is in the cluster and in sync.
+
+        Without a quorum no broker can be: then it only has to listen.
+        """
         if self.frozen or self._has_quorum():
             return kafka_wire.is_in(self.port, self.node_id)
         return kafka_wire.listens(self.cluster.controller_ports[self.node_id - 1])
 
     def wait_until_knows(self, topics: Collection[str]) -> None:
-        """Returns once it answers and knows these topics, with their leaders elected."""
+        """Return once the broker answers and knows these topics with their leaders."""
         self.wait_for(lambda: kafka_wire.is_in(self.port, self.node_id, topics))
 
     def settings(self) -> dict[str, str]:
-        """Replication as far as there are brokers, quick to start and to come back."""
+        """The settings: all the replication the brokers allow, and short waits at a start."""
         replicas = str(self.cluster.replicas)
         in_sync = str(max(1, self.cluster.replicas - 1))
         client, controller = self.port, self.cluster.controller_ports[self.node_id - 1]
@@ -142,7 +141,7 @@ class Broker(Service):
             "log.retention.ms": "-1",
             "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
             "group.initial.rebalance.delay.ms": "0",
-            "broker.session.timeout.ms": "3000",  # a restart after kill -9 waits this long
+            "broker.session.timeout.ms": "3000",  # a broker that was killed waits so long to return
             "broker.heartbeat.interval.ms": "500",
         }
 
@@ -151,7 +150,7 @@ class Broker(Service):
         self._settings_file.write_text(lines, encoding="utf-8")
 
     def _java(self, heap_mb: int) -> list[str]:
-        """The Java runtime with everything it may write kept in the stack's directory."""
+        """The Java runtime with its options; it writes nothing outside the stack's directory."""
         scratch = self.directory.with_suffix(".tmp")
         scratch.mkdir(exist_ok=True)
         return [

@@ -1,7 +1,7 @@
-"""A few questions to one particular broker, in Kafka's own protocol.
+"""A few requests to one particular broker, in Kafka's own protocol.
 
-A Kafka client asks whichever broker it likes; whether *this* one is in its cluster and in sync
-can only be asked on a connection to it.
+A Kafka client chooses the broker it asks. Whether one broker is in its cluster and in sync can only
+be asked on a connection to that broker.
 """
 
 import socket
@@ -27,7 +27,7 @@ TOPIC_ALREADY_EXISTS = 36
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """What a broker knows of one partition; `leader` is a node id, -1 for none."""
+    """What a broker knows about one partition; `leader` is a node id, or -1 when there is none."""
 
     topic: str
     number: int
@@ -37,10 +37,9 @@ class Partition:
 
 
 def ask(port: int, request: RequestStruct, timeout_s: float = ANSWER_TIMEOUT_S) -> Response:
-    """Sends one request to the broker on `port` and decodes its answer.
+    """Send one request to the broker on `port` and decode its answer.
 
-    Raises:
-        OSError: no connection, no whole answer, or none in time.
+    Raises OSError when there is no connection, no complete answer, or none in time.
     """
     with socket.create_connection((LOOPBACK, port), timeout_s) as connection:
         header = request.build_request_header(correlation_id=1, client_id="devstack")
@@ -61,7 +60,7 @@ def _exactly(size: int, stream: BinaryIO) -> bytes:
 
 
 def cluster(port: int) -> tuple[set[int], list[Partition]]:
-    """The ports of the brokers that are in, as the broker on `port` sees it, and all partitions."""
+    """The ports of the cluster's brokers and all partitions, as the broker on `port` sees them."""
     answer = ask(port, MetadataRequest_v1(ALL_TOPICS)).to_object()
     partitions = [
         Partition(
@@ -78,10 +77,9 @@ def cluster(port: int) -> tuple[set[int], list[Partition]]:
 
 
 def is_in(port: int, node_id: int, topics: Collection[str] = ()) -> bool:
-    """Whether the broker on `port` is in its cluster and has caught up with every leader.
+    """Whether the broker on `port` is in its cluster and in sync, and knows these topics.
 
-    Also whether it knows these `topics`: it hears of a new one a little after the controller has
-    told us that it is there.
+    A broker learns of a new topic a little after the controller has created it.
     """
     try:
         ports, partitions = cluster(port)
@@ -102,11 +100,7 @@ def is_in(port: int, node_id: int, topics: Collection[str] = ()) -> bool:
 def create_topic(
     port: int, name: str, *, partitions: int, replicas: int, settings: dict[str, str]
 ) -> None:
-    """Creates a topic unless it is there.
-
-    Raises:
-        DevstackError: the cluster refuses.
-    """
+    """Create a topic unless it exists. Raises DevstackError when the cluster refuses."""
     wanted: tuple[Any, ...] = (name, partitions, replicas, [], list(settings.items()))
     request = CreateTopicsRequest_v3([wanted], CREATE_TIMEOUT_MS, False)
     answer = ask(port, request, CREATE_TIMEOUT_MS / 1000).to_object()

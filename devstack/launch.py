@@ -1,9 +1,9 @@
-"""Becomes a service's process: drops to its user, ties its life to ours, then executes it.
+"""A script that becomes a service's process: it changes to its user, then executes its command.
 
-Run as a script (`python -I -S launch.py PARENT_PID USER|- DIRECTORY COMMAND...`), so that nothing
-of ours has to run between fork and exec in a process that may have threads. The order matters:
-changing the user clears the death signal, and a parent that died before it was set would go
-unnoticed.
+It runs as `python -I -S launch.py PARENT_PID USER|- DIRECTORY COMMAND...`, so that no Python code
+runs between fork and exec in a process that may have threads. The order matters: changing the user
+clears the death signal, so that is set afterwards; and only then can it be seen whether the parent
+has died before.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 
 
 def become(user: str) -> None:
-    """Drops root's privileges for good."""
+    """Drop root's privileges for good."""
     account = pwd.getpwnam(user)
     os.setgroups([])
     os.setgid(account.pw_gid)
@@ -27,7 +27,7 @@ def become(user: str) -> None:
 
 
 def die_with(parent_pid: int) -> None:
-    """Has the kernel kill this process when its parent dies, however that happens."""
+    """Let the kernel kill this process when its parent dies, for whatever reason."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_pid:
@@ -35,7 +35,7 @@ def die_with(parent_pid: int) -> None:
 
 
 def main(parent_pid: str, user: str, directory: str, *command: str) -> NoReturn:
-    """Turns this process into `command`."""
+    """Replace this process by `command`."""
     if user != "-":
         become(user)
     die_with(int(parent_pid))

@@ -1,4 +1,4 @@
-"""What can be asked of a stack; apart, so that the command line need not load the services."""
+"""The limits of a stack, in a module of their own: the command line loads no service for them."""
 
 DEFAULT_PARTITIONS = 6
 MOST_BROKERS = 9

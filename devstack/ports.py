@@ -1,8 +1,8 @@
-"""Loopback ports that parallel stacks don't fight over, and that a restarted service finds free.
+"""Loopback ports that no two stacks share, and that a restarted service finds free.
 
 They lie below the kernel's ephemeral range, so no outgoing connection takes one while its service
-is down, and each is reserved for the life of this process by an abstract socket of the same number,
-which the kernel drops with us.
+is down. Each is reserved by an abstract unix socket named after it, which the kernel removes when
+this process ends.
 """
 
 import random
@@ -18,13 +18,13 @@ LOOPBACK = "127.0.0.1"
 
 
 class Ports:
-    """The ports of one stack; `close` lets others have them."""
+    """The ports of one stack, reserved until `close`."""
 
     def __init__(self) -> None:
         self._reservations: list[socket.socket] = []
 
     def take(self, preferred: int | None = None) -> int:
-        """A free port, `preferred` if it still is one."""
+        """Reserve a free port, `preferred` if it is free. Raises DevstackError when none is."""
         candidates = [preferred] if preferred else []
         candidates += random.sample(range(LOWEST_PORT, HIGHEST_PORT), ATTEMPTS)
         for port in candidates:
@@ -33,7 +33,7 @@ class Ports:
         raise DevstackError(f"no free port between {LOWEST_PORT} and {HIGHEST_PORT} on {LOOPBACK}")
 
     def close(self) -> None:
-        """Gives up the reservations."""
+        """Give up the reservations."""
         while self._reservations:
             self._reservations.pop().close()
 

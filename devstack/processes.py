@@ -1,4 +1,4 @@
-"""Processes and what came from them: launched to die with us, signalled and frozen as a whole."""
+"""Processes with their children: how they are started, signalled and frozen together."""
 
 import os
 import signal
@@ -12,6 +12,7 @@ from typing import IO
 
 import psutil  # type: ignore[import-untyped]
 
+Processes = list[psutil.Process]
 LAUNCH = Path(__file__).with_name("launch.py")
 POLL_S = 0.02
 KILL_AT_END_OF_PARENT = """
@@ -26,7 +27,7 @@ for pid in map(int, sys.argv[1:]):
 
 
 def launched(command: list[str], *, user: str | None, directory: Path) -> list[str]:
-    """`command`, run by `user` in `directory` and dying with this process."""
+    """The command that runs `command` as `user` in `directory`, and dies with this process."""
     launch = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), user or "-"]
     return [*launch, str(directory), *command]
 
@@ -34,7 +35,7 @@ def launched(command: list[str], *, user: str | None, directory: Path) -> list[s
 def spawned(
     command: list[str], *, user: str | None, directory: Path, log: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    """Starts `command`, out of reach of the terminal's Ctrl-C, with its output in `log`."""
+    """Start `command` with its output in `log`; the terminal's Ctrl-C does not reach it."""
     return subprocess.Popen(
         launched(command, user=user, directory=directory),
         stdin=subprocess.DEVNULL,
@@ -45,7 +46,7 @@ def spawned(
 
 
 def wait_until(done: Callable[[], bool], limit_s: float) -> bool:
-    """Polls `done` until it holds; False when it did not within `limit_s`."""
+    """Poll until `done` holds; return False when it does not within `limit_s`."""
     deadline = time.monotonic() + limit_s
     while not done():
         if time.monotonic() > deadline:
@@ -54,14 +55,14 @@ def wait_until(done: Callable[[], bool], limit_s: float) -> bool:
     return True
 
 
-def tree(pid: int) -> list[psutil.Process]:
-    """The process first, then everything that came from it."""
+def tree(pid: int) -> Processes:
+    """The process first, then its children and their children."""
     root = psutil.Process(pid)
     return [root, *root.children(recursive=True)]
 
 
 def all_gone(processes: Iterable[psutil.Process]) -> bool:
-    """Whether none runs any more; one that nobody has reaped yet is gone too."""
+    """Whether none of them runs any more; a zombie does not run."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
@@ -69,18 +70,18 @@ def all_gone(processes: Iterable[psutil.Process]) -> bool:
     return True
 
 
-def working_in(directory: Path, program: str) -> list[psutil.Process]:
-    """The processes of `program` that have `directory` as their own, whoever started them."""
+def working_in(directory: Path, program: str) -> Processes:
+    """The processes of `program` whose working directory is `directory`, whoever started them."""
     found = []
     for process in psutil.process_iter():
-        with suppress(psutil.Error):  # gone meanwhile, a zombie, or not ours to look at
+        with suppress(psutil.Error):  # it has ended, is a zombie, or belongs to another user
             if process.name() == program and Path(process.cwd()) == directory:
                 found.append(process)
     return found
 
 
 def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
-    """Sends a signal to those that are still there, never to a later process of the same number."""
+    """Send a signal to those that still run, never to a later process with the same id."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
@@ -89,12 +90,13 @@ def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> N
 class Freeze:
     """A process and all its children, stopped until `lift`.
 
-    Frozen children can't notice that their parent died, and would outlive us when we are killed:
-    a guard process waits for our end (its stdin closes) and kills them all.
+    Stopped children cannot notice that their parent has died, and would outlive this process if it
+    were killed. A guard process waits until its stdin closes, which this process's end does, and
+    then kills them.
     """
 
     def __init__(self, pid: int) -> None:
-        os.kill(pid, signal.SIGSTOP)  # first of all: no new children while they are counted
+        os.kill(pid, signal.SIGSTOP)  # it must not start children while they are listed
         self._processes = tree(pid)
         signal_all(self._processes, signal.SIGSTOP)
         self._guard = subprocess.Popen(
@@ -105,7 +107,7 @@ class Freeze:
         )
 
     def lift(self) -> None:
-        """Lets them all go on, children before parents."""
+        """Let all of them go on, children before parents."""
         self._guard.kill()
         self._guard.wait()
         assert self._guard.stdin is not None

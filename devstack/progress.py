@@ -15,7 +15,7 @@ LINES_A_DOWNLOAD = 10
 
 @contextmanager
 def byte_progress(what: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
-    """Gives a function to be called, from any thread, with the bytes that just came."""
+    """Yield a function that any thread may call with the number of bytes that just arrived."""
     console = Console(file=sys.stderr)
     if not console.is_terminal:
         yield _lines(what, total_bytes)
@@ -27,7 +27,7 @@ def byte_progress(what: str, total_bytes: int) -> Iterator[Callable[[int], None]
 
 
 def _lines(what: str, total_bytes: int) -> Callable[[int], None]:
-    """Says how far it is each time another tenth is done."""
+    """Say how much is done each time another tenth is."""
     lock = threading.Lock()
     done_bytes = 0
     said = 0

@@ -9,7 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from devstack.errors import DevstackError
-from devstack.processes import Freeze, all_gone, signal_all, spawned, tree, wait_until, working_in
+from devstack.processes import (
+    Freeze,
+    Processes,
+    all_gone,
+    signal_all,
+    spawned,
+    tree,
+    wait_until,
+    working_in,
+)
 
 STOP_LIMIT_S = 60.0
 KILL_LIMIT_S = 30.0
@@ -18,16 +27,17 @@ LOG_TAIL_LINES = 15
 
 
 class Service(ABC):
-    """A service under our control; all calls belong on the main thread, as its child dies with it.
+    """A service as a child process; it must be controlled from the main thread.
 
-    Every method but `spawn` and `ask_to_stop` returns only once what it says is done, and raises
-    DevstackError when it can't be.
+    The kernel kills the child when the thread that started it ends. Every method but `spawn` and
+    `ask_to_stop` returns only once it is done, and raises DevstackError when that is impossible.
     """
 
     stop_signal = signal.SIGTERM
     start_limit_s = 120.0
     user: str | None = None
-    program: str  # the name of its processes
+    program: str
+    """The name of its processes, as the kernel shows it."""
 
     def __init__(self, name: str, port: int, directory: Path, log_path: Path) -> None:
         self.name = name
@@ -39,11 +49,11 @@ class Service(ABC):
 
     @abstractmethod
     def command(self) -> list[str]:
-        """The program and its arguments, settings brought up to date."""
+        """Write the settings; return the program and its arguments."""
 
     @abstractmethod
     def answers(self) -> bool:
-        """Whether it does its work for clients now."""
+        """Whether the service serves clients now."""
 
     @property
     def pid(self) -> int:
@@ -52,28 +62,28 @@ class Service(ABC):
 
     @property
     def running(self) -> bool:
-        """Whether its main process is there, frozen or not."""
+        """Whether the main process exists, frozen or not."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def frozen(self) -> bool:
-        """Whether `freeze` holds it."""
+        """Whether it was stopped by `freeze` and not yet thawed."""
         return self._freeze is not None
 
     def start(self) -> None:
-        """Starts it on its port and data; returns once it answers."""
+        """Start the service on its port and data; return once it answers."""
         self.spawn()
         self.wait_until_answers()
 
     def spawn(self) -> None:
-        """Starts the process without waiting for it."""
+        """Start the process without waiting for it."""
         if self.running:
             raise DevstackError(f"{self.name} is running already")
         if threading.current_thread() is not threading.main_thread():
             raise DevstackError(
                 f"{self.name} has to be started from the main thread: it dies with its thread"
             )
-        if self._freeze is not None:  # killed from elsewhere while frozen
+        if self._freeze is not None:  # somebody else killed it while it was frozen
             self.thaw()
         self._await_leftovers()
         with self.log_path.open("ab") as log:
@@ -82,11 +92,11 @@ class Service(ABC):
             )
 
     def wait_until_answers(self) -> None:
-        """Returns once it answers; one that stays silent for `start_limit_s` is killed."""
+        """Return once the service answers; kill it when it does not within `start_limit_s`."""
         self.wait_for(self.answers)
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
-        """Returns once `condition`, a question to it, holds; killed as in `wait_until_answers`."""
+        """Return once `condition` holds; kill the service when it does not in `start_limit_s`."""
         answered = wait_until(lambda: not self.running or condition(), self.start_limit_s)
         if answered and self.running:
             return
@@ -98,12 +108,12 @@ class Service(ABC):
         raise DevstackError(f"{self.name} ended by itself\n{self.log_tail()}")
 
     def ask_to_stop(self) -> None:
-        """Asks for a clean stop, without waiting for it; does nothing to one that isn't running."""
+        """Ask for a clean stop and return at once; do nothing when it is not running."""
         if self._process is not None:
             self._process.send_signal(self.stop_signal)
 
     def stop(self) -> None:
-        """Stops it cleanly; returns once every process of it is gone."""
+        """Stop the service cleanly; return once all its processes have ended."""
         if self.frozen:
             raise DevstackError(f"{self.name} is frozen: thaw it before a clean stop")
         process = self._running()
@@ -115,46 +125,46 @@ class Service(ABC):
             raise DevstackError(
                 f"{self.name} did not stop within {STOP_LIMIT_S:.0f} s; kill it"
             ) from error
-        if not wait_until(lambda: all_gone(processes), KILL_LIMIT_S):
-            raise DevstackError(
-                f"processes of {self.name} are still there after {KILL_LIMIT_S:.0f} s"
-            )
+        self._await_gone(processes)
 
     def kill(self) -> None:
-        """Kills all of it with -9; returns once every process of it is gone."""
+        """Kill all its processes with SIGKILL; return once they have ended."""
         process = self._running()
-        os.kill(process.pid, signal.SIGSTOP)  # no new children while they are counted
+        os.kill(process.pid, signal.SIGSTOP)  # it must not start children while they are listed
         processes = tree(process.pid)
         signal_all(processes, signal.SIGKILL)
         process.wait(KILL_LIMIT_S)
         if self._freeze is not None:
             self._freeze.lift()
             self._freeze = None
-        if not wait_until(lambda: all_gone(processes), KILL_LIMIT_S):
-            raise DevstackError(
-                f"processes of {self.name} are still there after {KILL_LIMIT_S:.0f} s"
-            )
+        self._await_gone(processes)
 
     def freeze(self) -> None:
-        """Stops all of it in its tracks with SIGSTOP."""
+        """Stop all its processes with SIGSTOP."""
         if self.frozen:
             raise DevstackError(f"{self.name} is frozen already")
         self._freeze = Freeze(self._running().pid)
 
     def thaw(self) -> None:
-        """Lets a frozen service go on."""
+        """Let a frozen service go on with SIGCONT."""
         if self._freeze is None:
             raise DevstackError(f"{self.name} is not frozen")
         self._freeze.lift()
         self._freeze = None
 
     def log_tail(self) -> str:
-        """The last lines of its log, and where the rest is."""
+        """The last lines of its log, and the path of the log."""
         lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join([*lines[-LOG_TAIL_LINES:], f"(the log: {self.log_path})"])
 
+    def _await_gone(self, processes: Processes) -> None:
+        if not wait_until(lambda: all_gone(processes), KILL_LIMIT_S):
+            raise DevstackError(
+                f"processes of {self.name} are still there after {KILL_LIMIT_S:.0f} s"
+            )
+
     def _await_leftovers(self) -> None:
-        """Waits for what is left of a run that was killed: it dies soon, but not at once."""
+        """Wait until the processes of an earlier run, which was killed, have ended."""
         processes = working_in(self.directory, self.program)
         if not wait_until(lambda: all_gone(processes), LEFTOVERS_LIMIT_S):
             pids = ", ".join(str(process.pid) for process in processes)

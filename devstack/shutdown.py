@@ -1,4 +1,4 @@
-"""The end of a whole stack, in bounded time: all asked to stop at once, what lingers killed."""
+"""The end of a whole stack, in bounded time."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,10 @@ GRACE_S = 30.0
 
 
 def end_all(services: Mapping[str, Service]) -> None:
-    """Stops all services side by side; brokers that lose their quorum meanwhile may linger."""
+    """Stop all services at the same time; kill those that do not stop within GRACE_S.
+
+    A broker cannot stop cleanly once the others have gone and the quorum is lost.
+    """
     for service in services.values():
         if service.frozen:
             service.thaw()

@@ -1,4 +1,4 @@
-"""The whole stack as a context manager: one PostgreSQL, some brokers, the database and both topics.
+"""The whole stack as a context manager: PostgreSQL, Kafka brokers, the database and the topics.
 
 with Stack() as stack:
     subprocess.run([...], env={**os.environ, **stack.environment})
@@ -22,10 +22,11 @@ from devstack.ports import LOOPBACK, Ports
 from devstack.postgres import PASSWORD, SUPERUSER, Postgres
 from devstack.service import Service
 from devstack.shutdown import end_all
+from schemas.streams import STREAMS
 
 
 class Stack:
-    """A stack that runs from the `with` line to its end; its processes never outlive this one."""
+    """A stack that runs while it is entered; its processes never outlive this one."""
 
     def __init__(
         self,
@@ -34,7 +35,10 @@ class Stack:
         partitions: int = DEFAULT_PARTITIONS,
         names: Mapping[str, str] = os.environ,
     ) -> None:
-        """What to start: in `data_dir` or a temporary one, database and topics named by `names`."""
+        """`names` has the variables that name the database and the topics.
+
+        Without `data_dir` the stack uses a temporary directory.
+        """
         if not 1 <= brokers <= MOST_BROKERS:
             raise DevstackError(f"--brokers must be 1 to {MOST_BROKERS}, not {brokers}")
         if partitions < 1:
@@ -44,9 +48,11 @@ class Stack:
         self._partitions = partitions
         self._database = names.get("DB_DATABASE") or "energy_ingestion"
         self._topics = {
-            "KAFKA_METER_TOPIC": names.get("KAFKA_METER_TOPIC") or "meter-telemetry",
-            "KAFKA_VEHICLE_TOPIC": names.get("KAFKA_VEHICLE_TOPIC") or "vehicle-telemetry",
+            f"KAFKA_{name.upper()}_TOPIC": names.get(f"KAFKA_{name.upper()}_TOPIC")
+            or f"{name}-telemetry"
+            for name in STREAMS
         }
+        """By the variable that names the topic."""
         self._undo = ExitStack()
         self.services: dict[str, Service] = {}
         self.data_dir = Path()
@@ -70,7 +76,7 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment the other commands read."""
+        """The variables by which the project's commands reach the stack."""
         servers = ",".join(f"{LOOPBACK}:{broker.port}" for broker in self._brokers())
         return {
             "KAFKA_BOOTSTRAP_SERVERS": servers,
@@ -83,7 +89,7 @@ class Stack:
         }
 
     def service(self, name: str) -> Service:
-        """The service of that name; `kafka` is the first broker."""
+        """The service of that name; `kafka` is the first broker. Raises DevstackError."""
         if name == "kafka":
             return self._brokers()[0]
         if name == "kafka-1" and len(self._brokers()) == 1:
@@ -100,7 +106,7 @@ class Stack:
         return sum(broker.running and not broker.frozen for broker in brokers) * 2 > len(brokers)
 
     def _define_services(self, directory: DataDirectory, ports: Ports, jars: str) -> None:
-        """Gives each service its port, the one of the last time where it is still free."""
+        """Give each service its port: that of the last run where it is still free."""
         count = self._brokers_wanted
         notes = directory.remembered() or Notes(count, self._partitions, new_cluster_id(), {})
         self._refuse_another_shape(notes)
@@ -122,7 +128,7 @@ class Stack:
             self.services[broker.name] = broker
 
     def _refuse_another_shape(self, notes: Notes) -> None:
-        """Raises DevstackError when the directory was made for other brokers or partitions."""
+        """Raise DevstackError when the directory was made for other brokers or partitions."""
         for option, made, wanted in (
             ("--brokers", notes.brokers, self._brokers_wanted),
             ("--partitions", notes.partitions, self._partitions),
@@ -131,7 +137,7 @@ class Stack:
                 raise DevstackError(f"{self.data_dir} was made with {option} {made}, not {wanted}")
 
     def _start_services(self) -> None:
-        """Starts all side by side; returns once they answer and database and topics are there."""
+        """Start all at the same time; return once they answer and database and topics exist."""
         brokers = self._brokers()
         say(f"starting PostgreSQL and {len(brokers)} Kafka broker(s) in {self.data_dir}")
         self._postgres.reach()

@@ -30,7 +30,7 @@ def run(*, brokers: int, partitions: int, data_dir: Path | None, env_file: Path)
 
 
 def _refuse_used(env_file: Path) -> None:
-    """Raises DevstackError when `env_file` belongs to a stack that is running."""
+    """Raise DevstackError when `env_file` belongs to a stack that is running."""
     if env_file.exists():
         control = read_environment(env_file).get(CONTROL)
         if control and answers(Path(control)):

@@ -180,7 +180,7 @@ def _drive(vehicle: Vehicle, hours: float) -> None:
 
 
 def _charge(vehicle: Vehicle, hours: float, rng: Random) -> float:
-    """Returns the AC power in kW."""
+    """Return the AC power in kW."""
     meter = vehicle.home
     power_kw = charging_power_kw(meter.capacity_kw, vehicle.soc)
     efficiency = min(HIGHEST_EFFICIENCY, rng.gauss(meter.efficiency, EFFICIENCY_NOISE))
