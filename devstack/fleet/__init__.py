@@ -1,4 +1,4 @@
-"""A simulated fleet: depots whose gateways produce to Kafka, and that knows what it sent."""
+"""A simulated fleet: the gateways of its depots send to Kafka, and it knows what they sent."""
 
 from devstack.fleet.command import main
 from devstack.fleet.options import FleetOptions, parse_faults

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from devstack.errors import DevstackError
-from devstack.fleet.physics import Depot, Session
+from devstack.fleet.depots import Depot, Session
 from devstack.messages import say
 from schemas.streams.times import format_micros
 

@@ -12,7 +12,7 @@ import orjson
 from devstack.errors import DevstackError
 from devstack.fleet.options import FAULTS, SHORTEST_INTERVAL_S, FleetOptions, parse_faults
 from devstack.fleet.pace import Pace
-from devstack.fleet.progress import JsonLines, Lines
+from devstack.fleet.progress import JsonLines, TextLines
 from devstack.fleet.run import run_fleet
 from schemas.analytics import MAX_WINDOW
 from schemas.settings import SettingsError, load_settings
@@ -57,7 +57,7 @@ async def _run(options: FleetOptions, pace: Pace, api: str | None, *, json_progr
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    with JsonLines() if json_progress else Lines() as progress:
+    with JsonLines() if json_progress else TextLines() as progress:
         fleet, start = await run_fleet(
             options, pace, settings, api_url=api, stop=stop, progress=progress
         )

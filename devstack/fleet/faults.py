@@ -1,8 +1,8 @@
 """What goes wrong between a device and Kafka, and what must become of each such reading.
 
-At most one fault meets a reading, and none loses energy: whatever goes wrong, the reading itself
-gets through in the end. A conflicting reading follows the first one in the same partition, so that
-it is certain which of them is stored; of equal ones it does not matter.
+A reading has at most one fault, and no fault loses energy: the correct reading is always sent, too.
+A conflicting reading follows the correct one in the same partition, so that it is certain which of
+them is stored; of equal readings it does not matter.
 """
 
 import math
@@ -15,18 +15,18 @@ from schemas.streams.stream import DEVICE, ENERGY, TIME, TIMESTAMP, Row, Stream
 from schemas.streams.times import DAY_US, POSTGRES_EPOCH, SECOND_US, to_micros
 
 RATES = {"duplicates": 0.012, "late": 0.02, "clocks": 0.004, "garbage": 0.004, "conflicts": 0.004}
-"""The share of readings that each fault meets."""
+"""The share of readings that have each fault."""
 LONGEST_DELAY_STEPS = 30
 UNIX_EPOCH = to_micros(POSTGRES_EPOCH.replace(year=1970))
 YEAR_AHEAD_US = 365 * DAY_US
 CONFLICT_KWH = 0.25
 
-Later = tuple[int, Sent]
-"""How many steps later a reading is sent; 0 = now."""
+Delayed = tuple[int, Sent]
+"""A reading, and the number of steps until it is sent; 0 means now."""
 
 
 class Faults:
-    """Draws faults, from a seed of its own: switching them on changes nothing else."""
+    """Draws faults from a seed of its own, so that they change nothing else about the fleet."""
 
     def __init__(self, kinds: frozenset[str], seed: int, partitions: dict[str, int]) -> None:
         """`partitions` are the numbers of partitions by the stream's name."""
@@ -35,7 +35,7 @@ class Faults:
         self._kinds = [kind for kind in FAULTS if kind in kinds]
         self._weights = [RATES[kind] for kind in self._kinds]
         self._rate = sum(self._weights)
-        self._make: dict[str, Callable[[Sent, Row], list[Later]]] = {
+        self._make: dict[str, Callable[[Sent, Row], list[Delayed]]] = {
             "duplicates": self._twice,
             "late": self._late,
             "clocks": self._with_a_broken_clock,
@@ -43,8 +43,8 @@ class Faults:
             "conflicts": self._with_a_conflict,
         }
 
-    def send(self, stream: Stream, partition: int, row: Row) -> list[Later]:
-        """All that is sent on account of one reading."""
+    def send(self, stream: Stream, partition: int, row: Row) -> list[Delayed]:
+        """Everything that is sent because of one reading."""
         good = Sent(stream, partition, row[DEVICE], text_of(stream, row), STORED, row)
         if self._rng.random() >= self._rate:
             return [(0, good)]
@@ -54,19 +54,19 @@ class Faults:
     def _delay(self) -> int:
         return self._rng.randint(1, LONGEST_DELAY_STEPS)
 
-    def _twice(self, good: Sent, row: Row) -> list[Later]:
-        """The same again: at once or later, in its partition or in another one."""
+    def _twice(self, good: Sent, row: Row) -> list[Delayed]:
+        """Send it twice: at once or later, in its partition or in another one."""
         again = good._replace(outcome=DUPLICATE, row=None)
         if self._rng.random() < 0.3:
             partition = self._rng.randrange(self._partitions[good.stream.name])
             again = again._replace(partition=partition)
         return [(0, good), (self._rng.choice((0, self._delay())), again)]
 
-    def _late(self, good: Sent, row: Row) -> list[Later]:
+    def _late(self, good: Sent, row: Row) -> list[Delayed]:
         return [(self._delay(), good)]
 
-    def _with_a_broken_clock(self, good: Sent, row: Row) -> list[Later]:
-        """A clock back in 1970 or a year ahead; then the reading comes again, corrected."""
+    def _with_a_broken_clock(self, good: Sent, row: Row) -> list[Delayed]:
+        """Send it with a clock that is in 1970 or a year ahead, then with the right time."""
         if self._rng.random() < 0.5:
             wrong = UNIX_EPOCH + self._rng.randrange(3600) * SECOND_US
             reason = "too_old"
@@ -76,13 +76,13 @@ class Faults:
         text = text_of(good.stream, (row[ENERGY], wrong, *row[2:]))
         return [(0, good._replace(text=text, outcome=reason, row=None)), (0, good)]
 
-    def _with_a_conflict(self, good: Sent, row: Row) -> list[Later]:
-        """The same device and time with another energy, after the first."""
+    def _with_a_conflict(self, good: Sent, row: Row) -> list[Delayed]:
+        """Send the reading, and after it another energy for the same device and time."""
         other = text_of(good.stream, (row[ENERGY] + CONFLICT_KWH, *row[1:]))
         conflict = good._replace(text=other, outcome="conflict", row=None)
         return [(0, good), (self._rng.choice((0, self._delay())), conflict)]
 
-    def _with_garbage(self, good: Sent, row: Row) -> list[Later]:
+    def _with_garbage(self, good: Sent, row: Row) -> list[Delayed]:
         text = good.text or b""
         made: bytes | None
         if self._rng.random() < 0.5:
@@ -94,7 +94,7 @@ class Faults:
         return [(0, garbage), (0, good)]
 
     def _malformed(self, text: bytes) -> bytes | None:
-        """Bytes that are no JSON, the tombstone included."""
+        """Bytes that are not JSON, or None, which is a tombstone."""
         cut = self._rng.randrange(1, len(text) - 1)
         return self._rng.choice(
             (
@@ -108,7 +108,7 @@ class Faults:
         )
 
     def _invalid(self, stream: Stream, text: bytes) -> bytes:
-        """JSON that is no reading; only a required field may not be null."""
+        """JSON that is not a valid reading. The bad field is a required one: it may not be null."""
         field = self._rng.choice([field for field in stream.fields if field.required])
         below = b"%d" % (math.floor(field.minimum) - 1)
         bad = self._rng.choice((below, b'"12.5"', b"null", b"1e400"))

@@ -12,7 +12,7 @@ STORED, DUPLICATE = "stored", "duplicate"
 
 
 class Sent(NamedTuple):
-    """One reading on its way to one partition; garbage that can't be split counts as one, too."""
+    """One reading on its way to one partition; garbage that cannot be split counts as one."""
 
     stream: Stream
     partition: int
@@ -21,13 +21,13 @@ class Sent(NamedTuple):
     outcome: str
     """stored, duplicate, or the reason of the rejection."""
     row: Row | None = None
-    """The reading as decoded, when it is the first of its device and time."""
+    """The reading as decoded, if it is the one to be stored."""
     alone: bool = False
-    """It must not share a record: it would spoil it."""
+    """Whether it needs a record of its own: it would make a whole array malformed."""
 
 
 class Record(NamedTuple):
-    """One Kafka record."""
+    """One Kafka record with the number of readings in it."""
 
     stream: Stream
     partition: int
@@ -44,19 +44,22 @@ def text_of(stream: Stream, row: Row) -> bytes:
 
 
 class Gateway:
-    """What gathers a depot's readings into records: in every partition they keep their order.
+    """Gathers a depot's readings into records; in every partition they keep their order.
 
-    Single readings are keyed by their device, arrays by the gateway.
+    The key of a single reading is its device, that of an array is the gateway.
     """
 
     def __init__(self, name: str, array_size: int) -> None:
-        """An `array_size` of 1 means plain objects."""
+        """With an `array_size` of 1, every record is a plain object."""
         self._key = name.encode()
         self._array_size = array_size
         self._waiting: dict[tuple[str, int], list[Sent]] = {}
 
     def publish(self, sent: Iterable[Sent], *, hold: bool) -> Iterator[Record]:
-        """Records of these and of what waited; arrays that are not full wait on with `hold`."""
+        """Yield the records of these readings and of those that waited for a full array.
+
+        With `hold`, readings go on waiting until their array is full.
+        """
         if self._array_size == 1:
             yield from map(_single, sent)
             return

@@ -1,4 +1,4 @@
-"""What kind of fleet is wanted: its sizes, its faults and the seed that everything follows from."""
+"""The options of a fleet: its size, its faults, and the seed of everything random."""
 
 import re
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ PREFIX = re.compile(r"[A-Za-z0-9._-]{0,32}", re.ASCII)
 
 @dataclass(frozen=True)
 class FleetOptions:
-    """A fleet. Equal options, start and steps give byte-equal records."""
+    """The options. Equal options, start and steps give records with equal bytes."""
 
     meters: int = 48
     vehicles: int = 48
     seed: int = 1
     faults: frozenset[str] = frozenset()
-    """Which of FAULTS happen."""
+    """The faults that happen, some of FAULTS."""
     array_size: int = 1
-    """Most readings a gateway puts into one record; 1 means plain objects, not arrays."""
+    """The most readings a gateway puts into a record; 1 means plain objects, not arrays."""
     mixed: bool = False
-    """Every second gateway publishes plain objects whatever `array_size` says."""
+    """Whether every second gateway sends plain objects whatever `array_size` is."""
     prefix: str = ""
-    """Comes before every device id."""
+    """What every device id begins with."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.meters <= 100_000 or not 0 <= self.vehicles <= 100_000:
@@ -37,7 +37,7 @@ class FleetOptions:
 
 
 def parse_faults(text: str) -> frozenset[str]:
-    """`all`, `none` or names with commas between. Raises ValueError for an unknown name."""
+    """The faults in `all`, `none` or a comma-separated list. Raises ValueError for others."""
     if text == "all":
         return frozenset(FAULTS)
     names = frozenset(name.strip() for name in text.split(",")) - {"none", ""}

@@ -1,6 +1,6 @@
-"""How fast simulated time passes: from a start in the past it catches up with the clock, and stays.
+"""How fast simulated time passes: from the past it catches up with the clock, then follows it.
 
-A step is due once it lies in the past wholly, so no reading is ever ahead of the clock.
+A step is due once all of it lies in the past, so no reading is ever ahead of the clock.
 """
 
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ DEFAULT_BACKFILL_H = 24.0
 
 @dataclass(frozen=True)
 class Pace:
-    """What the command line says about time."""
+    """The options that are about time."""
 
     interval_s: float = 60.0
     """Simulated seconds between two readings of a device."""
     live_interval_s: float | None = None
-    """The same once the clock is caught up with; None = as before."""
+    """The same once simulated time has caught up with the clock; None = `interval_s`."""
     speed: float = 1.0
-    """Simulated seconds a second until then; 0 = as fast as can be."""
+    """Simulated seconds a second until then; 0 = as fast as possible."""
     backfill_h: float | None = None
-    """How long before the clock to start; None = what fits the speed and the run."""
+    """Hours from the start to the clock; None = what fits `speed` and `seconds`."""
     seconds: float | None = None
-    """How long to run; 0 = only until the clock is caught up with, None = until stopped."""
+    """How long to run; 0 = until simulated time has caught up, None = until stopped."""
 
     def backfill(self) -> timedelta:
-        """How far in the past to start."""
+        """The time from the start to the clock."""
         if self.backfill_h is not None:
             return timedelta(hours=self.backfill_h)
         if self.speed == 1:
@@ -36,7 +36,7 @@ class Pace:
 
 
 class SimulatedClock:
-    """Says when the next step is due. Times of day are UTC, `monotonic` is in seconds."""
+    """Says when the next step is due. `now` is UTC, `monotonic` is in seconds."""
 
     def __init__(self, pace: Pace, now: datetime, monotonic: float) -> None:
         self._pace = pace
@@ -46,17 +46,17 @@ class SimulatedClock:
         self.live = False
 
     def begin(self, monotonic: float) -> None:
-        """The run begins only now; simulated time starts where it was to start."""
+        """Count the run's seconds from now on; simulated time keeps its start."""
         self._begun = monotonic
 
     @property
     def step_s(self) -> float:
-        """How long the next step is."""
+        """The length of the next step, in seconds."""
         live_s = self._pace.live_interval_s
         return live_s if self.live and live_s else self._pace.interval_s
 
     def wait_s(self, now: datetime, monotonic: float) -> float:
-        """How long until the next step is due; 0 when it is. Turns live when it catches up."""
+        """Seconds until the next step is due, 0 when it is. Sets `live` once it has caught up."""
         if not self.live:
             self.live = self.reached + timedelta(seconds=self._pace.interval_s) > now
         end = self.reached + timedelta(seconds=self.step_s)
@@ -67,11 +67,11 @@ class SimulatedClock:
         return max(0.0, wait_s)
 
     def stepped(self) -> None:
-        """The step was made."""
+        """Note that the step was made."""
         self.reached += timedelta(seconds=self.step_s)
 
     def over(self, monotonic: float) -> bool:
-        """Whether the run is as long as it was to be."""
+        """Whether the run has reached its end."""
         if self._pace.seconds is None:
             return False
         if self._pace.seconds == 0:
@@ -79,11 +79,11 @@ class SimulatedClock:
         return monotonic - self._begun >= self._pace.seconds
 
     def left_s(self, monotonic: float) -> float | None:
-        """Seconds to the end of the run, where it has one."""
+        """Seconds to the end of the run; None when it runs until it is stopped."""
         seconds = self._pace.seconds
         return None if seconds is None else max(0.0, seconds - (monotonic - self._begun))
 
 
 def utc_now() -> datetime:
-    """The clock."""
+    """The time of the clock."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""How a running fleet says how far it is: for people on stderr, for programs as JSON on stdout."""
+"""The progress of a running fleet: for people on stderr, for programs as JSON on stdout."""
 
 import sys
 import time
@@ -17,8 +17,8 @@ LINE_EVERY_S = 5.0
 STATUS_EVERY_S = 0.2
 
 
-class Lines:
-    """A line every few seconds, or on a terminal one that changes."""
+class TextLines:
+    """Prints a line every few seconds; on a terminal it is one line that changes."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -26,7 +26,7 @@ class Lines:
         self._every_s = STATUS_EVERY_S if self._status else LINE_EVERY_S
         self._next = 0.0
 
-    def __enter__(self) -> "Lines":
+    def __enter__(self) -> "TextLines":
         if self._status:
             self._status.start()
         return self
@@ -36,7 +36,7 @@ class Lines:
             self._status.stop()
 
     def __call__(self, fleet: SimulatedFleet, clock: SimulatedClock) -> None:
-        """Say it, unless it was said a moment ago."""
+        """Print the progress, unless it was printed a moment ago."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + self._every_s
@@ -49,7 +49,7 @@ class Lines:
 
 
 class JsonLines:
-    """An object a line, `{"sent", "time", "live"}`, for the program that started the fleet."""
+    """Prints an object a line, `{"sent", "time", "live"}`, for the program that runs the fleet."""
 
     def __init__(self) -> None:
         self._next = 0.0
@@ -61,7 +61,7 @@ class JsonLines:
         pass
 
     def __call__(self, fleet: SimulatedFleet, clock: SimulatedClock) -> None:
-        """Print it, unless it was printed a moment ago."""
+        """Print the progress, unless it was printed a moment ago."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + JSON_EVERY_S

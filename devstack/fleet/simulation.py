@@ -1,7 +1,7 @@
-"""The fleet itself: depots that live through time, step by step, and their gateways.
+"""The simulated fleet: its depots and gateways, step by step.
 
-No clock and no Kafka in here: whoever drives it says how much time passes. The same options, start
-and steps always give the same records.
+It knows neither a clock nor Kafka: the caller says how much time passes and sends the records. The
+same options, start and steps always give the same records.
 """
 
 from collections.abc import Iterator
@@ -11,10 +11,11 @@ from random import Random
 
 from aiokafka.partitioner import murmur2
 
+from devstack.fleet.depots import Depot, Session, build_depots
 from devstack.fleet.faults import Faults
 from devstack.fleet.gateway import Gateway, Record, Sent
 from devstack.fleet.options import FleetOptions
-from devstack.fleet.physics import Depot, Session, advance, build_depots, voltage
+from devstack.fleet.physics import advance, voltage
 from devstack.fleet.truth import Truth
 from schemas.streams import METER, VEHICLE
 from schemas.streams.stream import DEVICE, Row, Stream
@@ -25,7 +26,7 @@ MILLISECOND_US = 1000
 
 @dataclass(frozen=True)
 class Step:
-    """What one step brought."""
+    """What happened in one step."""
 
     records: list[Record]
     began: list[Session]
@@ -33,14 +34,14 @@ class Step:
 
 
 class SimulatedFleet:
-    """A simulated fleet."""
+    """The depots of a fleet, their simulated time, and the ground truth of what they sent."""
 
     def __init__(self, options: FleetOptions, start: datetime, partitions: dict[str, int]) -> None:
         """`partitions` are the numbers of partitions by the stream's name."""
         self.options = options
         self.truth = Truth()
         self.now = to_micros(start.replace(microsecond=0))
-        """How far simulated time has come; no reading so far is newer."""
+        """The simulated time; no reading so far is newer."""
         self._partitions = partitions
         self._rng = Random(f"fleet {options.seed}")
         self._faults = Faults(options.faults, options.seed, partitions)
@@ -61,9 +62,9 @@ class SimulatedFleet:
         }
 
     def advance(self, step_s: float, *, hold: bool = False) -> Step:
-        """Let `step_s` seconds pass, in which each device takes one reading.
+        """Let `step_s` seconds pass; each device takes one reading in that time.
 
-        With `hold`, gateways wait for full arrays; else they send what they have.
+        With `hold`, gateways keep arrays that are not full; else they send what they have.
         """
         start, end = self.now, self.now + round(step_s * 1000) * MILLISECOND_US
         self._step += 1
@@ -84,7 +85,7 @@ class SimulatedFleet:
         return Step(records, began, ended)
 
     def finish(self) -> list[Record]:
-        """What was held back and never sent; nothing is on its way after this."""
+        """The records of all readings that are still held back or in a gateway."""
         records: list[Record] = []
         for step in sorted(self._held_back):
             for depot, sent in self._held_back.pop(step):
@@ -94,11 +95,11 @@ class SimulatedFleet:
         return records
 
     def open_sessions(self) -> list[Session]:
-        """Those that have not ended."""
+        """The sessions that have not ended."""
         return [v.session for depot in self.depots for v in depot.vehicles if v.session]
 
     def _read_all(self, depot: Depot, start: int, end: int) -> list[Sent]:
-        """Every device's reading of one step, with the faults that meet it; keeps what is late."""
+        """What is sent now of a step's readings and their faults; what is late is held back."""
         sent: list[Sent] = []
         hours = (end - start) / SECOND_US / 3600
         for meter in depot.meters:
@@ -140,5 +141,5 @@ def _devices(depot: Depot) -> list[tuple[Stream, str]]:
 
 
 def _time(start: int, end: int, delay: float) -> int:
-    """A device's own moment within a step, to the millisecond."""
+    """The device's own moment within a step, to the millisecond."""
     return end - int((end - start) * delay) // MILLISECOND_US * MILLISECOND_US

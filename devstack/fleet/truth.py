@@ -1,4 +1,4 @@
-"""What a fleet knows it sent, and so what must be found in PostgreSQL and in the API's answers."""
+"""The ground truth: what a fleet sent, and so what PostgreSQL and the API must hold."""
 
 import math
 from array import array
@@ -7,22 +7,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from devstack.fleet.depots import Session
 from devstack.fleet.gateway import DUPLICATE, STORED, Sent
-from devstack.fleet.physics import Session
 from schemas.streams import METER, STREAMS, VEHICLE
 from schemas.streams.stream import DEVICE, ENERGY, TIME, Row, Stream
 from schemas.streams.times import format_micros
 
 
 class Energy(NamedTuple):
-    """Both sides of some charging, in kWh."""
+    """The energy of some charging on both sides, in kWh."""
 
     ac: float
     dc: float
 
     @property
     def efficiency(self) -> float | None:
-        """DC / AC; None without AC."""
+        """DC / AC; None when there is no AC energy."""
         return self.dc / self.ac if self.ac else None
 
 
@@ -44,24 +44,24 @@ class _Series:
 
 @dataclass
 class Truth:
-    """Grows with every reading that is handed to Kafka."""
+    """Counts every reading that is handed to Kafka, and keeps those that must be stored."""
 
     outcomes: dict[str, Counter[str]] = field(
         default_factory=lambda: {name: Counter() for name in STREAMS}
     )
-    """By stream: how many are stored, duplicate, or rejected for each reason."""
+    """By stream: the numbers of stored, of duplicate, and of rejected readings by reason."""
     read: Counter[tuple[str, int]] = field(default_factory=Counter)
     """Readings as decoded, by stream and partition."""
     sessions: list[Session] = field(default_factory=list)
     first_time: int | None = None
     last_time: int | None = None
-    """The span of the stored readings' times, both ends included."""
+    """The newest time of a stored reading; `first_time` is the oldest."""
     _series: dict[str, dict[str, _Series]] = field(
         default_factory=lambda: {name: {} for name in STREAMS}
     )
 
     def note(self, sent: Sent) -> None:
-        """One more reading goes to Kafka."""
+        """Count a reading that goes to Kafka."""
         self.outcomes[sent.stream.name][sent.outcome] += 1
         self.read[sent.stream.name, sent.partition] += 1
         if sent.row is not None:
@@ -78,18 +78,18 @@ class Truth:
 
     @property
     def sent(self) -> int:
-        """All readings as decoded: garbage that can't be split counts as one."""
+        """The number of readings; garbage that cannot be split counts as one."""
         return self.read.total()
 
     def stored(self, stream: Stream) -> Iterator[Row]:
-        """Every distinct valid reading: one a device and time, the values that are kept."""
+        """The readings that must be stored: one for each device and time."""
         for device_id, series in self._series[stream.name].items():
             for time, energy, *others in zip(series.times, *series.values, strict=True):
                 values = [None if math.isnan(value) else value for value in others]
                 yield (energy, time, *values, device_id)
 
     def newest(self, stream: Stream) -> dict[str, Row]:
-        """The newest stored reading of each device: its live state."""
+        """The newest stored reading of each device, which is its live state."""
         newest: dict[str, Row] = {}
         for row in self.stored(stream):
             if row[DEVICE] not in newest or row[TIME] > newest[row[DEVICE]][TIME]:
@@ -97,7 +97,7 @@ class Truth:
         return newest
 
     def session_energy(self, session: Session, start: int, end: int) -> Energy:
-        """The readings of both sides inside the session and `[start, end)`."""
+        """The energy of both sides inside the session and `[start, end)`."""
         since = max(session.start, start)
         until = end if session.end is None else min(session.end, end)
         return Energy(
@@ -106,7 +106,7 @@ class Truth:
         )
 
     def vehicle_energy(self, vehicle_id: str, start: int, end: int) -> Energy:
-        """All its charging in `[start, end)`."""
+        """The energy of all its sessions in `[start, end)`."""
         parts = [
             self.session_energy(session, start, end)
             for session in self.sessions
@@ -115,11 +115,11 @@ class Truth:
         return Energy(math.fsum(part.ac for part in parts), math.fsum(part.dc for part in parts))
 
     def vehicles(self) -> list[str]:
-        """Those with a stored reading, sorted."""
+        """The ids of vehicles with a stored reading, sorted."""
         return sorted(self._series[VEHICLE.name])
 
     def summary(self, start: int, end: int) -> dict[str, Any]:
-        """Everything in JSON's terms, energies over `[start, end)`."""
+        """The ground truth as JSON; energies are those of `[start, end)`."""
         return {
             "sent": self.sent,
             "streams": {name: self._stream_summary(name) for name in STREAMS},

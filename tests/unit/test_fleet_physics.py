@@ -4,16 +4,9 @@ from random import Random
 
 import pytest
 
+from devstack.fleet.depots import Depot, Session, Vehicle, build_depots
 from devstack.fleet.options import FleetOptions
-from devstack.fleet.physics import (
-    Depot,
-    Session,
-    Vehicle,
-    advance,
-    build_depots,
-    charging_power_kw,
-    voltage,
-)
+from devstack.fleet.physics import advance, charging_power_kw, voltage
 
 STEP_US = 60_000_000
 STEPS = 1440
