@@ -1,1 +1,1 @@
-"""Benchmarks: how fast the whole path is on this machine, and close to what limit."""
+"""Benchmarks: how fast the whole path is on this machine, and what limits it."""

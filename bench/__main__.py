@@ -1,4 +1,4 @@
-"""`python -m bench [PART...]`: measure, print the table, write bench.json."""
+"""`python -m bench [PART...]`: measures, prints the table and writes bench.json."""
 
 import logging
 import sys
@@ -12,10 +12,12 @@ import psycopg
 from aiokafka.errors import KafkaError
 
 from bench import again, ask, drain, live, machine, plots, posts, report, scale
-from bench.lab import BenchError, Lab, say
+from bench.errors import BenchError
+from bench.lab import Lab
+from bench.messages import say
 from bench.options import Options, parse
 from devstack.errors import DevstackError, Interrupted
-from devstack.interrupt import Interrupt
+from devstack.interrupt import INTERRUPTED_STATUS, Interrupt
 
 Part = Callable[[Lab, Options], dict[str, Any]]
 
@@ -27,12 +29,11 @@ PARTS: dict[str, tuple[Part, str]] = {
     "ask": (ask.run, "a vehicle's performance over a full day of the fleet"),
     "http": (posts.run, "batches of readings through one API process"),
 }
-INTERRUPTED = 130
 FAILURES = (BenchError, DevstackError, KafkaError, psycopg.Error, httpx.HTTPError)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what is asked for; returns the exit status."""
+    """Run the parts that are asked for; return the exit status."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     names, options = parse(arguments, {name: text for name, (_, text) in PARTS.items()})
     try:
@@ -43,16 +44,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except Interrupted:
         say("stopped before its end")
-        return INTERRUPTED
+        return INTERRUPTED_STATUS
     if failed:
         say(f"error: no figures for {', '.join(failed)}")
     return 1 if failed else 0
 
 
 def measure(names: list[str], options: Options, interrupt: Interrupt) -> list[str]:
-    """Run the parts one after another, print what they found; returns which of them failed.
+    """Run the parts one after another and print the table; return the names of those that failed.
 
-    Each is written to bench.json once it is done; one that fails does not stop the others.
+    A part is written to bench.json as soon as it is done. One that fails does not stop the others.
     """
     path = options.out / "bench.json"
     parts = report.load(path)

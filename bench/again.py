@@ -3,51 +3,40 @@
 The rate counts readings read, duplicates too; the yardstick is `\\copy` of the fleet's rows.
 """
 
+from functools import partial
 from typing import Any
 
 from bench import yardstick
-from bench.backlog import Backlog, produce
+from bench.backlog import Backlog, backlog_fleet, produce
 from bench.checks import check_books
-from bench.drain import (
-    Figures,
-    a_fleet,
-    add_ratios,
-    into_empty_tables,
-    medians,
-    rotated,
-    say_run,
-)
+from bench.drain import into_empty_tables
 from bench.draining import drain
+from bench.figures import Figures, add_ratios, measure_in_turns, medians
 from bench.lab import Environment, Lab
 from bench.options import Options
 
-FORM = "single"
-
 
 def run(lab: Lab, options: Options) -> dict[str, Any]:
-    """All runs, and the medians over them."""
-    one = a_fleet(options)
-    form = options.forms[0] if options.forms else FORM
-    files = yardstick.write_files(lab.stack.data_dir, one)
-    backlog = produce(lab, one, form)
-    with_repeats = produce(lab, one, form, repeats=True)
-    runs = []
-    for number in range(options.runs):
-        figures: dict[str, Figures] = {}
-        for what in rotated(["copy", "all", "tenth"], number):
-            if what == "copy":
-                figures[what] = yardstick.measure(lab, files, one)
-            elif what == "all":
-                figures[what] = _all_again(lab, backlog)
-            else:
-                figures[what] = into_empty_tables(lab, with_repeats)
-            say_run(number, what, figures[what])
-        add_ratios(figures)
-        runs.append(figures)
-    return {"readings": one.readings, "form": form, "runs": runs, "median": medians(runs)}
+    """The runs, and the medians over them."""
+    fleet = backlog_fleet(options)
+    form = options.first_form
+    files = yardstick.write_files(lab.stack.data_dir, fleet)
+    backlog = produce(lab, fleet, form)
+    with_repeats = produce(lab, fleet, form, repeats=True)
+    runs = measure_in_turns(
+        options,
+        {
+            "copy": partial(yardstick.measure, lab, files, fleet),
+            "all": partial(_all_again, lab, backlog),
+            "tenth": partial(into_empty_tables, lab, with_repeats),
+        },
+    )
+    add_ratios(runs)
+    return {"readings": fleet.readings, "form": form, "runs": runs, "median": medians(runs)}
 
 
 def _all_again(lab: Lab, backlog: Backlog) -> Figures:
+    """Drain the backlog, then measure draining it a second time."""
     with lab.database(backlog.topics) as environment:
         drain(lab, environment, backlog)
         _set_back(lab, environment, backlog)
@@ -63,6 +52,7 @@ def _all_again(lab: Lab, backlog: Backlog) -> Figures:
 
 
 def _set_back(lab: Lab, environment: Environment, backlog: Backlog) -> None:
+    """Set the group's positions to the start of the topics."""
     for topic in backlog.topics.values():
         words = ["ingest_worker", "positions", "set", "--topic", topic]
         lab.run([*words, "--partition", "all", "--to", "earliest"], environment)

@@ -1,4 +1,4 @@
-"""The API as a process under test, and what clients see of it."""
+"""The API as a process under test, and the latencies that its clients see."""
 
 import json
 import socket
@@ -7,8 +7,9 @@ from typing import Any
 
 import httpx
 
-from bench.lab import BenchError, Environment, Lab
-from bench.live import quantile
+from bench.errors import BenchError
+from bench.figures import quantile
+from bench.lab import Environment, Lab
 from bench.usage import cpu_s
 from devstack.demo.child import Child
 
@@ -17,7 +18,7 @@ ASK_EVERY_S = 0.1
 
 
 class Api:
-    """One `python -m api` that is ready; end it with `stop`."""
+    """A running `python -m api` that is ready; `stop` ends it."""
 
     def __init__(self, lab: Lab, environment: Environment) -> None:
         self._lab = lab
@@ -28,16 +29,19 @@ class Api:
         self._wait()
 
     def stop(self) -> None:
-        """End it."""
+        """End the process."""
         self._lab.stop(self.process)
 
     def get(self, path: str) -> Any:
-        """One answer, decoded."""
+        """The decoded answer to one request."""
         answer = httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=READY_WITHIN_S)
         return answer.raise_for_status().json()
 
     def ask(self, *, clients: int, seconds: float, **wanted: Any) -> dict[str, float]:
-        """What so many clients see, from a process of their own; see bench.client."""
+        """The latencies and the rate of so many clients, which run in a process of their own.
+
+        `wanted` is what bench.client reads.
+        """
         order = {"port": self.port, "clients": clients, "seconds": seconds, "most": 10**9, **wanted}
         cpu_before = cpu_s(self.process.process.pid)
         output = self._lab.run(["bench.client", json.dumps(order)], self._environment)

@@ -1,8 +1,8 @@
 """ask: a vehicle's performance over 24 hours, and the fleet's, on a full day of the whole fleet.
 
-Cold: PostgreSQL has just started, its files are out of the page cache, and each vehicle is asked
-for once. Warm: a set of vehicles that were asked for before. Then the same while readings come in.
-A worker is there all the time, as always: its housekeeping is a part of the picture.
+Cold means that PostgreSQL has just started, that its files are out of the page cache, and that each
+vehicle is asked for once. Warm means vehicles that were asked for before; they are asked for again
+while readings come in. A worker runs all the time, so its housekeeping is part of the figures.
 """
 
 import json
@@ -13,12 +13,14 @@ from typing import Any
 
 from bench import day
 from bench.apis import Api
-from bench.backlog import ends
+from bench.backlog import ends, last_day
 from bench.checks import check_books
-from bench.drain import Figures, last_day, medians
 from bench.draining import start_workers
-from bench.lab import BenchError, Environment, Lab, say
+from bench.errors import BenchError
+from bench.figures import Figures, medians
+from bench.lab import Environment, Lab
 from bench.live import WARM_UP_S, start_load
+from bench.messages import say
 from bench.options import Options
 from bench.readings import device_ids
 from bench.usage import peak_rss_mb
@@ -33,7 +35,7 @@ READINGS_COMING_IN_S = 5_000
 
 
 def run(lab: Lab, options: Options) -> dict[str, Any]:
-    """Load the day, then ask; medians over the runs."""
+    """Load the day, then ask for its figures; return the runs and the medians over them."""
     topics = lab.topics()
     start = last_day()
     with lab.database(topics) as environment:
@@ -74,7 +76,7 @@ def run(lab: Lab, options: Options) -> dict[str, Any]:
 def _quiet(
     lab: Lab, environment: Environment, paths: list[str], fleet: str, options: Options
 ) -> dict[str, Figures]:
-    """Cold, then warm with one client and with many."""
+    """Ask cold, then warm with one client and with many, while no readings come in."""
     restart_cold(lab)
     api = Api(lab, environment)
     cold = paths[-COLD_VEHICLES:]
@@ -91,7 +93,7 @@ def _quiet(
 def _busy(
     lab: Lab, environment: Environment, paths: list[str], options: Options
 ) -> tuple[list[dict[str, Figures]], int]:
-    """Warm, while the worker stores what comes in; also how much that was."""
+    """Ask warm while readings come in; return the runs and the number of those readings."""
     api = Api(lab, environment)
     seconds = QUICK_SECONDS if options.quick else SECONDS
     runs, sent = [], 0
@@ -115,7 +117,7 @@ def _ask_warm(api: Api, paths: list[str], options: Options) -> dict[str, Figures
 
 
 def restart_cold(lab: Lab) -> None:
-    """PostgreSQL anew, with nothing of its files in the page cache."""
+    """Restart PostgreSQL with none of its files in the page cache."""
     lab.postgres.stop()
     for path in (lab.postgres.directory / "base").rglob("*"):
         with suppress(FileNotFoundError):
@@ -127,7 +129,7 @@ def restart_cold(lab: Lab) -> None:
 
 
 def say_asked(when: str, figures: dict[str, Figures]) -> None:
-    """A line a run."""
+    """Print the latencies of a run in one line."""
     texts = [
         f"{name} p50 {found['p50_ms']:.1f} p99 {found['p99_ms']:.1f} ms {found['requests_s']:.0f}/s"
         for name, found in figures.items()

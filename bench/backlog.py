@@ -1,32 +1,49 @@
-"""Readings put into Kafka before anything is measured: a backlog, produced once and read often."""
+"""A backlog: readings that are put into Kafka once, before workers are measured with them."""
 
 import asyncio
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from bench.lab import Lab, say
+from bench.lab import Lab
+from bench.messages import say
+from bench.options import Options
 from bench.producing import PARTITIONS
-from bench.readings import BenchFleet
+from bench.readings import BenchFleet, fleet
+from ingest_worker.housekeeping.reindexing import OVER_SINCE
 
 
 @dataclass
 class Backlog:
-    """What lies in Kafka."""
+    """The readings in some topics of Kafka."""
 
     topics: dict[str, str]
     """By the stream's name."""
     readings: int = 0
     distinct: int = 0
-    """How many of them are no repeats."""
+    """The number of readings without the repeats."""
     value_bytes: int = 0
     ends: dict[TopicPartition, int] = field(default_factory=dict)
     """The logs' ends."""
 
 
+def last_day() -> datetime:
+    """The start of the last UTC day that is over for housekeeping."""
+    over_until = (datetime.now(UTC) - OVER_SINCE).replace(hour=0, minute=0, second=0, microsecond=0)
+    return over_until - timedelta(days=1)
+
+
+def backlog_fleet(options: Options) -> BenchFleet:
+    """The fleet whose readings make a backlog; they begin with `last_day`."""
+    return fleet(
+        devices=options.devices, minutes=options.minutes, start=last_day(), clock=options.clock
+    )
+
+
 def produce(lab: Lab, fleet: BenchFleet, form: str, *, repeats: bool = False) -> Backlog:
-    """All readings of the fleet in new topics, each stream sent by a process of its own."""
+    """Send all readings of the fleet to new topics, each stream from a process of its own."""
     backlog = Backlog(lab.topics())
     say(f"producing {fleet.readings:,} readings, {form}{' with repeats' * repeats}")
     children = [

@@ -1,16 +1,17 @@
-"""Whether what was measured also came out right: a figure whose books are wrong is void."""
+"""Checks that what was measured is also right: a figure whose books are wrong is void."""
 
 import json
 from typing import Any
 
-from bench.lab import BenchError, Environment, Lab
+from bench.errors import BenchError
+from bench.lab import Environment, Lab
 from schemas.streams import STREAMS
 
 
 def check_books(
     lab: Lab, environment: Environment, *, read: int, stored: int, duplicate: int = 0
 ) -> None:
-    """Raise BenchError unless books and tables hold just that."""
+    """Raise BenchError unless books and tables hold exactly these numbers."""
     output = lab.run(["ingest_worker", "reconcile", "--quick", "--json"], environment)
     total = json.loads(output)["total"]
     wanted = {"read": read, "stored": stored, "duplicate": duplicate, "rejected": 0}
@@ -30,7 +31,7 @@ def check_rows(lab: Lab, environment: Environment, rows: int) -> None:
 
 
 def history_bytes(lab: Lab, environment: Environment) -> dict[str, float]:
-    """Heap and index bytes a row, of both streams together and of each."""
+    """Heap and index bytes a row, of all streams together and of each."""
     sizes = {}
     for name, stream in STREAMS.items():
         table = stream.history_table

@@ -1,7 +1,7 @@
-"""`python -m bench.client JSON`: HTTP clients that ask, each as soon as it has its answer.
+"""`python -m bench.client JSON`: HTTP clients that send a request as soon as they have an answer.
 
-As light as can be had, to take little from the API that shares the cores: a connection a client,
-kept alive, and answers only looked at for their status.
+They do as little as possible, because they share the cores with the API: each client keeps one
+connection, and of an answer it only looks at the status.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from schemas.streams import STREAMS
 HEADER_END = b"\r\n\r\n"
 
 Requests = Callable[[], bytes]
-"""Gives the next request, whole."""
+"""Returns the bytes of the next request."""
 
 
 class Client:
-    """One connection; every request's latency."""
+    """One connection, and the latency of every request on it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -48,7 +48,7 @@ class Client:
 
 
 async def run(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Have `clients` ask for `seconds`, or `each` times; return latencies and the rate."""
+    """Send requests for `seconds`, at most `most`; return their number, time and latencies."""
     following = _gets(wanted) if wanted["kind"] == "get" else _posts(wanted)
     clients = [
         Client(*await asyncio.open_connection("127.0.0.1", wanted["port"]))
@@ -78,7 +78,7 @@ def get(path: str) -> bytes:
 
 
 def _gets(wanted: dict[str, Any]) -> Requests:
-    """The paths again and again, each time in another order."""
+    """GET requests for the paths, again and again, each time in another order."""
     requests = [get(path) for path in wanted["paths"]]
     waiting: list[bytes] = []
 
@@ -91,9 +91,9 @@ def _gets(wanted: dict[str, Any]) -> Requests:
 
 
 def _posts(wanted: dict[str, Any]) -> Requests:
-    """Batches of readings that were never sent before, meters and vehicles in turns."""
+    """POST requests with batches of readings that were never sent before, of all streams."""
     start = datetime.fromisoformat(wanted["start"])
-    lanes = [
+    sources = [
         (readings, as_envelope(stream.name, as_json(stream)))
         for stream in STREAMS.values()
         for readings in [BenchReadings(stream, devices=wanted["devices"], start=start)]
@@ -102,10 +102,10 @@ def _posts(wanted: dict[str, Any]) -> Requests:
 
     def following() -> bytes:
         records = []
-        minute, first = divmod(next(numbers) * wanted["batch"] // len(lanes), wanted["devices"])
-        for readings, envelope in lanes:
+        minute, first = divmod(next(numbers) * wanted["batch"] // len(sources), wanted["devices"])
+        for readings, envelope in sources:
             fields = readings.minute(minute)
-            devices = range(first, first + wanted["batch"] // len(lanes))
+            devices = range(first, first + wanted["batch"] // len(sources))
             records += [envelope(fields(device)) for device in devices]
         body = '{"records":[' + ",".join(records) + "]}"
         return (
@@ -117,7 +117,7 @@ def _posts(wanted: dict[str, Any]) -> Requests:
 
 
 def as_envelope(stream: str, payload: Callable[[Fields], str]) -> Callable[[Fields], str]:
-    """What turns a reading into a record of the ingest API."""
+    """The function from a reading to a record of the ingest API."""
     return lambda fields: f'{{"streamType":"{stream}","payload":{payload(fields)}}}'
 
 

@@ -1,7 +1,7 @@
-"""A full day of the fleet in one database: how it gets there, and what belongs to it.
+"""A full day of the fleet in one database, with its charging sessions.
 
-Through Kafka and a worker it is the longest drain there is: in pieces, each produced before the
-worker starts and dropped when it is stored: the log stays small. Or by `\\copy`.
+Kafka and a worker load it in pieces, which keeps the log small: each piece is produced before the
+worker starts, and its topics are dropped once it is stored. With `--load copy` it is `\\copy`.
 """
 
 import time
@@ -11,7 +11,8 @@ from bench import yardstick
 from bench.backlog import produce
 from bench.checks import check_books, check_rows, history_bytes, one_value
 from bench.draining import drain
-from bench.lab import Environment, Lab, say
+from bench.lab import Environment, Lab
+from bench.messages import say
 from bench.options import Options
 from bench.readings import BenchFleet, device_ids, fleet
 from schemas.streams import METER, STREAMS, VEHICLE
@@ -31,11 +32,11 @@ WHERE relkind = 'r' AND relname ~ '_telemetry_history_' AND relpages > 0
 ROLLUP_BACKLOG = "SELECT count(*) FROM rollup_log"
 PACKED = "SELECT count(*) FROM packed_days WHERE key_bytes IS NOT NULL"
 SESSIONS = ((1.0, 3.0), (9.0, 2.5), (17.0, 4.0))
-"""Start and length, hours; each vehicle's are up to an hour later."""
+"""Start and length in hours; each vehicle's sessions are up to an hour later."""
 
 
 def load(lab: Lab, environment: Environment, options: Options, start: datetime) -> dict[str, float]:
-    """Load the day; figures of the drain, none with `--load copy`."""
+    """Load the day; return the figures of the drain, of which `--load copy` has none."""
     pieces = _pieces(options, start)
     total = sum(piece.readings for piece in pieces)
     figures: dict[str, float] = {"readings": total}
@@ -64,7 +65,7 @@ def load(lab: Lab, environment: Environment, options: Options, start: datetime) 
 
 
 def add_sessions(lab: Lab, environment: Environment, devices: int, start: datetime) -> None:
-    """Register every device, and three sessions a vehicle, each at another meter."""
+    """Register every device, and enter three sessions a vehicle, each at another meter."""
     meters, vehicles = device_ids(METER, devices), device_ids(VEHICLE, devices)
     sessions = []
     for number, vehicle_id in enumerate(vehicles):
@@ -82,11 +83,11 @@ def add_sessions(lab: Lab, environment: Environment, devices: int, start: dateti
 
 
 def settle(lab: Lab, environment: Environment) -> dict[str, float]:
-    """Give autovacuum and the workers' housekeeping the time they have in a day; how far they came.
+    """Wait for autovacuum and the worker's housekeeping; return how far they came.
 
     A worker must be running. `all_visible` is the part of history's pages that index-only scans
-    need not look at, `rollup_backlog` the changes that the rollups have not taken in, `packed` the
-    day partitions whose keys were built anew.
+    need not read, `rollup_backlog` the changes that the rollups do not include yet, `packed` the
+    day partitions whose keys were rebuilt.
     """
     say("waiting for autovacuum and rollups")
     began = time.monotonic()
@@ -110,7 +111,7 @@ def settle(lab: Lab, environment: Environment) -> dict[str, float]:
 
 def _pieces(options: Options, start: datetime) -> list[BenchFleet]:
     """The day in equal pieces of whole minutes."""
-    readings = DAY_MINUTES * 2 * options.day_devices
+    readings = DAY_MINUTES * len(STREAMS) * options.day_devices
     minutes = -(-DAY_MINUTES // -(-readings // MAX_PIECE_READINGS))
     return [
         fleet(

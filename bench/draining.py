@@ -1,8 +1,9 @@
-"""How long workers take for what lies in Kafka, and what that costs.
+"""How long workers take to read a backlog, and what that costs.
 
-The clock starts when the worker says that it reads from its positions (with several: when the last
-of them does; what was read before that is left out) and stops when a query sees the last position
-at the log's end. Starting Python and joining the group counts in `seconds_with_start` only.
+The time starts when the worker says that it reads from its positions. With several workers it
+starts when the last one says so, and what was read before is left out. It ends when a query sees
+the last position at the log's end. Only `seconds_with_start` includes the time until Python runs
+and the worker has joined its group.
 """
 
 import json
@@ -12,7 +13,9 @@ from datetime import datetime
 
 from bench.backlog import Backlog
 from bench.checks import wal_bytes
-from bench.lab import BenchError, Environment, Lab, say
+from bench.errors import BenchError
+from bench.lab import Environment, Lab
+from bench.messages import say
 from bench.usage import Cpu, cpu, peak_rss_mb
 from bench.watching import LOOK_EVERY_S, STALLED_AFTER_S, Watch
 from devstack.demo.child import Child
@@ -20,7 +23,7 @@ from devstack.demo.child import Child
 
 @dataclass
 class Drain:
-    """One drain; CPU and WAL are those between the two instants, of one worker."""
+    """One drain. With several workers, CPU and WAL include what was used before `seconds` began."""
 
     readings: int
     seconds: float
@@ -28,7 +31,7 @@ class Drain:
     cpu: Cpu
     wal_bytes: float
     peak_rss_mb: float
-    """The largest of the workers'."""
+    """The largest of all workers."""
 
     @property
     def rate(self) -> float:
@@ -36,7 +39,7 @@ class Drain:
         return self.readings / self.seconds
 
     def costs(self) -> dict[str, float]:
-        """All of it a reading, as figures to print."""
+        """The figures; CPU and WAL are those of one reading."""
         us = {f"{name}_cpu_us": s * 1e6 / self.readings for name, s in self.cpu._asdict().items()}
         return {
             "readings_s": self.rate,
@@ -49,7 +52,7 @@ class Drain:
 
 
 def drain(lab: Lab, environment: Environment, backlog: Backlog, *, workers: int = 1) -> Drain:
-    """Start the workers, wait until everything is read, stop them."""
+    """Start the workers, wait until everything is read, and stop them. Raises BenchError."""
     with Watch(lab, environment, backlog.ends) as watch:
         read_before, wal_before = watch.read, wal_bytes(lab, environment)
         began = time.time()
@@ -86,13 +89,13 @@ def start_workers(lab: Lab, environment: Environment, workers: int = 1) -> list[
 
 
 def cpu_of(lab: Lab, workers: list[Child]) -> Cpu:
-    """CPU used so far by these workers, PostgreSQL and Kafka."""
+    """The CPU that these workers, PostgreSQL and Kafka have used so far."""
     pids = [worker.process.pid for worker in workers]
     return cpu(pids, lab.postgres.pid, lab.stack.service("kafka").pid)
 
 
 def reads_since(worker: Child, *, last: bool) -> float | None:
-    """When the worker first, or last, said that it reads from its positions; Unix time."""
+    """The Unix time at which the worker first, or last, said that it reads from its positions."""
     found = None
     for line in worker.log_path.read_text(encoding="utf-8").splitlines():
         if '"reading ' in line and "@" in line and line.endswith("}"):

@@ -1,8 +1,8 @@
-"""The laboratory: one Kafka and one PostgreSQL, and for each measurement a database of its own."""
+"""The laboratory: one Kafka and one PostgreSQL, with a new database for each measurement."""
 
 import asyncio
 import os
-import sys
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self
@@ -10,31 +10,26 @@ from typing import Any, Self
 import psycopg
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from bench.errors import BenchError
 from bench.producing import PARTITIONS
 from devstack.demo.child import Child
+from devstack.kafka import LOG_APPEND_TIME
 from devstack.postgres import Postgres
 from devstack.stack import Stack
+from schemas.streams import STREAMS
 from sql.migrate import migrate
 
-TOPIC_SETTINGS = {"message.timestamp.type": "LogAppendTime"}
 END_LIMIT_S = 30.0
 PASSED_ON = ("BATCH_SIZE", "FLUSH_INTERVAL_MS", "DB_POOL_SIZE", "RETENTION_DAYS")
-"""Settings of the environment that the processes under test get; all others have defaults."""
+"""Variables that the processes under test inherit; all other settings have their defaults."""
 
 Environment = dict[str, str]
-
-
-class BenchError(Exception):
-    """A measurement that can't be had, or whose result is wrong; the text says why."""
-
-
-def say(text: str) -> None:
-    """Tell what is going on, on stderr."""
-    print(f"bench: {text}", file=sys.stderr, flush=True)
+TOPIC_VARIABLES = {name: f"KAFKA_{name.upper()}_TOPIC" for name in STREAMS}
+"""The variable that names the topic of a stream, by the stream's name."""
 
 
 class Lab:
-    """Services from the `with` line on, with the children started in them; all end with it."""
+    """The services while it is entered, and the child processes that use them."""
 
     def __init__(self) -> None:
         self.stack = Stack(partitions=PARTITIONS, names={})
@@ -65,19 +60,19 @@ class Lab:
     # Topics and databases --------------------------------------------------------------------
 
     def topics(self) -> dict[str, str]:
-        """Two new topics, by the stream's name."""
+        """Create a topic for each stream; return their names by the stream's name."""
         number = self._next()
-        topics = {name: f"{name}-{number}" for name in ("meter", "vehicle")}
+        topics = {name: f"{name}-{number}" for name in STREAMS}
         asyncio.run(self._create(list(topics.values())))
         return topics
 
     def drop_topics(self, topics: dict[str, str]) -> None:
-        """Give their room on disk back, which Kafka does a minute later."""
+        """Delete the topics; Kafka frees their disk space a minute later."""
         asyncio.run(self._delete(list(topics.values())))
 
     @contextmanager
     def database(self, topics: dict[str, str]) -> Iterator[Environment]:
-        """A migrated database and a new group for these topics; dropped at the end."""
+        """The environment of a migrated database, dropped at the end, and of a new group."""
         name = f"bench_{self._next()}"
         self.postgres.create_database(name)
         try:
@@ -90,7 +85,7 @@ class Lab:
                 connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     def environment(self, database: str, topics: dict[str, str]) -> Environment:
-        """What the project's commands read, and nothing of the surroundings that could differ."""
+        """The environment of the project's commands, without inherited settings."""
         ours = ("DB_", "KAFKA_", "METRICS_", "APP_")
         inherited = {
             name: text
@@ -101,12 +96,9 @@ class Lab:
         return self.retargeted(inherited | self.stack.environment | own, topics)
 
     def retargeted(self, environment: Environment, topics: dict[str, str]) -> Environment:
-        """The same with these topics and a group of its own."""
-        return environment | {
-            "KAFKA_METER_TOPIC": topics["meter"],
-            "KAFKA_VEHICLE_TOPIC": topics["vehicle"],
-            "KAFKA_GROUP_ID": f"group-{self._next()}",
-        }
+        """The same environment with these topics and a new group."""
+        named = {TOPIC_VARIABLES[name]: topic for name, topic in topics.items()}
+        return environment | named | {"KAFKA_GROUP_ID": f"group-{self._next()}"}
 
     def connect(self, environment: Environment) -> psycopg.Connection[Any]:
         """An autocommit connection to the environment's database."""
@@ -117,9 +109,9 @@ class Lab:
     def start(
         self, arguments: list[str], environment: Environment, *, piped: bool = False
     ) -> Child:
-        """`python -m arguments...` as a child."""
+        """Start `python -m arguments...` as a child."""
         number = self._next()
-        name = f"{arguments[0]}-{number}"  # also that of its log
+        name = f"{arguments[0]}-{number}"
         child = Child(
             name, arguments, environment, self.stack.data_dir / f"{name}.log", piped=piped
         )
@@ -127,15 +119,15 @@ class Lab:
         return child
 
     def stop(self, child: Child) -> None:
-        """End a child that was started here with SIGTERM."""
+        """End a child with SIGTERM. Raises BenchError when it does not end well."""
         child.ask_to_stop()
         status = child.end(END_LIMIT_S)
         self._children.remove(child)
-        if status not in (0, -15):
+        if status not in (0, -signal.SIGTERM):
             raise BenchError(f"{child.name} ended with status {status}\n{child.log_tail()}")
 
     def end_children(self) -> None:
-        """Kill what a part that failed left behind."""
+        """Kill the children that a failed part has left."""
         while self._children:
             self._children.pop().end(0)
 
@@ -144,7 +136,7 @@ class Lab:
         return self.output(self.start(arguments, environment, piped=True))
 
     def output(self, child: Child) -> str:
-        """What a piped child has printed by its end. Raises BenchError when that was a bad one."""
+        """Wait for a piped child to end; return its stdout. Raises BenchError when it failed."""
         assert child.process.stdout is not None
         output = child.process.stdout.read().decode()
         child.process.stdout.close()
@@ -162,7 +154,7 @@ class Lab:
     async def _create(self, topics: list[str]) -> None:
         async with _admin(self.servers) as admin:
             await admin.create_topics(
-                [NewTopic(name, PARTITIONS, 1, topic_configs=TOPIC_SETTINGS) for name in topics]
+                [NewTopic(name, PARTITIONS, 1, topic_configs=LOG_APPEND_TIME) for name in topics]
             )
 
     async def _delete(self, topics: list[str]) -> None:

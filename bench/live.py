@@ -1,7 +1,7 @@
-"""live: readings at a steady rate: how old one is when a query first sees it, and what that costs.
+"""live: how old a reading is when a query first sees it, at steady rates, and what that costs.
 
-One worker, first idle, then at each rate in turn. CPU is of one core, over the window in which the
-ages are taken; the first seconds of each rate are left out of both.
+One worker is idle first, then reads at one rate after the other. Ages and CPU, in percent of one
+core, are measured in the same time, which leaves out the first seconds of each rate.
 """
 
 import json
@@ -11,7 +11,9 @@ from typing import Any
 from bench.backlog import ends
 from bench.checks import check_books
 from bench.draining import cpu_of, start_workers
-from bench.lab import Environment, Lab, say
+from bench.figures import quantile
+from bench.lab import TOPIC_VARIABLES, Environment, Lab
+from bench.messages import say
 from bench.options import Options
 from bench.usage import peak_rss_mb
 from bench.watching import Watch
@@ -20,13 +22,13 @@ from schemas.settings import Settings
 from sql.connect import conninfo
 
 SETTLE_S = 8.0
-"""Between the worker's start and the idle window."""
+"""From the worker's start to the measurement of the idle worker."""
 WARM_UP_S = 3.0
 IDLE_S, QUICK_IDLE_S = 30.0, 10.0
 
 
 def run(lab: Lab, options: Options) -> dict[str, Any]:
-    """Idle, then every rate; ages in ms."""
+    """The figures of the idle worker and of every rate; ages are in ms."""
     topics = lab.topics()
     with lab.database(topics) as environment:
         (worker,) = start_workers(lab, environment)
@@ -76,7 +78,7 @@ def _at_rate(
 def start_load(
     lab: Lab, environment: Environment, rate: int, seconds: float, devices: int
 ) -> Child:
-    """The load as a process."""
+    """Start bench.load as a process."""
     wanted = {
         "servers": lab.servers,
         "topics": topics_of(environment),
@@ -88,24 +90,16 @@ def start_load(
 
 
 def percent_used(lab: Lab, worker: Child, seconds: float) -> dict[str, float]:
-    """CPU in that time, in percent of one core."""
+    """Wait so many seconds; return the CPU used meanwhile, in percent of one core."""
     before, began = cpu_of(lab, [worker]), time.monotonic()
     time.sleep(seconds)
     used, took = cpu_of(lab, [worker]).since(before), time.monotonic() - began
     return {f"{name}_percent": s / took * 100 for name, s in used._asdict().items()}
 
 
-def quantile(ordered: list[float], part: float) -> float:
-    """The value below which that part of them lies."""
-    return ordered[min(int(len(ordered) * part), len(ordered) - 1)]
-
-
 def topics_of(environment: Environment) -> dict[str, str]:
     """The environment's topics, by the stream's name."""
-    return {
-        "meter": environment["KAFKA_METER_TOPIC"],
-        "vehicle": environment["KAFKA_VEHICLE_TOPIC"],
-    }
+    return {name: environment[variable] for name, variable in TOPIC_VARIABLES.items()}
 
 
 def _probe(lab: Lab, environment: Environment, seconds: float) -> dict[str, Any]:

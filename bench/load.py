@@ -1,7 +1,7 @@
-"""`python -m bench.load JSON`: readings at a steady rate, whatever becomes of them (open loop).
+"""`python -m bench.load JSON`: sends readings at a steady rate, however fast they are stored.
 
-The devices take turns, both streams alike, each reading stamped with the instant it is due. Every
-few milliseconds all that is due goes out, one reading a record. A process of its own.
+The streams take turns and so do their devices. The time of a reading is the instant it is due.
+Every few milliseconds, all readings that are due are sent, one a record.
 """
 
 import asyncio
@@ -11,23 +11,25 @@ import time
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.partitioner import murmur2
 
 from bench.producing import PARTITIONS, Writer
 from bench.readings import BenchReadings, as_json
+from brokers.partitions import partition_of
 from schemas.streams import STREAMS
+from schemas.streams.stream import Stream
 from schemas.streams.times import POSTGRES_EPOCH
 
 TICK_S = 0.005
 
 
 async def produce(wanted: dict[str, Any]) -> dict[str, float]:
-    """Send `rate` readings a second for `seconds`; return how many, and how far behind at most."""
+    """Send `rate` readings a second for `seconds`; return their number and the largest delay."""
     producer = AIOKafkaProducer(bootstrap_servers=wanted["servers"], acks="all")
     await producer.start()
     try:
-        lanes = [
-            _Lane(producer, wanted["topics"][name], name, wanted["devices"]) for name in STREAMS
+        sources = [
+            _Source(producer, wanted["topics"][stream.name], stream, wanted["devices"])
+            for stream in STREAMS.values()
         ]
         sent, worst_s = 0, 0.0
         began = time.time()
@@ -37,10 +39,11 @@ async def produce(wanted: dict[str, Any]) -> dict[str, float]:
             if sent < due:
                 worst_s = max(worst_s, time.time() - began - sent / wanted["rate"])
             for number in range(sent, due):
-                await lanes[number % 2].send(number // 2, began + number / wanted["rate"])
+                turn, place = divmod(number, len(sources))
+                await sources[place].send(turn, began + number / wanted["rate"])
             sent = due
-            for lane in lanes:
-                await lane.writer.flush()
+            for source in sources:
+                await source.writer.flush()
             await asyncio.sleep(TICK_S)
         await producer.flush()
     finally:
@@ -48,20 +51,21 @@ async def produce(wanted: dict[str, Any]) -> dict[str, float]:
     return {"sent": sent, "worst_delay_s": worst_s, "cpu_s": time.process_time()}
 
 
-class _Lane:
-    """One stream's devices, in turns."""
+class _Source:
+    """The readings of one stream's devices, in turns."""
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str, name: str, devices: int) -> None:
-        stream = STREAMS[name]
+    def __init__(
+        self, producer: AIOKafkaProducer, topic: str, stream: Stream, devices: int
+    ) -> None:
         self.writer = Writer(producer, topic)
         self._readings = BenchReadings(stream, devices=devices, start=POSTGRES_EPOCH)
         self._keys = [device_id.encode() for device_id in self._readings.ids]
-        self._partitions = [(murmur2(key) & 0x7FFFFFFF) % PARTITIONS for key in self._keys]
+        self._partitions = [partition_of(key, PARTITIONS) for key in self._keys]
         self._json = as_json(stream)
         self._turn, self._fields = 0, self._readings.minute(0)
 
     async def send(self, number: int, at: float) -> None:
-        """The reading of that number, with that time."""
+        """Send the reading of that number with the time `at`, in Unix time."""
         turn, place = divmod(number, len(self._keys))
         if turn != self._turn:
             self._turn, self._fields = turn, self._readings.minute(turn)
@@ -72,7 +76,7 @@ class _Lane:
 
 
 def stamp(at: float) -> str:
-    """Unix time as gateways write it, with milliseconds."""
+    """Unix time in the form of a reading, with milliseconds."""
     whole = int(at)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int(at % 1 * 1000):03}Z"
 

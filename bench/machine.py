@@ -15,7 +15,7 @@ LIBRARIES = ("aiokafka", "msgspec", "psycopg", "uvicorn", "starlette")
 
 
 def describe(lab: Lab) -> dict[str, Any]:
-    """Everything one needs to know to compare with figures from elsewhere."""
+    """What a reader needs to compare figures with those of another machine or version."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),

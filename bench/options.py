@@ -1,4 +1,4 @@
-"""What a run measures and how much of it: full, or quick."""
+"""The options of the benchmarks: which parts, and their sizes, full or quick."""
 
 import argparse
 from dataclasses import dataclass, fields
@@ -13,33 +13,39 @@ LOADS = ("kafka", "copy")
 
 @dataclass(frozen=True)
 class Options:
-    """Sizes of a run; these are those of the full one."""
+    """The sizes of a run; the defaults are those of the full one."""
 
     quick: bool = False
     runs: int = 3
     devices: int = 10_000
-    """So many meters and as many vehicles."""
+    """The number of meters, and that of vehicles."""
     minutes: int = 100
-    """Readings of each device in a backlog."""
+    """Readings of each device in a backlog, one a minute."""
     forms: tuple[str, ...] = ()
-    """Forms of the backlog; none named = the part's own."""
+    """The forms of the backlog; without any, those of the part."""
     clock: str = "millis"
+    """The fraction of the timestamps, one of CLOCKS."""
     rates: tuple[int, ...] = (334, 5_000, 20_000)
     """Readings a second, for `live`."""
     seconds: float = 120.0
     """How long each rate is watched."""
     day_devices: int = 10_000
-    """The same, for the full day of `ask`."""
+    """The number of meters, and that of vehicles, for the full day of `ask`."""
     load: str = "kafka"
     """How that day gets into PostgreSQL: kafka or copy."""
     out: Path = OUT
+
+    @property
+    def first_form(self) -> str:
+        """The form of the backlog for a part that measures one form only."""
+        return (self.forms or FORMS)[0]
 
 
 QUICK = Options(quick=True, runs=1, minutes=20, seconds=15.0, day_devices=500)
 
 
 def parse(arguments: list[str] | None, parts: dict[str, str]) -> tuple[list[str], Options]:
-    """The parts to run, all of them if none is named, and the sizes."""
+    """The parts to run, which are all of `parts` when none is named, and the options."""
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description="Measure the whole path on a real Kafka and a real PostgreSQL.",

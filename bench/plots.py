@@ -32,7 +32,7 @@ ASKED = [
 
 
 def draw(parts: Parts, out: Path) -> list[Path]:
-    """Draw every plot whose part is there; what no full run has measured only goes to `out`."""
+    """Draw the plots of these parts; those of a run that is not full go to `out`, not to IMAGES."""
     drawn = []
     for name, title, unit, bars in _plots(parts):
         if not bars:
@@ -58,12 +58,7 @@ def _plots(parts: Parts) -> list[tuple[str, str, str, list[Bar]]]:
     title = "Readings from Kafka stored in PostgreSQL, one worker"
     return [
         ("drain", title, "/s", _rates(parts, SPEED)),
-        (
-            "again",
-            "Readings that may be stored already, one worker",
-            "/s",
-            _rates(parts, AGAIN),
-        ),
+        ("again", "Readings that may be stored already, one worker", "/s", _rates(parts, AGAIN)),
         ("scale", "The same backlog with more workers", "/s", _rates(parts, SCALE)),
         ("live", "From produce to visible in a query", "ms", _ages(parts)),
         ("ask", "A vehicle's performance over 24 hours", "ms", _latencies(parts)),

@@ -1,12 +1,12 @@
-"""http: batches of 500 readings through one API process, each client's next after its answer."""
+"""http: batches of 500 readings through one API process; a client waits for each answer."""
 
 from typing import Any
 
 from bench.apis import Api
-from bench.backlog import Backlog, ends
+from bench.backlog import Backlog, ends, last_day
 from bench.checks import check_books
-from bench.drain import Figures, last_day, medians, say_run
 from bench.draining import drain
+from bench.figures import Figures, medians, say_run
 from bench.lab import Environment, Lab
 from bench.options import Options
 
@@ -18,7 +18,7 @@ DEVICES = 10_000
 
 
 def run(lab: Lab, options: Options) -> dict[str, Any]:
-    """All runs, and the medians; at the end a worker stores all of it, to see that it is there."""
+    """The runs, and the medians over them; at the end a worker stores all of it as a check."""
     topics = lab.topics()
     runs: list[dict[str, Figures]] = []
     with lab.database(topics) as environment:

@@ -1,8 +1,8 @@
-"""`python -m bench.prober JSON`: how long a reading takes from its produce to a query that sees it.
+"""`python -m bench.prober JSON`: the time from sending a reading to the first query that sees it.
 
-At random instants it sends one marker reading, of the next of many marker devices, meters and
-vehicles in turns, and asks for their live state every few milliseconds until it is there. What the
-asking adds, half that pause in the mean, counts against us.
+At random instants it sends a marker: a reading of the next of many marker devices, all streams in
+turns. Every few milliseconds it asks for their live state until the marker is there. The pause
+between two queries makes the measured times longer, by half of it on average.
 """
 
 import asyncio
@@ -16,37 +16,39 @@ import psycopg
 from aiokafka import AIOKafkaProducer
 
 from bench.readings import Fields, as_json
-from schemas.streams import METER, STREAMS, VEHICLE
+from schemas.streams import STREAMS
 from schemas.streams.stream import Stream
 
 ASK_EVERY_S = 0.005
 MARKERS_A_SECOND = 20
 MARKERS = 512
-"""Marker devices a stream: more than are under way at once."""
+"""Marker devices of each stream: more than there are markers under way at once."""
 PATIENCE_S = 30.0
-QUERY = """
-SELECT meter_id, "timestamp" FROM meter_live_state WHERE meter_id = ANY(%(ids)s)
-UNION ALL
-SELECT vehicle_id, "timestamp" FROM vehicle_live_state WHERE vehicle_id = ANY(%(ids)s)
-"""
+QUERY = " UNION ALL ".join(
+    f'SELECT {stream.id_column}, "timestamp" FROM {stream.live_table}'
+    f" WHERE {stream.id_column} = ANY(%(ids)s)"
+    for stream in STREAMS.values()
+)
 
 
 class Prober:
-    """Markers under way: when each was sent, by its device."""
+    """Sends markers and sees them arrive."""
 
     def __init__(self, topics: dict[str, str]) -> None:
         self._topics = topics
         self._json = {name: as_json(stream) for name, stream in STREAMS.items()}
         self.under_way: dict[str, float] = {}
+        """The Unix time at which each marker was sent, by its device."""
         self.ages_s: list[float] = []
         self.sent = 0
 
     async def send(self, producer: AIOKafkaProducer, until: float) -> None:
-        """Send markers until then, at random intervals."""
+        """Send markers at random intervals until that Unix time."""
         while time.time() < until:
             await asyncio.sleep(random.expovariate(MARKERS_A_SECOND))
-            stream = (METER, VEHICLE)[self.sent % 2]
-            device_id = f"PR{stream.name[0].upper()}-{self.sent // 2 % MARKERS:05}"
+            turn, place = divmod(self.sent, len(STREAMS))
+            stream = list(STREAMS.values())[place]
+            device_id = f"PR{stream.name[0].upper()}-{turn % MARKERS:05}"
             now = time.time()
             await producer.send(
                 self._topics[stream.name],
@@ -59,11 +61,11 @@ class Prober:
     async def ask(
         self, connection: psycopg.AsyncConnection[Any], sending: asyncio.Task[None]
     ) -> None:
-        """Ask for what is under way until all was seen."""
+        """Ask for the markers under way until all were seen. Raises TimeoutError."""
         patience = time.time() + PATIENCE_S
         while not sending.done() or self.under_way:
             if self.under_way:
-                cursor = await connection.execute(QUERY, {"ids": list(self.under_way)})
+                cursor = await connection.execute(QUERY.encode(), {"ids": list(self.under_way)})
                 rows = await cursor.fetchall()
                 self._see(rows, time.time())
             if not sending.done():
@@ -75,13 +77,13 @@ class Prober:
     def _see(self, rows: list[Any], now: float) -> None:
         for device_id, timestamp in rows:
             sent_at = self.under_way[device_id]
-            if timestamp.timestamp() >= sent_at - 1e-5:  # its fraction is cut to microseconds
+            if timestamp.timestamp() >= sent_at - 1e-5:  # PostgreSQL keeps microseconds only
                 self.ages_s.append(now - sent_at)
                 del self.under_way[device_id]
 
 
 async def probe(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Probe for `seconds`; return the ages in ms and how many markers there were."""
+    """Probe for `seconds`; return the ages in ms and the number of markers."""
     producer = AIOKafkaProducer(bootstrap_servers=wanted["servers"], acks="all")
     await producer.start()
     try:

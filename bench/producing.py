@@ -1,7 +1,8 @@
-"""`python -m bench.producing JSON`: one stream's backlog, put into Kafka by its own process.
+"""`python -m bench.producing JSON`: sends the backlog of one stream from a process of its own.
 
-Two forms: `single`, one reading a record with the device's id as key, and `arrays` of fifty, as
-gateways send them. A reading may be followed by a repeat of an earlier one of its device.
+There are two forms: `single` is one reading a record with the device's id as key, `arrays` hold
+fifty readings, as gateways send them. A reading may be followed by a repeat of an earlier one of
+its device.
 """
 
 import asyncio
@@ -12,17 +13,17 @@ from datetime import datetime
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from bench.readings import BenchReadings, Fields, as_json
+from brokers.partitions import partition_of
 from schemas.streams import STREAMS
 
 FORMS = ("single", "arrays")
 ARRAY = 50
 PARTITIONS = 6
 REPEAT_EVERY = 9
-"""With repeats, each ninth reading is followed by one: one in ten of all that is read."""
+"""With repeats, every ninth reading is followed by one, so that one reading in ten is a repeat."""
 LONGEST_REPEAT_DELAY_MIN = 3
 
 Record = tuple[int, bytes | None, str]
@@ -30,7 +31,7 @@ Record = tuple[int, bytes | None, str]
 
 
 async def produce(wanted: dict[str, Any]) -> dict[str, int]:
-    """Send all readings of one stream; return how many there were, and how many no repeats."""
+    """Send all readings of one stream; return how many there were, also without the repeats."""
     readings = BenchReadings(
         STREAMS[wanted["stream"]],
         devices=wanted["devices"],
@@ -72,11 +73,11 @@ def _minute(readings: BenchReadings, minute: int, *, repeats: bool) -> Iterator[
 
 
 class _Singles:
-    """One reading a record, in the partition that Kafka's own hash of the device's id gives."""
+    """One reading a record, in the partition that Kafka itself chooses for the device's id."""
 
     def __init__(self, readings: BenchReadings) -> None:
         self._keys = [device_id.encode() for device_id in readings.ids]
-        self._partitions = [(murmur2(key) & 0x7FFFFFFF) % PARTITIONS for key in self._keys]
+        self._partitions = [partition_of(key, PARTITIONS) for key in self._keys]
         self._json = as_json(readings.stream)
 
     def minute(self, fields: list[tuple[int, Fields]]) -> Iterator[Record]:
@@ -85,12 +86,12 @@ class _Singles:
             yield self._partitions[device], self._keys[device], self._json(one)
 
     def rest(self) -> Iterator[Record]:
-        """None: nothing is held back."""
+        """No records: none is held back."""
         return iter(())
 
 
 class _Arrays:
-    """A gateway for every fifty devices: it keeps to a partition and sends when it has fifty."""
+    """A gateway for every fifty devices; it sends arrays of fifty readings to one partition."""
 
     def __init__(self, readings: BenchReadings) -> None:
         gateways = -(-len(readings.ids) // ARRAY)
@@ -98,7 +99,7 @@ class _Arrays:
         self._json = as_json(readings.stream)
 
     def minute(self, fields: list[tuple[int, Fields]]) -> Iterator[Record]:
-        """The arrays that became full."""
+        """The arrays that these readings complete."""
         for device, one in fields:
             gateway = device // ARRAY
             waiting = self._waiting[gateway]
@@ -107,7 +108,7 @@ class _Arrays:
                 yield self._send(gateway)
 
     def rest(self) -> Iterator[Record]:
-        """What gateways still hold."""
+        """The arrays that are not full."""
         for gateway, waiting in enumerate(self._waiting):
             if waiting:
                 yield self._send(gateway)
@@ -119,7 +120,7 @@ class _Arrays:
 
 
 class Writer:
-    """Fills a producer's own batches, of its default 16 KiB, and sends them when full."""
+    """Fills the batches of a producer, 16 KiB by default, and sends each one when it is full."""
 
     def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
         self._producer = producer
@@ -133,7 +134,7 @@ class Writer:
             self._batches[partition].append(timestamp=None, key=key, value=value)
 
     async def flush(self) -> None:
-        """Send what is not full."""
+        """Send the batches that are not full."""
         for partition in range(PARTITIONS):
             await self._send(partition)
 

@@ -1,8 +1,8 @@
 """The readings that benchmarks send: the same ones as Kafka records and as rows of `\\copy`.
 
-Values look like a fleet's: energies to 0.1 Wh, voltages to 10 mV, each device at its own instant of
-the minute with a few milliseconds of jitter, so that hardly two timestamps are equal. Device and
-minute alone decide what a reading holds; nothing is kept for it.
+Values look like those of a fleet: energies to 0.1 Wh, voltages to 10 mV. Each device reads at its
+own instant of the minute, with a few milliseconds of jitter, so that few timestamps are equal. A
+reading follows from its device and its minute alone.
 """
 
 from collections.abc import Callable
@@ -17,13 +17,13 @@ from schemas.streams.stream import DEVICE, TIME, TIMESTAMP, Field, Stream
 
 SEED = 20_260_131
 POOL = 10_007
-"""Different values of a field; a prime, so that devices and minutes walk through all of them."""
+"""The number of values of a field; it is a prime, so that devices and minutes use all of them."""
 JITTER_MS = 41
 MINUTE_MS = 60_000
 CLOCKS = ("millis", "seconds")
 
 Fields = tuple[str, ...]
-"""One reading as text, in the order of the history table: energy, time, other values, device id."""
+"""The texts of a reading's values, in the order of a Row."""
 
 _VALUES: dict[str, Callable[[Random], str]] = {
     "kwhConsumedAc": lambda rng: f"{rng.uniform(0, 0.3667):.4f}",
@@ -33,7 +33,7 @@ _VALUES: dict[str, Callable[[Random], str]] = {
     "batteryTemp": lambda rng: f"{rng.gauss(28, 6):.1f}",
 }
 _STEPS = (7919, 104_729, 1_299_709)
-"""How far a field's values move on from minute to minute; later fields take the first again."""
+"""The step through a field's values from minute to minute; a fourth field has the first again."""
 
 
 class BenchReadings:
@@ -57,7 +57,7 @@ class BenchReadings:
         self._pools = [[draw(field, rng) for _ in range(POOL)] for field in stream.row_fields]
 
     def minute(self, minute: int) -> Callable[[int], Fields]:
-        """What gives a device's reading of that minute."""
+        """The function from a device's number to its reading of that minute."""
         prefix = (self.start + timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:")
         suffixes, phases, ids = self._suffixes, self._phases_ms, self.ids
         energies, *others = self._pools
@@ -89,19 +89,19 @@ def draw(field: Field, rng: Random) -> str:
 
 
 class BenchFleet(NamedTuple):
-    """All streams."""
+    """The readings of all streams, by the stream's name."""
 
     streams: dict[str, BenchReadings]
     minutes: int
 
     @property
     def readings(self) -> int:
-        """How many there are, all streams together."""
+        """The number of readings of all streams together."""
         return self.minutes * sum(len(one.ids) for one in self.streams.values())
 
 
 def fleet(*, devices: int, minutes: int, start: datetime, clock: str) -> BenchFleet:
-    """So many meters and as many vehicles."""
+    """A fleet of `devices` devices in each stream."""
     return BenchFleet(
         {
             name: BenchReadings(stream, devices=devices, start=start, clock=clock)
@@ -118,7 +118,7 @@ def device_ids(stream: Stream, devices: int) -> list[str]:
 
 
 def as_json(stream: Stream) -> Callable[[Fields], str]:
-    """What turns a reading into the JSON that gateways send."""
+    """The function from a reading to the JSON that gateways send."""
     places = {field.name: stream.row_columns.index(field.column) for field in stream.fields}
     values = ",".join(f'"{name}":%s' for name in places)
     form = f'{{"{stream.id_field}":"%s",{values},"{TIMESTAMP}":"%s"}}'

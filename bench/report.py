@@ -1,23 +1,25 @@
-"""What a run found: `bench.json`, and the table of what must be reached beside what was."""
+"""The results of a run: `bench.json`, and a table of the targets and the figures."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from devstack.data_dir import write_atomically
+
 Parts = dict[str, dict[str, Any]]
 """What each part returned, by its name."""
 
 
 class Target(NamedTuple):
-    """One figure with what it must and what it should be."""
+    """A figure with what it must be and what it should be."""
 
     figure: str
     at_least: float
     aim: float
     unit: str
     path: str
-    """Where it stands below the parts."""
+    """The keys that lead to it in the parts, with dots between."""
 
 
 TARGETS = [
@@ -52,15 +54,13 @@ def load(path: Path) -> Parts:
 
 
 def write(path: Path, parts: Parts) -> None:
-    """Write them, with nothing lost when it fails half way."""
+    """Write the parts atomically: a failure leaves the old file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps({"parts": parts}, indent=1) + "\n", encoding="utf-8")
-    fresh.replace(path)
+    write_atomically(path, json.dumps({"parts": parts}, indent=1) + "\n")
 
 
 def table(parts: Parts) -> list[str]:
-    """The lines of the table; figures that were not measured are left out."""
+    """The lines of the table, without figures that were not measured."""
     lines = [f"{'figure':<40}{'at least':>10}{'aim':>10}{'measured':>12}"]
     for target in TARGETS:
         value = measured(parts, target.path)
@@ -73,7 +73,7 @@ def table(parts: Parts) -> list[str]:
 
 
 def measured(parts: Parts, path: str) -> float | None:
-    """The figure at that path, None when it was not measured."""
+    """The figure at that path; None when it was not measured."""
     if path == "peak_rss_mb":
         return max(_every(parts, path), default=None)
     found: Any = parts
@@ -85,7 +85,7 @@ def measured(parts: Parts, path: str) -> float | None:
 
 
 def verdict(target: Target, value: float) -> str:
-    """Where the figure stands; the aim tells whether more or less is better."""
+    """Whether the figure reaches its target; the aim tells whether more or less is better."""
     reaches: Callable[[float], bool] = (
         value.__ge__ if target.aim > target.at_least else value.__le__
     )

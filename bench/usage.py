@@ -1,31 +1,31 @@
-"""What processes used: CPU time with all their children's, and most memory held at once."""
+"""What processes used: CPU time with that of their children, and peak memory."""
 
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 
 class Cpu(NamedTuple):
-    """CPU seconds so far."""
+    """CPU seconds since the processes were started."""
 
     worker: float
     postgres: float
     kafka: float
 
     def since(self, before: "Cpu") -> "Cpu":
-        """What was used in between."""
+        """The seconds that were used since `before`."""
         return Cpu(*(now - then for now, then in zip(self, before, strict=True)))
 
 
 def cpu(workers: list[int], postgres: int, kafka: int) -> Cpu:
-    """The CPU seconds of these processes, by process id; the workers' together."""
+    """The CPU seconds of the processes with these ids; those of the workers are added up."""
     return Cpu(sum(cpu_s(pid) for pid in workers), cpu_s(postgres), cpu_s(kafka))
 
 
 def cpu_s(pid: int) -> float:
-    """CPU seconds of a process and of all it started, those that have ended included."""
+    """CPU seconds of a process and its children, also of those that have ended."""
     process = psutil.Process(pid)
     running = 0.0
     for child in process.children(recursive=True):
@@ -35,7 +35,7 @@ def cpu_s(pid: int) -> float:
 
 
 def peak_rss_mb(pid: int) -> float:
-    """The most resident memory the process ever had (VmHWM), in MB of a million bytes."""
+    """The peak resident memory of the process (VmHWM), in MB of a million bytes."""
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / 1e6

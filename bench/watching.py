@@ -1,4 +1,4 @@
-"""Looking at the workers' positions in PostgreSQL, while they work."""
+"""Watches the positions of workers in PostgreSQL while they work."""
 
 import time
 from collections.abc import Sequence
@@ -6,7 +6,8 @@ from typing import Self
 
 from aiokafka import TopicPartition
 
-from bench.lab import BenchError, Environment, Lab
+from bench.errors import BenchError
+from bench.lab import Environment, Lab
 from devstack.demo.child import Child
 
 LOOK_EVERY_S = 0.025
@@ -17,7 +18,7 @@ SELECT topic, partition, next_offset, read FROM ingest_offsets WHERE group_id = 
 
 
 class Watch:
-    """Looks at one group's positions until they are where the logs end."""
+    """Watches the positions of one group until they have reached the logs' ends."""
 
     def __init__(self, lab: Lab, environment: Environment, ends: dict[TopicPartition, int]) -> None:
         self._group_id = environment["KAFKA_GROUP_ID"]
@@ -35,7 +36,10 @@ class Watch:
         self._connection.close()
 
     def until_done(self, workers: Sequence[Child]) -> float:
-        """Return when all was read, in Unix time. Raises BenchError when nothing moves for long."""
+        """Wait until all is read; return the Unix time of that.
+
+        Raises BenchError when no position moves for STALLED_AFTER_S.
+        """
         moved_at = time.time()
         while not self.done:
             before = self.read
@@ -49,7 +53,7 @@ class Watch:
         return self._samples[-1][0]
 
     def look(self) -> int:
-        """Look once; return the readings committed so far."""
+        """Ask once; return the number of readings committed so far."""
         rows = self._connection.execute(POSITIONS, (self._group_id,)).fetchall()
         at = {TopicPartition(*row[:2]): row[2] for row in rows}
         self.done = all(at.get(source, 0) >= end for source, end in self._ends.items())
@@ -62,5 +66,5 @@ class Watch:
         return self._samples[-1][1]
 
     def read_by(self, instant: float) -> int:
-        """Readings committed at that instant, as far as was seen."""
+        """The number of readings that were seen to be committed at that Unix time."""
         return max((read for at, read in self._samples if at <= instant), default=0)

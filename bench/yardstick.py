@@ -1,7 +1,7 @@
 """The yardstick: `psql \\copy` of the same rows, in order of arrival, into the same tables.
 
-Into an empty, migrated database whose day partitions are there already; meters, then vehicles, each
-one command and one transaction. It writes history only: no live state, no positions, no checks.
+The database is empty, migrated and has its day partitions. Each stream is one command and one
+transaction. Only history is written: there is no live state, no position and no check.
 """
 
 import os
@@ -11,7 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from bench.checks import check_rows, history_bytes, wal_bytes
-from bench.lab import BenchError, Lab
+from bench.errors import BenchError
+from bench.lab import Lab
 from bench.readings import BenchFleet, as_copy_line
 from bench.usage import cpu_s
 from reporting.progress import Progress
@@ -21,7 +22,7 @@ from sql.store import create_days
 
 
 def write_files(directory: Path, fleet: BenchFleet) -> dict[str, Path]:
-    """The rows as files for `\\copy`, by the stream's name."""
+    """Write the rows to files for `\\copy`; return the files by the stream's name."""
     files = {}
     progress = Progress("rows for \\copy", fleet.readings)
     for name, readings in fleet.streams.items():
@@ -36,8 +37,8 @@ def write_files(directory: Path, fleet: BenchFleet) -> dict[str, Path]:
 
 
 def measure(lab: Lab, files: dict[str, Path], fleet: BenchFleet) -> dict[str, float]:
-    """One run: rows a second, and what it cost."""
-    topics = {"meter": "unused-meter", "vehicle": "unused-vehicle"}
+    """Copy the rows into a new database once; return the rate and what it cost."""
+    topics = {name: f"unused-{name}" for name in fleet.streams}
     with lab.database(topics) as environment:
         with lab.connect(environment) as connection:
             for readings in fleet.streams.values():
@@ -61,7 +62,7 @@ def measure(lab: Lab, files: dict[str, Path], fleet: BenchFleet) -> dict[str, fl
 
 
 def copy(lab: Lab, database: str, stream: Stream, file: Path) -> None:
-    """Run psql. Raises BenchError."""
+    """Copy one file with psql. Raises BenchError when that fails."""
     columns = ", ".join(f'"{column}"' for column in stream.row_columns)
     statement = f"\\copy {stream.history_table} ({columns}) FROM '{file}'"
     services = lab.stack.environment

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
 
 from brokers.connect import REQUEST_TIMEOUT_MS, connected_admin, kafka_options
 from schemas.settings import Settings
@@ -18,6 +19,11 @@ Bounds = dict[TopicPartition, tuple[int, int]]
 def name_of(partition: TopicPartition) -> str:
     """The partition's name as Kafka's own tools print it, such as meter-telemetry-0."""
     return f"{partition.topic}-{partition.partition}"
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition, of so many, that Kafka's own producers choose for a record of this key."""
+    return int(murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 async def bounds_of(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> Bounds:

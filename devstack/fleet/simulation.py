@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from random import Random
 
-from aiokafka.partitioner import murmur2
-
+from brokers.partitions import partition_of
 from devstack.fleet.depots import Depot, Session, build_depots
 from devstack.fleet.faults import Faults
 from devstack.fleet.gateway import Gateway, Record, Sent
@@ -56,7 +55,7 @@ class SimulatedFleet:
             for depot in self.depots
         ]
         self._home_partition = {
-            device_id: murmur2(device_id.encode()) % (1 << 31) % partitions[stream.name]
+            device_id: partition_of(device_id.encode(), partitions[stream.name])
             for depot in self.depots
             for stream, device_id in _devices(depot)
         }
