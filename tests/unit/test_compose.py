@@ -24,6 +24,7 @@ from ingest_worker import run
 from ingest_worker.health import Status, serve
 from ingest_worker.loop import worker
 from schemas.settings import Settings
+from schemas.streams import STREAMS
 
 ROOT = Path(__file__).parents[2]
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -201,8 +202,8 @@ def test_topics_are_created_as_the_workers_expect_them():
         ("--bootstrap-server", environment_of("worker")["KAFKA_BOOTSTRAP_SERVERS"]),
     ):
         assert words[words.index(flag) + 1] == value
-    assert {"--create", "--if-not-exists", "$KAFKA_METER_TOPIC"} <= set(words)
-    assert "$KAFKA_VEHICLE_TOPIC;" in words
+    assert {"--create", "--if-not-exists"} <= set(words)
+    assert {f"$KAFKA_{name.upper()}_TOPIC" for name in STREAMS} <= {w.rstrip(";") for w in words}
 
 
 def test_nothing_starts_before_what_it_needs():

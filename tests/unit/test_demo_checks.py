@@ -1,4 +1,4 @@
-"""The demo's verdict: one reading too few or too many, or a wrong figure, and it fails."""
+"""The checks of the demo: one reading too few or too many, or a wrong figure, and they fail."""
 
 from copy import deepcopy
 from typing import Any
