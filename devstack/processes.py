@@ -15,6 +15,7 @@ import psutil
 Processes = list[psutil.Process]
 LAUNCH = Path(__file__).with_name("launch.py")
 POLL_S = 0.02
+LOG_TAIL_LINES = 15
 KILL_AT_END_OF_PARENT = """
 import os, sys
 sys.stdin.buffer.read()
@@ -85,6 +86,12 @@ def signal_all(processes: Iterable[psutil.Process], number: signal.Signals) -> N
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
+
+
+def last_lines(log_path: Path) -> list[str]:
+    """The last lines of a process's log."""
+    lines = log_path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return lines[-LOG_TAIL_LINES:]
 
 
 class Freeze:

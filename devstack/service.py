@@ -13,6 +13,7 @@ from devstack.processes import (
     Freeze,
     Processes,
     all_gone,
+    last_lines,
     signal_all,
     spawned,
     tree,
@@ -23,7 +24,6 @@ from devstack.processes import (
 STOP_LIMIT_S = 60.0
 KILL_LIMIT_S = 30.0
 LEFTOVERS_LIMIT_S = 15.0
-LOG_TAIL_LINES = 15
 
 
 class Service(ABC):
@@ -154,8 +154,7 @@ class Service(ABC):
 
     def log_tail(self) -> str:
         """The last lines of its log, and the path of the log."""
-        lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join([*lines[-LOG_TAIL_LINES:], f"(the log: {self.log_path})"])
+        return "\n".join([*last_lines(self.log_path), f"(the log: {self.log_path})"])
 
     def _await_gone(self, processes: Processes) -> None:
         if not wait_until(lambda: all_gone(processes), KILL_LIMIT_S):

@@ -1,6 +1,5 @@
 """A command of the project as a child process, which dies with this one and leaves a log."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -8,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from devstack.errors import DevstackError
-from devstack.processes import launched
+from devstack.processes import last_lines, launched
 
 ROOT = Path(__file__).parents[2]
-LOG_TAIL_LINES = 15
 KILL_WAIT_S = 10.0
 
 
@@ -70,8 +68,7 @@ class Child:
 
     def log_tail(self) -> str:
         """The last lines of the log, indented."""
-        lines = read_log(self.log_path).splitlines()
-        return "\n".join(f"    {line}" for line in lines[-LOG_TAIL_LINES:])
+        return "\n".join(f"    {line}" for line in last_lines(self.log_path))
 
 
 def read_log(path: Path) -> str:
@@ -92,7 +89,5 @@ def output_of(
     except subprocess.TimeoutExpired:
         raise DevstackError(f"{name} did not end within {limit_s:.0f} s") from None
     finally:
-        if child.running:
-            os.kill(child.process.pid, signal.SIGKILL)
-            child.process.wait(KILL_WAIT_S)
+        child.end(0)
     return child.process.returncode, output.decode()

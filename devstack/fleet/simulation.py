@@ -98,7 +98,10 @@ class SimulatedFleet:
         return [v.session for depot in self.depots for v in depot.vehicles if v.session]
 
     def _read_all(self, depot: Depot, start: int, end: int) -> list[Sent]:
-        """What is sent now of a step's readings and their faults; what is late is held back."""
+        """What is sent now of a step's readings and their faults; what is late is held back.
+
+        Every required field of a stream is given a value here. An optional one without is not sent.
+        """
         sent: list[Sent] = []
         hours = (end - start) / SECOND_US / 3600
         for meter in depot.meters:
