@@ -1,7 +1,7 @@
 """What the analytics answer, and the window a question is about."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -35,6 +35,11 @@ class Window(NamedTuple):
     def base_start(self) -> datetime:
         """How far back the base of a register's first reading may lie."""
         return self.start - min(BASE_REACH, self.start - EARLIEST)
+
+    def parameters(self) -> dict[str, Any]:
+        """What statements that sum readings are told of the window."""
+        bases = {"base_start": self.base_start, "base_reach": BASE_REACH}
+        return self._asdict() | bases
 
     def in_whole_hours(self) -> "Window":
         """Widened to whole UTC hours. Raises ValueError past the end of the year 9999."""
