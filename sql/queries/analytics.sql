@@ -43,8 +43,10 @@ SELECT date_bin('1 hour', "timestamp", 'epoch') AS hour,
     sum(energy) AS energy_ac,
     0 AS energy_dc, 0 AS energy_outside, count(*) AS ac_readings, 0 AS dc_readings, 0 AS readings,
     count(*) FILTER (WHERE is_reset) AS counter_resets, 0 AS temp_sum
-FROM unnest(%(meter_ids)s::text[], %(meter_modes)s::text[], %(starts)s::timestamptz[],
-        %(pasts)s::timestamptz[]) AS span (device_id, mode, start, past)
+FROM (
+    SELECT *, %(base_start)s::timestamptz AS base_start
+    FROM unnest(%(meter_ids)s::text[], %(meter_modes)s::text[], %(starts)s::timestamptz[],
+        %(pasts)s::timestamptz[]) AS session (device_id, mode, start, past)) AS span
 CROSS JOIN LATERAL (
     -- include: register_increases of meter
 ) AS reading
@@ -82,8 +84,8 @@ FROM (
         sum(energy) AS energy, count(*) AS readings,
         count(*) FILTER (WHERE is_reset) AS counter_resets,
         total_celsius(sum(exact_temp(battery_temp))) AS temp_sum
-    FROM (SELECT %(vehicle_id)s::text AS device_id,
-        %(start)s::timestamptz AS start, %(end)s::timestamptz AS past) AS span
+    FROM (SELECT %(vehicle_id)s::text AS device_id, %(start)s::timestamptz AS start,
+        %(end)s::timestamptz AS past, %(base_start)s::timestamptz AS base_start) AS span
     CROSS JOIN LATERAL (
         -- include: register_increases of vehicle
     ) AS reading

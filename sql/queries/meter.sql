@@ -16,8 +16,8 @@ readings AS (
         AND meter_id = %(meter_id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
     UNION ALL
     SELECT "timestamp", energy, is_reset
-    FROM (SELECT %(meter_id)s::text AS device_id,
-        %(start)s::timestamptz AS start, %(end)s::timestamptz AS past) AS span
+    FROM (SELECT %(meter_id)s::text AS device_id, %(start)s::timestamptz AS start,
+        %(end)s::timestamptz AS past, %(base_start)s::timestamptz AS base_start) AS span
     CROSS JOIN LATERAL (
         -- include: register_increases of meter
     ) AS reading

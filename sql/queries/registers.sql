@@ -7,8 +7,9 @@
 -- so that no day partition outside of them is touched.
 
 -- fragment: register_increases
--- The readings of span.device_id in [span.start, span.past). `energy` is what each is credited with:
--- 0 when nothing is known before it, and the whole count when the counter had been reset to zero.
+-- The readings of span.device_id in [span.start, span.past); the base of the first lies at
+-- span.base_start or later. `energy` is what each is credited with: 0 when nothing is known before
+-- it, and the whole count when the counter had been reset to zero.
 SELECT "timestamp", {values},
     CASE
         WHEN "timestamp" - previous_at > %(base_reach)s OR previous_at IS NULL THEN 0
@@ -27,7 +28,7 @@ FROM (
         (SELECT "timestamp", {energy}::numeric, {values}
         FROM {history}
         WHERE {id} = span.device_id AND "timestamp" < span.start
-            AND "timestamp" >= span.start - %(base_reach)s
+            AND "timestamp" >= span.base_start
             AND "timestamp" >= %(base_start)s AND "timestamp" < %(end)s
         ORDER BY "timestamp" DESC
         LIMIT 1)) AS reading

@@ -9,6 +9,7 @@
 CREATE TEMP TABLE session_spans ON COMMIT DROP AS
 SELECT hour, unit.vehicle_id, session_id, session.meter_id AS device_id,
     greatest(started_at, hour) AS start, least(ended_at, hour + interval '1 hour') AS past,
+    greatest(started_at, hour) - %(base_reach)s AS base_start,
     coalesce(energy_reading, %(energy_reading)s) = 'register' AS is_register
 FROM units AS unit
 JOIN charging_sessions AS session
@@ -20,6 +21,7 @@ JOIN meters ON meters.meter_id = session.meter_id
 -- The units' hours; a span is the vehicle's.
 CREATE TEMP TABLE vehicle_spans ON COMMIT DROP AS
 SELECT hour, unit.vehicle_id AS device_id, hour AS start, hour + interval '1 hour' AS past,
+    hour - %(base_reach)s AS base_start,
     coalesce(energy_reading, %(energy_reading)s) = 'register' AS is_register
 FROM units AS unit
 LEFT JOIN vehicles ON vehicles.vehicle_id = unit.vehicle_id
