@@ -1,6 +1,6 @@
 -- The sums of a step's units, from the readings; and the rollups made of them. `start` and `end`
--- enclose all units, `base_start` the bases of registers as well. Every statement but the last two
--- fills a temporary table that the next ones read.
+-- enclose all units, `base_start` the bases of registers as well. Each temporary table is read by the
+-- statements that follow it.
 
 -- A span is a stretch of time in which the readings of one device are summed.
 
