@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from schemas.fields import Output, Query, Time
 from schemas.sessions import Session
@@ -36,6 +36,11 @@ class Window(NamedTuple):
     def base_start(self) -> datetime:
         """The earliest time of a reading that may be the base of a register's first one."""
         return self.start - min(BASE_REACH, self.start - EARLIEST)
+
+    def parameters(self) -> dict[str, Any]:
+        """What statements that sum readings are told of the window."""
+        bases = {"base_start": self.base_start, "base_reach": BASE_REACH}
+        return self._asdict() | bases
 
     def in_whole_hours(self) -> "Window":
         """Widened to whole UTC hours. Raises ValueError past the end of the year 9999."""

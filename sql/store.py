@@ -20,7 +20,7 @@ from schemas.streams.times import DAY_US, POSTGRES_EPOCH
 from sql.connect import Connection
 from sql.errors import RowsRefusedError, is_data_error
 from sql.named import load_for
-from sql.rollup_log import note_stored
+from sql.rollup_log import log_changes
 
 
 class Staged(NamedTuple):
@@ -130,7 +130,7 @@ def store_staged(connection: Connection, stream: Stream, rows: Sequence[Row]) ->
         if key in new_keys:
             new_keys.remove(key)
             stored.append(seq)
-    note_stored(connection, stream, [[rows[seq]] for seq in stored])
+    log_changes(connection, stream, [[rows[seq]] for seq in stored])
     return Staged(stored, conflicts)
 
 

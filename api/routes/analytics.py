@@ -126,8 +126,7 @@ async def sums(connection: Connection, settings: Settings, vehicle_id: str, wind
     parameters = {
         "vehicle_id": vehicle_id,
         "energy_reading": settings.energy_reading,
-        "base_start": window.base_start,
-        **window._asdict(),
+        **window.parameters(),
     }
     found = await (await connection.execute(SQL["vehicle"], parameters)).fetchall()
     sessions = [row for row in found if row["meter_id"] is not None]

@@ -27,8 +27,8 @@ from schemas.fleet import (
 from schemas.settings import Settings
 from sql.named import load
 
-ROLLUPS = load("rollups")
-SQL = load("analytics")
+FLEET = load("fleet")
+SQL = load("meter")
 
 
 class FleetAnalytics:
@@ -55,7 +55,7 @@ class FleetAnalytics:
             **window._asdict(),
         }
         async with self._database.connection() as connection:
-            rows = await (await connection.execute(ROLLUPS["fleet"], parameters)).fetchall()
+            rows = await (await connection.execute(FLEET["fleet"], parameters)).fetchall()
         return JsonResponse(fleet(window, rows))
 
     @answers(MeterFigures, errors=(404,))
@@ -66,8 +66,7 @@ class FleetAnalytics:
         parameters = {
             "meter_id": meter_id,
             "energy_reading": self._settings.energy_reading,
-            "base_start": window.base_start,
-            **window._asdict(),
+            **window.parameters(),
         }
         async with self._database.connection() as connection:
             rows = await (await connection.execute(SQL["meter"], parameters)).fetchall()

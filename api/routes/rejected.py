@@ -52,7 +52,8 @@ class RejectedReadings:
     @answers(list[Rejected], headers=("Link",))
     async def page(self, request: Request, query: RejectedFilter) -> Response:
         """Rejected readings, newest first, those that match all filters given."""
-        parameters = query.model_dump() | {"limit": query.limit + 1}
+        times = {"since": query.start_time, "until": query.end_time}
+        parameters = query.model_dump() | times | {"limit": query.limit + 1}
         async with self._database.connection() as connection:
             rows = await (await connection.execute(SQL["page"], parameters)).fetchall()
         found = [Rejected.model_validate(row) for row in rows]

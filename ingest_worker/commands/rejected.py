@@ -27,7 +27,7 @@ def list_rejected(settings: Settings, filters: dict[str, Any]) -> None:
     `filters`: reason, topic, device_id, since, until, resolved (None = any) and limit.
     """
     with _connect(settings) as connection:
-        rows = connection.execute(QUERIES["list"], filters).fetchall()
+        rows = connection.execute(QUERIES["page"], filters | {"after": None}).fetchall()
     print(f"{'id':>8}  {'rejected at':<20}  {'where':<32}  {'device':<16}  {'reason':<10}  detail")
     for row in rows:
         where = f"{row['topic']}-{row['partition']}@{row['offset']}"

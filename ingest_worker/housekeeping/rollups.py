@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from psycopg.sql import Identifier
+
+from schemas.analytics import BASE_REACH, Window
 from schemas.settings import Settings
 from sql.connect import Connection
 from sql.named import load
@@ -20,8 +23,9 @@ MAX_UNITS = 100_000
 that several flushes touched are counted as often, but summed once."""
 MAX_ENTRIES = 1_000
 HOUR = timedelta(hours=1)
-BASE_REACH = timedelta(days=31)
-QUERIES = load("rollups")
+QUERIES = load("rollup_log") | load("rollup_units") | load("rollup_sums")
+SUMMING = ("find_session_spans", "find_vehicle_spans", "sum_ac", "sum_dc")
+SESSION_HOURS = ("make_session_hours", "delete_session_hours", "write_session_hours")
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +55,12 @@ def bring_up_to_date(
     """
     until = time.monotonic() + budget_s
     connection.execute("SET timezone = 'UTC'")
-    _note_energy_reading(connection, settings)
+    mode = {"energy_reading": settings.energy_reading}
+    _note_energy_reading(connection, mode)
     row: Any = connection.execute(QUERIES["newest_entry"]).fetchone()
     skew = timedelta(seconds=settings.max_clock_skew_seconds)
     horizon = (now + skew + 2 * HOUR).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     limits = {"horizon": horizon, "limit": MAX_ENTRIES, "newest": row[0]}
-    mode = {"energy_reading": settings.energy_reading}
     while _step(connection, limits, mode):
         if time.monotonic() > until:
             return False
@@ -69,30 +73,31 @@ def backlog(connection: Connection) -> Backlog:
     return Backlog(*row)
 
 
-def _note_energy_reading(connection: Connection, settings: Settings) -> None:
+def _note_energy_reading(connection: Connection, mode: dict[str, Any]) -> None:
     """When the deployment's ENERGY_READING is another than before, everything is to be redone."""
-    mode = {"energy_reading": settings.energy_reading}
     with connection.transaction():
-        row = connection.execute(QUERIES["state"]).fetchone()
-        if row == (settings.energy_reading,):
+        row = connection.execute(QUERIES["energy_reading"]).fetchone()
+        if row == (mode["energy_reading"],):
             return
         if row is not None:
             log.warning("ENERGY_READING was %s, is %s: rollups are redone", *row, *mode.values())
-            connection.execute(QUERIES["touch_all"])
-        connection.execute(QUERIES["set_state"], mode)
+            connection.execute(QUERIES["log_everything"])
+        connection.execute(QUERIES["set_energy_reading"], mode)
 
 
 def _step(connection: Connection, limits: dict[str, Any], mode: dict[str, Any]) -> bool:
     """Take in some entries; false when there is none."""
     with connection.transaction():
-        row: Any = connection.execute(QUERIES["oldest"], limits).fetchone()
+        row: Any = connection.execute(QUERIES["oldest_day"], limits).fetchone()
         limits = limits | {"oldest": row[0]}
-        rows = connection.execute(QUERIES["list"], limits).fetchall()
+        rows = connection.execute(QUERIES["entries"], limits).fetchall()
         if not rows:
             return False
         connection.execute(QUERIES["begin"])
         _take(connection, [Entry(*row) for row in rows], limits)
-        _recompute(connection, mode)
+        window = _find_units(connection, mode)
+        if window is not None:
+            _sum(connection, window, mode)
     return True
 
 
@@ -108,23 +113,46 @@ def _take(connection: Connection, entries: list[Entry], limits: Mapping[str, Any
     first = entries[0]
     if first.hours > 1 and first.devices * first.hours > MAX_UNITS:
         until = first.first + max(1, MAX_UNITS // first.devices) * HOUR
-        part = {"id": first.id, "first": first.first, "until": until}
-        connection.execute(QUERIES["take_part"], part)
+        hours = {"id": first.id, "first": first.first, "until": until}
+        connection.execute(QUERIES["take_first_hours"], hours)
     else:
         connection.execute(QUERIES["take"], {"ids": ids, **limits})
 
 
-def _recompute(connection: Connection, mode: dict[str, Any]) -> None:
-    """Sum again what the taken entries stand for."""
-    connection.execute(QUERIES["spread"])
-    row: Any = connection.execute(QUERIES["bounds"]).fetchone()
-    if row[0] is None:
-        return
-    connection.execute(QUERIES["spread_to_next"], mode | {"first": row[0] + HOUR})
+def _find_units(connection: Connection, mode: dict[str, Any]) -> Window | None:
+    """Find the hours of vehicles that the taken entries stand for; the window they all lie in."""
+    connection.execute(QUERIES["touch"])
+    touched = _touched(connection)
+    if touched is None:
+        return None
+    followers = {"start": touched.start + HOUR, "base_reach": BASE_REACH}
+    connection.execute(QUERIES["touch_followers"], mode | followers)
     connection.execute(QUERIES["find_units"])
-    connection.execute(QUERIES["analyze"])
-    row = connection.execute(QUERIES["bounds"]).fetchone()
-    first, past = row
-    bounds = {"first": first, "past": past, "base_first": first - BASE_REACH}
-    connection.execute(QUERIES["compute"], mode | bounds)
-    connection.execute(QUERIES["compute_days"])
+    connection.execute(QUERIES["analyze_units"])
+    return _touched(connection)
+
+
+def _touched(connection: Connection) -> Window | None:
+    row: Any = connection.execute(QUERIES["bounds"]).fetchone()
+    return None if row[0] is None else Window(*row)
+
+
+def _sum(connection: Connection, window: Window, mode: dict[str, Any]) -> None:
+    """Sum the units again, and change the rollups that come out different."""
+    for name in SUMMING:
+        connection.execute(QUERIES[name], mode | window.parameters())
+    for name in SESSION_HOURS:
+        connection.execute(QUERIES[name])
+    connection.execute(QUERIES["make_vehicle_hours"])
+    _replace(connection, "vehicle_hours", "units")
+    connection.execute(QUERIES["find_unit_days"])
+    connection.execute(QUERIES["make_vehicle_days"])
+    _replace(connection, "vehicle_days", "unit_days")
+
+
+def _replace(connection: Connection, rollup: str, units: str) -> None:
+    """Make the units' rows of a vehicles' rollup equal to those just made."""
+    tables = {"rollup": rollup, "units": units, "new": f"new_{rollup}"}
+    names = {word: Identifier(table) for word, table in tables.items()}
+    for name in ("delete_vehicle_rows", "write_vehicle_rows"):
+        connection.execute(QUERIES[name].format(**names))

@@ -15,7 +15,7 @@ from schemas.streams.times import DAY_US
 from sql import store
 from sql.connect import Connection
 from sql.errors import RowsRefusedError
-from sql.rollup_log import note_stored
+from sql.rollup_log import log_changes
 
 
 class Written(NamedTuple):
@@ -42,7 +42,7 @@ def write_new(
     if new:
         _copy(connection, stream, new)
         store.upsert_live(connection, stream, [device_rows[-1] for device_rows in new])
-        note_stored(connection, stream, new)
+        log_changes(connection, stream, new)
     written, _ = _stage(connection, stream, rows, others)
     return written
 

@@ -24,3 +24,10 @@ BEGIN
         END;
     END LOOP;
 END $$;
+
+-- What a register's readings are credited with is said by the statements themselves from now on;
+-- these two are called by release 0.1.0 until it is replaced.
+COMMENT ON FUNCTION increase(numeric, timestamptz, numeric, timestamptz)
+    IS 'of release 0.1.0; see sql/queries/registers.sql';
+COMMENT ON FUNCTION is_reset(numeric, timestamptz, numeric, timestamptz)
+    IS 'of release 0.1.0; see sql/queries/registers.sql';

@@ -31,52 +31,26 @@ SELECT date_bin('1 hour', "timestamp", 'epoch') AS hour,
     0 AS energy_dc, 0 AS energy_outside, count(*) AS ac_readings, 0 AS dc_readings, 0 AS readings,
     0 AS counter_resets, 0 AS temp_sum
 FROM unnest(%(meter_ids)s::text[], %(meter_modes)s::text[], %(starts)s::timestamptz[],
-        %(pasts)s::timestamptz[]) AS session (meter_id, mode, start, past)
-JOIN meter_telemetry_history AS reading
-    ON reading.meter_id = session.meter_id
-    AND "timestamp" >= session.start AND "timestamp" < session.past
+        %(pasts)s::timestamptz[]) AS span (device_id, mode, start, past)
+JOIN meter_telemetry_history
+    ON meter_id = device_id AND "timestamp" >= span.start AND "timestamp" < span.past
 WHERE mode = 'interval' AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
 GROUP BY hour
 
 -- name: ac_register
--- The same of registers. A session's first reading needs the one before it, its base, found from
--- `base_start` on, day by day from the newest.
-WITH session AS (
-    SELECT *
-    FROM unnest(%(meter_ids)s::text[], %(meter_modes)s::text[], %(starts)s::timestamptz[],
-            %(pasts)s::timestamptz[])
-        WITH ORDINALITY AS session (meter_id, mode, start, past, number)
-    WHERE mode = 'register'
-),
-registers AS (
-    SELECT number, start, "timestamp", kwh_consumed_ac::numeric AS kwh
-    FROM session
-    JOIN meter_telemetry_history AS reading
-        ON reading.meter_id = session.meter_id
-        AND "timestamp" >= session.start AND "timestamp" < session.past
-    WHERE "timestamp" >= %(start)s AND "timestamp" < %(end)s
-    UNION ALL
-    SELECT number, start, "timestamp", kwh_consumed_ac::numeric
-    FROM session
-    CROSS JOIN LATERAL (
-        SELECT "timestamp", kwh_consumed_ac
-        FROM meter_telemetry_history
-        WHERE meter_id = session.meter_id AND "timestamp" < session.start
-            AND "timestamp" >= %(base_start)s AND "timestamp" < %(end)s
-        ORDER BY "timestamp" DESC
-        LIMIT 1) AS base
-)
+-- The same of registers.
 SELECT date_bin('1 hour', "timestamp", 'epoch') AS hour,
-    sum(increase(kwh, "timestamp", previous_kwh, previous_at)) AS energy_ac,
+    sum(energy) AS energy_ac,
     0 AS energy_dc, 0 AS energy_outside, count(*) AS ac_readings, 0 AS dc_readings, 0 AS readings,
-    count(*) FILTER (
-        WHERE is_reset(kwh, "timestamp", previous_kwh, previous_at)) AS counter_resets,
-    0 AS temp_sum
+    count(*) FILTER (WHERE is_reset) AS counter_resets, 0 AS temp_sum
 FROM (
-    SELECT *, lag(kwh) OVER session AS previous_kwh, lag("timestamp") OVER session AS previous_at
-    FROM registers
-    WINDOW session AS (PARTITION BY number ORDER BY "timestamp")) AS reading
-WHERE "timestamp" >= start
+    SELECT *, %(base_start)s::timestamptz AS base_start
+    FROM unnest(%(meter_ids)s::text[], %(meter_modes)s::text[], %(starts)s::timestamptz[],
+        %(pasts)s::timestamptz[]) AS session (device_id, mode, start, past)) AS span
+CROSS JOIN LATERAL (
+    -- include: register_increases of meter
+) AS reading
+WHERE mode = 'register'
 GROUP BY hour
 
 -- name: dc_interval
@@ -99,18 +73,6 @@ FROM (
 
 -- name: dc_register
 -- The same of a register.
-WITH registers AS (
-    SELECT "timestamp", kwh_delivered_dc::numeric AS kwh, battery_temp
-    FROM vehicle_telemetry_history
-    WHERE vehicle_id = %(vehicle_id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
-    UNION ALL
-    (SELECT "timestamp", kwh_delivered_dc::numeric, battery_temp
-    FROM vehicle_telemetry_history
-    WHERE vehicle_id = %(vehicle_id)s
-        AND "timestamp" >= %(base_start)s AND "timestamp" < %(start)s
-    ORDER BY "timestamp" DESC
-    LIMIT 1)
-)
 SELECT hour, 0 AS energy_ac,
     CASE WHEN in_session THEN energy ELSE 0 END AS energy_dc,
     CASE WHEN in_session THEN 0 ELSE energy END AS energy_outside,
@@ -119,16 +81,14 @@ SELECT hour, 0 AS energy_ac,
 FROM (
     SELECT date_bin('1 hour', "timestamp", 'epoch') AS hour,
         "timestamp" <@ %(charging)s::tstzmultirange AS in_session,
-        sum(increase(kwh, "timestamp", previous_kwh, previous_at)) AS energy,
-        count(*) AS readings,
-        count(*) FILTER (
-            WHERE is_reset(kwh, "timestamp", previous_kwh, previous_at)) AS counter_resets,
+        sum(energy) AS energy, count(*) AS readings,
+        count(*) FILTER (WHERE is_reset) AS counter_resets,
         total_celsius(sum(exact_temp(battery_temp))) AS temp_sum
-    FROM (
-        SELECT *, lag(kwh) OVER vehicle AS previous_kwh, lag("timestamp") OVER vehicle AS previous_at
-        FROM registers
-        WINDOW vehicle AS (ORDER BY "timestamp")) AS reading
-    WHERE "timestamp" >= %(start)s
+    FROM (SELECT %(vehicle_id)s::text AS device_id, %(start)s::timestamptz AS start,
+        %(end)s::timestamptz AS past, %(base_start)s::timestamptz AS base_start) AS span
+    CROSS JOIN LATERAL (
+        -- include: register_increases of vehicle
+    ) AS reading
     GROUP BY 1, 2) AS sums
 
 -- name: soc
@@ -153,59 +113,3 @@ SELECT live.soc, live.battery_temp, live."timestamp",
         WHERE vehicle_id = %(vehicle_id)s AND ended_at IS NULL) AS is_charging
 FROM (VALUES (1)) AS one
 LEFT JOIN vehicle_live_state AS live ON live.vehicle_id = %(vehicle_id)s
-
--- name: meter
--- A meter's energy by UTC hour and session, whoever charged; a null session is none. A single row
--- with a null hour when the meter was not read in the window. `known` is the same in each.
-WITH meter AS (
-    SELECT coalesce((SELECT energy_reading FROM meters WHERE meter_id = %(meter_id)s),
-        %(energy_reading)s) = 'register' AS register,
-        EXISTS (SELECT FROM meters WHERE meter_id = %(meter_id)s)
-            OR EXISTS (SELECT FROM meter_live_state WHERE meter_id = %(meter_id)s) AS known
-),
-readings AS (
-    SELECT "timestamp", kwh_consumed_ac::numeric AS kwh
-    FROM meter_telemetry_history
-    WHERE meter_id = %(meter_id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
-    UNION ALL
-    (SELECT "timestamp", kwh_consumed_ac::numeric
-    FROM meter_telemetry_history
-    WHERE (SELECT register FROM meter) AND meter_id = %(meter_id)s
-        AND "timestamp" >= %(base_start)s AND "timestamp" < %(start)s
-    ORDER BY "timestamp" DESC
-    LIMIT 1)
-),
-credited AS (
-    SELECT "timestamp",
-        CASE WHEN register THEN increase(kwh, "timestamp", previous_kwh, previous_at)
-            ELSE kwh END AS energy,
-        register AND is_reset(kwh, "timestamp", previous_kwh, previous_at) AS reset
-    FROM (
-        SELECT *, lag(kwh) OVER meter AS previous_kwh, lag("timestamp") OVER meter AS previous_at
-        FROM readings
-        WINDOW meter AS (ORDER BY "timestamp")) AS reading,
-        meter
-    WHERE "timestamp" >= %(start)s
-),
-sums AS (
-    SELECT date_bin('1 hour', "timestamp", 'epoch') AS hour, session_id, sum(energy) AS energy_ac,
-        count(*) AS readings, count(*) FILTER (WHERE reset) AS counter_resets
-    FROM credited
-    LEFT JOIN charging_sessions AS session
-        ON meter_id = %(meter_id)s
-        AND tstzrange(started_at, ended_at) && tstzrange(%(start)s, %(end)s)
-        AND "timestamp" >= started_at AND "timestamp" < coalesce(ended_at, 'infinity')
-    GROUP BY 1, 2
-)
-SELECT hour, session_id, energy_ac, readings, counter_resets, known
-FROM meter
-LEFT JOIN sums ON true
-ORDER BY hour, session_id
-
--- name: meter_sessions
--- The sessions on a meter that overlap the window, oldest first.
-SELECT session_id, meter_id, vehicle_id, started_at, ended_at, is_active, end_reason
-FROM charging_sessions
-WHERE meter_id = %(meter_id)s
-    AND tstzrange(started_at, ended_at) && tstzrange(%(start)s, %(end)s)
-ORDER BY started_at

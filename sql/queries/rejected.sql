@@ -1,5 +1,17 @@
 -- The quarantine: rejected readings, found, read and resolved when a replay stores them.
 
+-- fragment: rejected_columns
+id, topic, partition, "offset", record_index, device_id, reason, detail,
+octet_length(raw) AS raw_bytes, rejected_at, resolved_at, resolved_by, outcome
+
+-- fragment: rejected_filters
+-- Each filter is off when it is null.
+AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+AND (%(topic)s::text IS NULL OR topic = %(topic)s)
+AND (%(device_id)s::text IS NULL OR device_id = %(device_id)s)
+AND (%(since)s::timestamptz IS NULL OR rejected_at >= %(since)s)
+AND (%(until)s::timestamptz IS NULL OR rejected_at < %(until)s)
+
 -- name: insert
 -- One row a rejected reading; one that is here already is not inserted again. Returns where those
 -- that were new came from.
@@ -16,17 +28,14 @@ RETURNING topic, partition
 -- Bytes on disk, indexes and large values included.
 SELECT pg_total_relation_size('rejected_records')
 
--- name: list
--- Newest first.
-SELECT id, topic, partition, "offset", record_index, device_id, reason, detail,
-       octet_length(raw) AS raw_bytes, rejected_at, resolved_at, resolved_by, outcome
+-- name: page
+-- Newest first, from below the id `after` when it is given.
+SELECT
+    -- include: rejected_columns
 FROM rejected_records
-WHERE (%(reason)s::text IS NULL OR reason = %(reason)s)
-  AND (%(topic)s::text IS NULL OR topic = %(topic)s)
-  AND (%(device_id)s::text IS NULL OR device_id = %(device_id)s)
-  AND (%(since)s::timestamptz IS NULL OR rejected_at >= %(since)s)
-  AND (%(until)s::timestamptz IS NULL OR rejected_at < %(until)s)
+WHERE (%(after)s::bigint IS NULL OR id < %(after)s)
   AND (%(resolved)s::boolean IS NULL OR (resolved_at IS NOT NULL) = %(resolved)s)
+  -- include: rejected_filters
 ORDER BY id DESC
 LIMIT %(limit)s
 
@@ -38,11 +47,7 @@ SELECT * FROM rejected_records WHERE id = %(id)s
 SELECT id
 FROM rejected_records
 WHERE resolved_at IS NULL
-  AND (%(reason)s::text IS NULL OR reason = %(reason)s)
-  AND (%(topic)s::text IS NULL OR topic = %(topic)s)
-  AND (%(device_id)s::text IS NULL OR device_id = %(device_id)s)
-  AND (%(since)s::timestamptz IS NULL OR rejected_at >= %(since)s)
-  AND (%(until)s::timestamptz IS NULL OR rejected_at < %(until)s)
+  -- include: rejected_filters
 ORDER BY id
 
 -- name: lock
@@ -74,23 +79,8 @@ WHERE rejected.id = %(id)s
   AND (held.group_id, held.topic, held.partition)
     = (rejected.group_id, rejected.topic, rejected.partition)
 
--- name: page
--- Newest first, from below the id `after`. Each filter is off when it is null.
-SELECT id, topic, partition, "offset", record_index, device_id, reason, detail,
-       octet_length(raw) AS raw_bytes, rejected_at, resolved_at, resolved_by, outcome
-FROM rejected_records
-WHERE (%(after)s::bigint IS NULL OR id < %(after)s)
-  AND (%(reason)s::text IS NULL OR reason = %(reason)s)
-  AND (%(topic)s::text IS NULL OR topic = %(topic)s)
-  AND (%(device_id)s::text IS NULL OR device_id = %(device_id)s)
-  AND (%(start_time)s::timestamptz IS NULL OR rejected_at >= %(start_time)s)
-  AND (%(end_time)s::timestamptz IS NULL OR rejected_at < %(end_time)s)
-  AND (%(resolved)s::boolean IS NULL OR (resolved_at IS NOT NULL) = %(resolved)s)
-ORDER BY id DESC
-LIMIT %(limit)s
-
 -- name: detail
-SELECT id, topic, partition, "offset", record_index, device_id, reason, detail, raw,
-       octet_length(raw) AS raw_bytes, rejected_at, resolved_at, resolved_by, outcome
+SELECT raw,
+    -- include: rejected_columns
 FROM rejected_records
 WHERE id = %(id)s

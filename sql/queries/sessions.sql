@@ -1,6 +1,9 @@
 -- Charging sessions. A start locks the meter's row, then the vehicle's: starts on one device queue
 -- up instead of deadlocking in the exclusion constraints, which stay as the belt.
 
+-- fragment: session_columns
+session_id, meter_id, vehicle_id, started_at, ended_at, is_active, end_reason
+
 -- name: lock_meter
 -- No row when the meter is unknown.
 SELECT FROM meters WHERE meter_id = %(meter_id)s FOR NO KEY UPDATE
@@ -26,7 +29,8 @@ WHERE ended_at <= %(now)s
 -- name: start
 INSERT INTO charging_sessions (meter_id, vehicle_id, started_at, ended_at)
 VALUES (%(meter_id)s, %(vehicle_id)s, %(started_at)s, %(ended_at)s)
-RETURNING session_id, meter_id, vehicle_id, started_at, ended_at, is_active, end_reason
+RETURNING
+    -- include: session_columns
 
 -- name: lock
 SELECT meter_id, vehicle_id, started_at, ended_at FROM charging_sessions
@@ -35,23 +39,27 @@ FOR NO KEY UPDATE
 
 -- name: end
 UPDATE charging_sessions SET ended_at = %(ended_at)s WHERE session_id = %(session_id)s
-RETURNING session_id, meter_id, vehicle_id, started_at, ended_at, is_active, end_reason
+RETURNING
+    -- include: session_columns
 
 -- name: change
 -- A session whose end is given was ended by someone, whatever ended it before.
 UPDATE charging_sessions
 SET started_at = %(started_at)s, ended_at = %(ended_at)s, timed_out = timed_out AND NOT %(end_given)s
 WHERE session_id = %(session_id)s
-RETURNING session_id, meter_id, vehicle_id, started_at, ended_at, is_active, end_reason
+RETURNING
+    -- include: session_columns
 
 -- name: one
-SELECT session_id, meter_id, vehicle_id, started_at, ended_at, is_active, end_reason
+SELECT
+    -- include: session_columns
 FROM charging_sessions
 WHERE session_id = %(session_id)s
 
 -- name: active
 -- Newest first, from below the session `after`.
-SELECT session_id, meter_id, vehicle_id, started_at, ended_at, is_active, end_reason
+SELECT
+    -- include: session_columns
 FROM charging_sessions
 WHERE ended_at IS NULL
     AND (%(after)s::uuid IS NULL OR (started_at, session_id) <
@@ -62,7 +70,8 @@ LIMIT %(limit)s
 -- name: search
 -- Sessions that touch [start, end), newest first, from below the session `after`. Each filter is
 -- off when it is null.
-SELECT session_id, meter_id, vehicle_id, started_at, ended_at, is_active, end_reason
+SELECT
+    -- include: session_columns
 FROM charging_sessions
 WHERE (%(vehicle_id)s::text IS NULL OR vehicle_id = %(vehicle_id)s)
     AND (%(meter_id)s::text IS NULL OR meter_id = %(meter_id)s)

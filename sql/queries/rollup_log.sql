@@ -1,0 +1,67 @@
+-- The log of what changed, which the rollups have yet to take in. An entry is a stretch of time of
+-- some devices. Triggers write the entries of sessions and of devices' modes.
+
+-- name: log_readings
+-- What a flush stored: readings of these devices, one device a line, in [first, past), which are
+-- microseconds since 2000.
+INSERT INTO rollup_log (stream, devices, first, past)
+VALUES (%s, string_to_array(%s, E'\n'), from_micros(%s), from_micros(%s))
+
+-- name: log_everything
+-- The whole history of every vehicle.
+INSERT INTO rollup_log (stream, devices, first, past)
+SELECT 'vehicle', ARRAY[vehicle_id], '-infinity', 'infinity'
+FROM (SELECT vehicle_id FROM vehicle_live_state UNION SELECT vehicle_id FROM charging_sessions) AS v
+
+-- name: energy_reading
+-- What ENERGY_READING was when the rollups were made; no row before the first round.
+SELECT energy_reading FROM rollup_state
+
+-- name: set_energy_reading
+INSERT INTO rollup_state AS state (energy_reading) VALUES (%(energy_reading)s)
+ON CONFLICT (only_row) DO UPDATE SET energy_reading = EXCLUDED.energy_reading
+
+-- name: backlog
+-- How many entries wait, and the age in seconds of the oldest.
+SELECT count(*), coalesce(extract(epoch FROM now() - min(logged_at)), 0)::float8 FROM rollup_log
+
+-- name: newest_entry
+-- The id of the newest entry; 0 when the log is empty.
+SELECT coalesce(max(id), 0) FROM rollup_log
+
+-- name: oldest_day
+-- The start of the oldest day there are readings of; `horizon` when there is none.
+SELECT coalesce(
+    min(to_date(right(day.relname, 10), 'YYYY_MM_DD'))::timestamp AT TIME ZONE 'UTC', %(horizon)s)
+FROM pg_inherits AS link
+JOIN pg_class AS day ON day.oid = link.inhrelid
+WHERE link.inhparent
+    IN ('meter_telemetry_history'::regclass, 'vehicle_telemetry_history'::regclass)
+
+-- name: entries
+-- The next entries, with the hours and the number of devices each stands for, cut to where readings
+-- can be: from `oldest` up to `horizon`. They come by hour, so that what many flushes touched is
+-- summed once.
+SELECT id, cardinality(devices), start,
+    greatest(0, ceil(extract(epoch FROM least(past, %(horizon)s) - start) / 3600))::bigint
+FROM (
+    SELECT *, date_bin('1 hour', greatest(first, %(oldest)s), 'epoch') AS start
+    FROM rollup_log
+    WHERE id <= %(newest)s) AS entry
+ORDER BY whole, first, id
+LIMIT %(limit)s
+
+-- name: take
+-- Takes whole entries out of the log.
+WITH gone AS (
+    DELETE FROM rollup_log WHERE id = ANY (%(ids)s) RETURNING first, past, stream, devices
+)
+INSERT INTO taken SELECT greatest(first, %(oldest)s), least(past, %(horizon)s), stream, devices
+FROM gone
+
+-- name: take_first_hours
+-- Takes the hours before `until` out of an entry that is too large for one step.
+WITH part AS (
+    UPDATE rollup_log SET first = %(until)s WHERE id = %(id)s RETURNING stream, devices
+)
+INSERT INTO taken SELECT %(first)s, %(until)s, stream, devices FROM part
