@@ -70,7 +70,7 @@ class Reader:
     def __init__(self, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
         self._now = 100.0
         monkeypatch.setattr(fetching.time, "monotonic", lambda: self._now)
-        monkeypatch.setattr(fetching, "LOOK_AROUND_S", 0)
+        monkeypatch.setattr(fetching, "EMPTY_FETCH_PAUSE_S", 0)
         self.broker = broker
         self.got: dict[TopicPartition, list[int]] = {A: [], B: []}
         self.fetching = Fetching(broker, self._seek_back)
@@ -94,8 +94,8 @@ def test_the_others_go_on_and_what_comes_before_the_failing_place_is_read(
     reader = Reader(Broker({A: list(range(10)), B: list(range(10))}, {(B, 5)}), monkeypatch)
     reader.rounds(3)
     assert reader.got[A] == list(range(10))
-    assert list(reader.fetching.ailing) == [B]
-    assert "CorruptRecord" in reader.fetching.ailing[B].why
+    assert list(reader.fetching.failing) == [B]
+    assert "CorruptRecord" in reader.fetching.failing[B].why
     reader.rounds(100)
     assert reader.got[B] == list(range(5))
     reader.broker.logs[A].append(10)
@@ -109,7 +109,7 @@ def test_what_heals_is_read_on_without_a_gap(monkeypatch: pytest.MonkeyPatch) ->
     reader.broker.corrupt.clear()
     reader.rounds(100, seconds_each=1)
     assert reader.got == {A: list(range(10)), B: list(range(10))}
-    assert reader.fetching.ailing == {}
+    assert reader.fetching.failing == {}
 
 
 def test_the_search_outlasts_answers_that_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,13 +118,13 @@ def test_the_search_outlasts_answers_that_are_late(monkeypatch: pytest.MonkeyPat
     reader.broker.empty_answers = 20
     reader.rounds(30)
     assert reader.got[A] == list(range(10))
-    assert list(reader.fetching.ailing) == [B]
+    assert list(reader.fetching.failing) == [B]
 
 
 def test_a_failing_partition_is_tried_ever_more_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader(Broker({A: [], B: [0]}, {(B, 0)}), monkeypatch)
     reader.rounds(1_200)
-    assert 4 <= reader.fetching.ailing[B].tries <= 9
+    assert 4 <= reader.fetching.failing[B].tries <= 9
     assert reader.broker.paused == {B}
 
 
