@@ -189,7 +189,7 @@ class SinkAgainstModel(RuleBasedStateMachine):
         batch = self._batch(owner, partitions, most)
         if not batch.parts:
             return
-        stale = any(self.model.positions[p.source] != p.start for p in batch.parts.values())
+        stale = any(self.model.positions[p.partition] != p.start for p in batch.parts.values())
         try:
             with owner.crashing(crash_before):
                 owner.sink.flush(list(batch.parts.values()))
