@@ -1,5 +1,6 @@
 """Kafka to PostgreSQL, exactly once.
 
-The path of a batch: `worker` runs the loop, `source` fetches records that `admission` believes,
-`batch` decodes them, `sink` writes them and moves the positions in one transaction.
+The path of a batch: `loop.worker` runs the loop, `loop.source` fetches records that
+`loop.admission` believes, `write.batch` decodes them, `loop.writing` has them written, and
+`write.sink` stores them and moves the positions in one transaction.
 """

@@ -13,7 +13,7 @@ from ingest_worker.commands import replay as kafka_replay
 from ingest_worker.commands.positions import list_positions, set_positions
 from ingest_worker.commands.reconcile import reconcile
 from ingest_worker.commands.rejected import list_rejected, replay_rejected, show_rejected
-from ingest_worker.errors import CommandRefusedError, FencedError
+from ingest_worker.errors import CommandRefusedError, FencedError, SideTaskError
 from ingest_worker.run import run
 from reporting.logs import configure_logging
 from schemas.rejected import REASONS
@@ -38,6 +38,7 @@ def main() -> int:
         CommandRefusedError,
         UnknownRejectedError,
         FencedError,
+        SideTaskError,
         KafkaError,
         psycopg.Error,
         OSError,

@@ -1,7 +1,7 @@
 """A process's connections to PostgreSQL, and cutting them off when it must end.
 
-A thread that waits for a server which hangs cannot be stopped otherwise: the other side of its
-connection is gone all of a sudden, and its call raises.
+A thread that waits for a server which hangs cannot be stopped in another way. When its connection
+is cut off, its call raises.
 """
 
 import weakref
@@ -21,7 +21,7 @@ class Connections:
     def open(self, conninfo: str) -> Connection:
         """A new connection in autocommit mode. Raises psycopg.OperationalError."""
         if self._ended:
-            raise psycopg.OperationalError("this process comes to its end")
+            raise psycopg.OperationalError("this process is about to end")
         connection: Connection = psycopg.connect(conninfo, autocommit=True)
         self._opened.add(connection)
         return connection

@@ -84,4 +84,9 @@ ROLLUP_AGE_SECONDS = Gauge(
     "energy_ingest_rollup_age_seconds",
     "Age of the oldest of them: how far the fleet's figures are behind.",
 )
+SIDE_TASK_FAILURES = Counter(
+    "energy_ingest_side_task_failures_total",
+    "Tasks beside the loop that died; all but a failed acknowledge end the process.",
+    ["task"],
+)
 READY = Gauge("energy_ingest_ready", "1 while the worker is able to do its work.")

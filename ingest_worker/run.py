@@ -5,74 +5,67 @@ import contextlib
 import gc
 import logging
 import signal
-from collections.abc import Iterator
-from typing import Any
-
-from aiokafka import TopicPartition
-from aiokafka.consumer import fetcher
 
 from brokers.connect import kafka_options
 from ingest_worker.connections import Connections
 from ingest_worker.health import Status, serve
 from ingest_worker.housekeeping.rounds import keep_house
-from ingest_worker.loop.monitor import watch
+from ingest_worker.loop.batching import batch_rules
+from ingest_worker.loop.consumer import hand_out_lean_records, new_consumer
+from ingest_worker.loop.held_positions import HeldPositions
+from ingest_worker.loop.monitor import PositionReader, monitor
+from ingest_worker.loop.side_tasks import SideTasks
 from ingest_worker.loop.source import Source
 from ingest_worker.loop.startup import wait_for_database, wait_for_kafka
 from ingest_worker.loop.worker import Worker
-from ingest_worker.write.ledger import APPLICATION_NAME
+from ingest_worker.write.ledger import APPLICATION_NAME, Ledger
+from ingest_worker.write.newest_known import NewestKnown
+from ingest_worker.write.sink import Sink
 from schemas.settings import Settings
+from schemas.streams import STREAMS
 from sql.connect import conninfo
 
-STOP_WITHIN_S = 8.0
+FINISH_WITHIN_S = 8.0
 """How long the batch in hand may take at the end; then PostgreSQL is cut off."""
-LET_GO_WITHIN_S = 4.0
-"""How long the rest may take after that, if Kafka does not answer either."""
+END_WITHIN_S = 4.0
+"""How long the loop may take after that, if Kafka does not answer either."""
 LEAVE_GROUP_WITHIN_S = 8.0
-CYCLES_AFTER_OBJECTS = 300_000
+COLLECT_CYCLES_AFTER_OBJECTS = 300_000
 """Python looks for cycles whenever so many objects have come; a batch is as many, and has none."""
 
 log = logging.getLogger(__name__)
 
 
-class _LeanRecords(fetcher.PartitionRecords):  # type: ignore[misc]
-    """Hands out fetched records as they were parsed: offset, timestamp and value are all we read.
-
-    aiokafka would wrap each into a ConsumerRecord of eleven fields, which costs more than decoding
-    its reading. This reaches into private parts of aiokafka: hence the tight bound on its version.
-    """
-
-    def __iter__(self) -> Iterator[Any]:
-        records: Iterator[Any] = self._records_iterator
-        return records
-
-    def _consumer_record(self, _: TopicPartition, record: Any) -> Any:
-        return record
-
-
 async def run(settings: Settings) -> None:
-    """Run one replica until SIGTERM or SIGINT. Its process belongs to it."""
-    fetcher.PartitionRecords = _LeanRecords
+    """Run one replica until SIGTERM or SIGINT. It sets up the whole process for itself.
+
+    Raises SideTaskError when a task beside the loop has died.
+    """
+    hand_out_lean_records()
     gc.freeze()
-    gc.set_threshold(CYCLES_AFTER_OBJECTS)
+    gc.set_threshold(COLLECT_CYCLES_AFTER_OBJECTS)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     status = Status()
     port = serve(status, settings.metrics_port)
     log.info("metrics and health on port %d", port)
-    topics = list(settings.streams)
-    source = Source(
-        kafka_options(settings), settings.kafka_group_id, topics, settings.flush_interval_ms
+    consumer = new_consumer(
+        kafka_options(settings), settings.kafka_group_id, settings.flush_interval_ms
     )
+    source = Source(consumer, list(settings.streams))
     connections = Connections()
-    working = asyncio.create_task(_work(settings, source, status, connections, stopping))
+    side_tasks = SideTasks(stopping)
+    working = asyncio.create_task(
+        _work(settings, source, status, connections, side_tasks, stopping)
+    )
     stop = asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait([working, stop], return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait([working], timeout=STOP_WITHIN_S)
+        await asyncio.wait([working], timeout=FINISH_WITHIN_S)
     finally:
         connections.end()
-        await asyncio.wait([working], timeout=LET_GO_WITHIN_S)
+        await asyncio.wait([working], timeout=END_WITHIN_S)
         working.cancel()
         stop.cancel()
         with contextlib.suppress(TimeoutError):
@@ -80,6 +73,7 @@ async def run(settings: Settings) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await working
         log.info("stopped")
+    side_tasks.raise_failure()
 
 
 async def _work(
@@ -87,29 +81,29 @@ async def _work(
     source: Source,
     status: Status,
     connections: Connections,
+    side_tasks: SideTasks,
     stopping: asyncio.Event,
 ) -> None:
+    """Wait for what the worker needs, then run its loop and the tasks beside it."""
     await wait_for_database(settings, status, connections, stopping)
     await wait_for_kafka(source, status, stopping)
     if stopping.is_set():
         return
-    worker = Worker(settings, source, status, connections, stopping)
-    beside = [
-        asyncio.create_task(keep_house(settings, connections, worker.behind)),
-        asyncio.create_task(
-            watch(
-                worker,
-                source,
-                status,
-                connections,
-                conninfo(settings, APPLICATION_NAME),
-                settings.kafka_group_id,
-            )
-        ),
-    ]
+    where = conninfo(settings, APPLICATION_NAME)
+    positions = HeldPositions()
+    sinks = _sinks(settings, connections, where)
+    worker = Worker(source, sinks, batch_rules(settings), positions, status, stopping)
+    reader = PositionReader(connections, where, settings.kafka_group_id)
+    side_tasks.start("housekeeping", keep_house(settings, connections, worker.behind))
+    side_tasks.start("monitor", monitor(positions, source, status, reader))
     try:
         await worker.run()
     finally:
-        for task in beside:
-            task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
+        await side_tasks.cancel()
+
+
+def _sinks(settings: Settings, connections: Connections, where: str) -> dict[str, Sink]:
+    """A sink for every stream; they share what is known of the devices."""
+    newest_known = {name: NewestKnown() for name in STREAMS}
+    ledger = Ledger(settings.kafka_group_id, settings.rejected_raw_limit_mb * 1_000_000)
+    return {name: Sink(connections, where, ledger, newest_known) for name in STREAMS}

@@ -1,7 +1,7 @@
 """Which fetched records to believe: a pure function of the records and our own position.
 
-Kafka clients hand out records around rebalances, seeks and errors that no position of ours asked
-for. Deciding from the offsets alone makes every such case harmless, without any callback.
+Around rebalances, seeks and errors a Kafka client hands out records that do not continue at our
+position. Deciding by the offsets alone makes every such case harmless, without any callback.
 """
 
 from collections.abc import Sequence
@@ -27,11 +27,11 @@ class Admitted(NamedTuple):
     """What to do with fetched records."""
 
     skip: int
-    """How many from the front lie below the position."""
+    """How many records at the front lie below the position."""
     suspect: Gap | None
-    """Not believed: seek to the position and fetch again."""
+    """A gap that is not believed: seek to the position and fetch again."""
     gap: Gap | None
-    """Believed, since a fresh fetch showed it again: transactions or compaction left it."""
+    """A gap that a fetch after a new seek showed again: transactions or compaction left it."""
 
 
 def admit(

@@ -1,7 +1,7 @@
 """Fetching from many partitions so that one that fails holds up no others.
 
 A fetch that fails (a corrupt batch on a broker's disk, a missing permission) is tried again and
-again, ever more seldom: it may heal, by another replica or an operator, and nothing is skipped.
+again, ever more seldom: another replica or an operator may repair it, and nothing is skipped.
 """
 
 import asyncio
@@ -17,17 +17,18 @@ from ingest_worker.write.batch import Record
 
 MAX_RECORDS_A_FETCH = 2_000
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 30.0
-LOOK_AROUND_S = 0.05
+EMPTY_FETCH_PAUSE_S = 0.05
+"""The pause after partitions were asked one by one and none had a record."""
 SEARCH_S = 10.0
-"""How long after a failure the partition that fails is looked for."""
+"""How long after a failure partitions are asked one by one, to find the one that fails."""
 MISPLACED = (NoOffsetForPartitionError, OffsetOutOfRangeError)
-"""Kafka is fine, the place we read from is not: the positions must be read again."""
+"""Kafka works, but the log does not hold our position: the positions must be read again."""
 
 log = logging.getLogger(__name__)
 
 
-class Ailment(NamedTuple):
-    """What is wrong with a partition, and when to look again."""
+class FetchFailure(NamedTuple):
+    """Why a partition cannot be fetched, and when it is tried again."""
 
     why: str
     tries: int
@@ -35,20 +36,20 @@ class Ailment(NamedTuple):
     """By the monotonic clock."""
 
     @property
-    def due(self) -> bool:
-        """Whether it is time to look again."""
+    def retry_due(self) -> bool:
+        """Whether it is time to try again."""
         return time.monotonic() >= self.retry_at
 
 
-def worse(before: Ailment | None, error: Exception) -> Ailment:
-    """The ailment after one more failure."""
+def failure_after(before: FetchFailure | None, error: Exception) -> FetchFailure:
+    """The failure of a partition after one more try; each pause is twice as long as the last."""
     tries = before.tries + 1 if before else 1
     pause_s = min(FIRST_RETRY_S * 2 ** (tries - 1), LAST_RETRY_S)
-    return Ailment(f"cannot be fetched: {error!r}", tries, time.monotonic() + pause_s)
+    return FetchFailure(f"cannot be fetched: {error!r}", tries, time.monotonic() + pause_s)
 
 
 class Fetching:
-    """Takes records off a consumer's buffers; which of them to believe is for others to say."""
+    """Takes records off a consumer's buffers; `admission` decides which of them to believe."""
 
     def __init__(self, consumer: AIOKafkaConsumer, seek_back: Callable[..., None]) -> None:
         """`seek_back` makes the consumer fetch partitions on from our own positions."""
@@ -56,21 +57,22 @@ class Fetching:
         self._seek_back = seek_back
         self._partitions: list[TopicPartition] = []
         self._search_until = 0.0
-        self.ailing: dict[TopicPartition, Ailment] = {}
+        self.failing: dict[TopicPartition, FetchFailure] = {}
 
     def begin(self, partitions: Iterable[TopicPartition]) -> None:
-        """Fetch these from now on; what was wrong with them is forgotten."""
+        """Fetch these from now on; their earlier failures are forgotten."""
         self._partitions = list(partitions)
         self._search_until = 0.0
-        self.ailing.clear()
+        self.failing.clear()
 
     async def fetch(self, timeout_s: float) -> dict[TopicPartition, list[Record]]:
-        """What there is, waiting up to `timeout_s` for the first of it. Raises MISPLACED.
+        """The next records of each partition; waits up to `timeout_s` for the first.
 
-        All partitions at once; after a failure each by itself, to find the one that fails. What a
-        failed fetch had taken off the others' buffers is gone: they are sought back.
+        All partitions are asked at once; after a failure each by itself, to find the one that
+        fails. What a failed fetch had taken off the others' buffers is lost: the consumer seeks
+        back. Raises MISPLACED.
         """
-        if not self.ailing and time.monotonic() >= self._search_until:
+        if not self.failing and time.monotonic() >= self._search_until:
             try:
                 return await self._getmany(*self._partitions, timeout_s=timeout_s)
             except MISPLACED:
@@ -83,20 +85,20 @@ class Fetching:
         each = {partition: await self._get_one(partition) for partition in self._partitions}
         fetched = {partition: records for partition, records in each.items() if records}
         if not fetched:
-            await asyncio.sleep(min(timeout_s, LOOK_AROUND_S))
+            await asyncio.sleep(min(timeout_s, EMPTY_FETCH_PAUSE_S))
         return fetched
 
     async def _get_one(self, partition: TopicPartition) -> list[Record]:
-        """What one partition has; one that fails is set aside for a while.
+        """The next records of one partition; if it fails, it is paused until its next try.
 
-        Of an ailing one records are taken singly: so those before the failing place are not lost.
+        Of a failing one records are taken singly, so that those before the failing place are kept.
         """
-        ailment = self.ailing.get(partition)
-        if ailment and (not ailment.due or partition not in self._consumer.assignment()):
+        failure = self.failing.get(partition)
+        if failure and (not failure.retry_due or partition not in self._consumer.assignment()):
             return []
         records: list[Record] = []
         try:
-            if not ailment:
+            if not failure:
                 return (await self._getmany(partition)).get(partition, [])
             self._consumer.resume(partition)
             while len(records) < MAX_RECORDS_A_FETCH:
@@ -110,12 +112,12 @@ class Fetching:
             if records:
                 self._consumer.seek(partition, records[-1].offset + 1)
             else:
-                self.ailing[partition] = worse(ailment, error)
+                self.failing[partition] = failure_after(failure, error)
                 self._seek_back(partition)
                 self._consumer.pause(partition)
         else:
             if records:
-                del self.ailing[partition]
+                del self.failing[partition]
         return records
 
     async def _getmany(

@@ -8,31 +8,19 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import KafkaError
 
 from brokers.partitions import Bounds, bounds_of
 from ingest_worker import metrics
 from ingest_worker.errors import InDoubtError, LostPositionError
 from ingest_worker.loop.admission import Gap, admit
-from ingest_worker.loop.fetching import MISPLACED, Ailment, Fetching
+from ingest_worker.loop.fetching import MISPLACED, FetchFailure, Fetching
 from ingest_worker.write.batch import Record
 
-SESSION_TIMEOUT_MS = 10_000
-HEARTBEAT_INTERVAL_MS = 3_000
-MAX_POLL_INTERVAL_MS = 3_600_000
-"""An outage of PostgreSQL may hold a batch for long; it must not cost the membership."""
-METADATA_MAX_AGE_MS = 15_000
-"""Partitions added while running are noticed after this long at most."""
-GATHER_MS = 100
-"""So long a broker waits for more records before it answers: few answers when few records come."""
-ENOUGH_BYTES = 1_000_000
-"""With so much it does not wait."""
 POSITION_WITHIN_S = 0.05
-CLIENT_ID = "energy-worker"
+"""How long the consumer may take to name its positions; after a rebalance it may have none."""
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +28,7 @@ Fetched = list[tuple[TopicPartition, Sequence[Record]]]
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Where a rebalance moves the consumer to is no evidence of a gap, seen twice or not."""
+    """A rebalance moves the consumer elsewhere: gaps that were seen before it prove nothing."""
 
     def __init__(self, forget: Callable[[], None]) -> None:
         self._forget = forget
@@ -55,30 +43,10 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
 class Source:
     """Reads the held partitions, each exactly from its position on."""
 
-    def __init__(
-        self,
-        kafka_options: Mapping[str, Any],
-        group_id: str,
-        topics: list[str],
-        flush_interval_ms: int,
-    ) -> None:
-        """Brokers let records gather for GATHER_MS, less if flushes are wanted more often."""
+    def __init__(self, consumer: AIOKafkaConsumer, topics: list[str]) -> None:
+        """`consumer` is not started yet, and belongs to the source from here on."""
         self.topics = topics
-        self._consumer = AIOKafkaConsumer(
-            group_id=group_id,
-            client_id=CLIENT_ID,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            isolation_level="read_committed",
-            metadata_max_age_ms=METADATA_MAX_AGE_MS,
-            session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
-            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
-            fetch_max_wait_ms=min(GATHER_MS, flush_interval_ms),
-            fetch_min_bytes=ENOUGH_BYTES,
-            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
-            **kafka_options,
-        )
+        self._consumer = consumer
         self._positions: dict[TopicPartition, int] = {}
         self._suspects: dict[TopicPartition, Gap] = {}
         self._last_read: dict[TopicPartition, tuple[int, int]] = {}
@@ -103,12 +71,12 @@ class Source:
         await self._consumer.stop()
 
     @property
-    def ailing(self) -> Mapping[TopicPartition, Ailment]:
-        """Held partitions that Kafka fails to hand out; they are tried again by themselves."""
-        return self._fetching.ailing
+    def failing(self) -> Mapping[TopicPartition, FetchFailure]:
+        """Held partitions that cannot be fetched; `fetch` tries each again from time to time."""
+        return self._fetching.failing
 
     def assignment(self) -> frozenset[TopicPartition]:
-        """The partitions the group gives us now."""
+        """The partitions that the group assigns to this member now."""
         return frozenset(self._consumer.assignment())
 
     async def bounds(self, partitions: Sequence[TopicPartition]) -> Bounds:
@@ -169,11 +137,11 @@ class Source:
     async def trailing(self) -> dict[TopicPartition, Gap]:
         """Where the log goes on past our positions without records: markers of transactions.
 
-        To be asked when nothing was fetched. Like any gap, one is believed only when a fetch from
-        a fresh seek shows it again.
+        Wants an empty batch: all that was fetched is written. Like any gap, one is believed only
+        when a fetch after a new seek shows it again.
         """
         gaps = {}
-        with contextlib.suppress(TimeoutError):  # after a rebalance there may be no position
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(POSITION_WITHIN_S):
                 for partition in self._consumer.assignment() & self._positions.keys():
                     gap = Gap(self._positions[partition], await self._consumer.position(partition))
@@ -187,13 +155,13 @@ class Source:
         return gaps
 
     def pass_over(self, partition: TopicPartition, gap: Gap) -> None:
-        """Our position is past the gap now."""
+        """Note that our position has moved past the gap."""
         metrics.GAPS.labels(partition.topic).inc(gap.first - gap.position)
         self._positions[partition] = gap.first
         self._suspects.pop(partition, None)
 
     def records_behind(self) -> int:
-        """Records known to wait in Kafka, beyond those fetched."""
+        """How many offsets Kafka is known to hold beyond those fetched."""
         behind = 0
         assigned = self._consumer.assignment()
         for partition, position in self._positions.items():

@@ -1,7 +1,6 @@
-"""What a worker needs before it can begin; it waits for each and says what it waits for."""
+"""What a worker needs before it can begin: it waits for each, and reports what it waits for."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 import psycopg
@@ -9,6 +8,7 @@ from aiokafka.errors import KafkaError
 
 from ingest_worker.connections import Connections
 from ingest_worker.health import Status
+from ingest_worker.loop.pause import pause
 from ingest_worker.loop.source import Source
 from ingest_worker.write.ledger import APPLICATION_NAME
 from schemas.settings import Settings
@@ -36,7 +36,7 @@ async def wait_for_database(
 
 
 async def wait_for_kafka(source: Source, status: Status, stopping: asyncio.Event) -> None:
-    """Return once the consumer is connected and both topics exist, or `stopping` is set."""
+    """Return once the consumer is connected and all topics exist, or `stopping` is set."""
     connected = False
 
     async def check() -> str | None:
@@ -62,5 +62,4 @@ async def _wait(
             status.works(name)
             return
         status.waits(name, why)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), RETRY_S)
+        await pause(RETRY_S, stopping)

@@ -1,7 +1,7 @@
 """Where to read on after a start, a rebalance or any other disturbance: PostgreSQL decides.
 
-A position that the log cannot honour stops its partition, loudly, until an operator sets it; the
-others go on.
+When a log does not hold the offset of its position, the partition is stopped until an operator sets
+a position; the other partitions are read on.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from ingest_worker.loop.source import Source
 from ingest_worker.write.ledger import Position
 from ingest_worker.write.sink import Sink
 
-SECOND_LOOK_S = 2.0
+SECOND_LOOK_AFTER_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ async def take_over(
     """Read the positions of these partitions and have the source read on from there.
 
     Returns the positions of those that can be read. Raises KafkaError or psycopg.Error while
-    something is away.
+    Kafka or PostgreSQL does not answer.
     """
     bounds = await source.bounds(list(assigned))
     starts = {partition: start for partition, (start, _) in bounds.items()}
@@ -48,8 +48,8 @@ async def take_over(
     return held
 
 
-def let_go(status: Status, partitions: frozenset[TopicPartition]) -> None:
-    """Others answer for these partitions from now on."""
+def forget_partitions(status: Status, partitions: frozenset[TopicPartition]) -> None:
+    """Stop reporting on partitions that other members of the group hold now."""
     for partition in partitions:
         status.works(name_of(partition))
         for gauge in (metrics.HELD, metrics.LAG, metrics.POSITION):
@@ -66,20 +66,20 @@ async def _stop_lost(
 
     A broker that has just become the leader may learn the log's end a little late.
     """
-    doubtful = [
+    outside = [
         partition
         for partition, position in positions.items()
         if not position.stopped and _outside(position.next_offset, *bounds[partition])
     ]
-    if not doubtful:
+    if not outside:
         return
-    await asyncio.sleep(SECOND_LOOK_S)
-    bounds.update(await source.bounds(doubtful))
-    for partition in doubtful:
+    await asyncio.sleep(SECOND_LOOK_AFTER_S)
+    bounds.update(await source.bounds(outside))
+    for partition in outside:
         at = positions[partition].next_offset
         why = _outside(at, *bounds[partition])
         if why:
-            log.error("%s-%d at %d: %s", *partition, at, why)
+            log.error("%s at %d: %s", name_of(partition), at, why)
             await asyncio.to_thread(sink.stop, partition, at, why)
             positions[partition] = positions[partition]._replace(stopped=why)
 

@@ -1,11 +1,11 @@
-"""What one flush writes: decoded readings, and for each where in Kafka it came from.
+"""What one flush writes: decoded readings, and for each the record in Kafka that held it.
 
-A part is one partition's share. Readings keep their order of arrival; which record and which place
-in it a reading had is looked up only for the few that are rejected late.
+A part is one partition's share. Readings keep their order of arrival. The record of a reading and
+its place in the record are looked up only for the few readings that PostgreSQL rejects.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -41,13 +41,12 @@ class Part:
     first_rows: list[int] = field(default_factory=list)
     """For each of them, where its rows begin."""
     places: dict[int, list[int]] = field(default_factory=dict)
-    """Places in the record by its number in `records`, where rows and readings are not one to
-    one."""
+    """By number in `records`: the rows' places in a record whose readings are not all rows."""
     rejected: list[tuple[Record, Rejection]] = field(default_factory=list)
     first: Record | None = None
     last: Record | None = None
     _pieces: dict[int, list[bytes]] = field(default_factory=dict)
-    """The readings' own bytes, by offset, of records some of whose rows were rejected late."""
+    """By offset: the bytes of each reading, of records with rows that PostgreSQL rejected."""
 
     @property
     def readings(self) -> int:
@@ -80,7 +79,7 @@ class Batch:
 
     def __init__(
         self,
-        decoders: dict[str, Decoder],
+        decoders: Mapping[str, Decoder],
         *,
         max_readings: int,
         max_bytes: int,
@@ -166,10 +165,9 @@ class Batch:
                 part.rejected += [(record, rejection) for rejection in rejections]
         return len(records)
 
-    def split(self, min_readings: int) -> Iterator[list[Part]]:
-        """The parts as transactions of their own: one a stream, or one for all below the bound."""
-        if self.readings < min_readings:
-            yield list(self.parts.values())
-            return
-        for stream in sorted({part.stream.name for part in self.parts.values()}):
-            yield [part for part in self.parts.values() if part.stream.name == stream]
+    def by_stream(self) -> dict[str, list[Part]]:
+        """All parts, by the name of their stream."""
+        parts: dict[str, list[Part]] = {}
+        for part in self.parts.values():
+            parts.setdefault(part.stream.name, []).append(part)
+        return parts

@@ -1,6 +1,6 @@
 """The rows of `ingest_offsets`: taking, locking and moving positions, and the books kept on them.
 
-Every function takes the connection of whoever calls, and joins its transaction.
+Every method takes the caller's connection, and joins its transaction.
 """
 
 import logging
@@ -44,11 +44,11 @@ class PartBooks:
         self.duplicate = 0
         self.rejected: list[tuple[Record, Rejection]] = list(part.rejected)
         self.newly_rejected = 0
-        """Those of `rejected` that were not rejected before: the others are duplicates."""
+        """How many of `rejected` were not rejected before; the others are duplicates."""
 
     @property
     def stored(self) -> int:
-        """All readings that are nothing else."""
+        """How many readings are neither duplicates nor rejected."""
         return self.part.readings - self.duplicate - self.newly_rejected
 
 
@@ -101,7 +101,7 @@ class Ledger:
     def ending_holders(
         self, connection: Connection, partitions: Sequence[TopicPartition]
     ) -> Iterator[None]:
-        """When a lock is not to be had, end the workers that hold it; then raise all the same."""
+        """Around taking a lock: when it fails, end the workers that hold it; the error goes on."""
         try:
             yield
         except errors.LockNotAvailable:

@@ -1,8 +1,8 @@
 """The newest stored time of each device, as far as this worker knows.
 
-A reading newer than this is certainly not stored yet and may be copied straight in; any other goes
-the slower way that tells duplicates apart. It is only a hint: the primary key guards it, and it is
-forgotten whenever a transaction that relied on it was rolled back.
+A reading newer than this is taken as not stored yet and copied straight in; any other goes the
+slower way that tells duplicates apart. If another worker stored it in the meantime, the primary key
+objects. What is known is forgotten whenever a transaction that relied on it was rolled back.
 """
 
 from collections import defaultdict
@@ -18,14 +18,14 @@ LookUp = Callable[[Iterable[str]], dict[str, int]]
 
 
 class NewestKnown:
-    """The hint for one stream."""
+    """The newest known times of one stream's devices."""
 
     def __init__(self, max_devices: int = MAX_DEVICES) -> None:
         self._newest: dict[str, int] = {}
         self._max_devices = max_devices
 
     def forget(self) -> None:
-        """What is believed may be wrong: start again from what PostgreSQL says."""
+        """Forget all times: they are looked up in PostgreSQL again."""
         self._newest.clear()
 
     def split(self, rows: Sequence[Row], look_up: LookUp) -> tuple[dict[str, list[Row]], list[int]]:

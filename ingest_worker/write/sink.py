@@ -1,8 +1,8 @@
 """One flush, one transaction: positions, history, live state, rejected readings, the books.
 
 A sink owns one connection and is used from one thread at a time. What it raises says what to do:
-`Fenced` (somebody else moved a position: read the positions again), or a psycopg error that is no
-fault of the data (hold the batch and try again).
+FencedError means that somebody else moved a position, so the positions must be read again; a
+psycopg.Error is no fault of the data, so the batch is held and tried again.
 """
 
 import time
@@ -34,7 +34,7 @@ from sql.errors import RowsRefusedError
 
 TRANSACTION_TIMEOUT_S = 300
 CROSSED = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
-"""Another transaction came in between: no outage, the next try goes through."""
+"""Another transaction came in between. That is no outage: the next try may succeed."""
 
 Writer = Callable[[Connection, Stream, Sequence[Row], NewestKnown], Written]
 
@@ -55,12 +55,13 @@ class Sink:
         connections: Connections,
         conninfo: str,
         ledger: Ledger,
-        hints: dict[str, NewestKnown],
+        newest_known: dict[str, NewestKnown],
     ) -> None:
+        """`newest_known` is what is known of each stream's devices, by the stream's name."""
         self._connections = connections
         self._conninfo = conninfo
         self._ledger = ledger
-        self._hints = hints
+        self._newest_known = newest_known
         self._days: dict[str, set[int]] = {name: set() for name in STREAMS}
         self._connection: Connection | None = None
 
@@ -70,7 +71,7 @@ class Sink:
         return self._ledger.take(self._connect(), starts)
 
     def stop(self, partition: TopicPartition, next_offset: int, why: str) -> None:
-        """Note that the partition waits for an operator."""
+        """Note that the partition waits for an operator, and why."""
         self._ledger.stop(self._connect(), partition, next_offset, why)
 
     def pass_over(self, partition: TopicPartition, position: int, next_offset: int) -> None:
@@ -122,7 +123,7 @@ class Sink:
         rows = [row for b in books for row in b.part.rows]
         if not rows:
             return
-        written = write(self._connect(), stream, rows, self._hints[stream.name])
+        written = write(self._connect(), stream, rows, self._newest_known[stream.name])
         starts = list(accumulate((len(b.part.rows) for b in books), initial=0))
 
         def locate(place: int) -> tuple[PartBooks, int]:
@@ -154,14 +155,14 @@ class Sink:
             cut(self._connection)
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         if self._connection:
             self._connection.close()
 
     def _forget(self, streams: Iterable[str]) -> None:
-        """Drop what was believed of these streams; another sink may be at work on the others."""
+        """Forget what is known of these streams; another sink may be writing the others."""
         for name in streams:
-            self._hints[name].forget()
+            self._newest_known[name].forget()
             self._days[name].clear()
 
 

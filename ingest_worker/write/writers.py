@@ -1,8 +1,9 @@
 """Three ways to write the readings of one stream, from the fastest to the most careful.
 
-`write_new` copies what the hint knows to be new and stages the rest. When the key or a constraint
-objects, `write_any` stages everything, and when it objects again, `write_piecewise` leaves out the
-rows that PostgreSQL refuses. Each joins the caller's transaction, which is rolled back in between.
+`write_new` copies the rows that are newer than their device's newest known time and stages the
+rest. When the key or a constraint objects, `write_any` stages everything, and when one objects
+again, `write_piecewise` leaves out the rows that PostgreSQL refuses. Each joins the caller's
+transaction, which is rolled back in between.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,17 +28,18 @@ class Written(NamedTuple):
 
 
 def write_new(
-    connection: Connection, stream: Stream, rows: Sequence[Row], hint: NewestKnown
+    connection: Connection, stream: Stream, rows: Sequence[Row], newest_known: NewestKnown
 ) -> Written:
-    """Copy what is newer than anything known of its device, stage the rest.
+    """Copy the rows that are newer than anything known of their device, stage the rest.
 
-    Raises RowsRefusedError when the hint was wrong, UndefinedTable when a day partition is gone.
+    Raises RowsRefusedError when one was not new or is refused, UndefinedTable when a day partition
+    is gone.
     """
 
     def look_up(ids: Iterable[str]) -> dict[str, int]:
         return store.newest_known(connection, stream, ids)
 
-    by_device, others = hint.split(rows, look_up)
+    by_device, others = newest_known.split(rows, look_up)
     new = [by_device[device_id] for device_id in sorted(by_device) if by_device[device_id]]
     if new:
         _copy(connection, stream, new)
@@ -63,24 +65,24 @@ def _copy(connection: Connection, stream: Stream, new: list[list[Row]]) -> None:
 
 
 def write_any(
-    connection: Connection, stream: Stream, rows: Sequence[Row], hint: NewestKnown
+    connection: Connection, stream: Stream, rows: Sequence[Row], newest_known: NewestKnown
 ) -> Written:
-    """Stage every row; the hint is not asked, and forgotten."""
-    hint.forget()
+    """Stage every row. What is known of the devices was wrong, and is forgotten."""
+    newest_known.forget()
     written, stored = _stage(connection, stream, rows, range(len(rows)))
     store.upsert_live(connection, stream, store.newest_of(stored))
     return written
 
 
 def write_piecewise(
-    connection: Connection, stream: Stream, rows: Sequence[Row], hint: NewestKnown
+    connection: Connection, stream: Stream, rows: Sequence[Row], newest_known: NewestKnown
 ) -> Written:
     """Reject the rows that PostgreSQL refuses, and just those; store the others.
 
-    It is asked for each row by itself. Should it refuse some only when they come together, they are
-    halved until each of those stands alone.
+    PostgreSQL first tries each row by itself. If it then refuses rows only together with others,
+    they are halved until the refused ones stand alone.
     """
-    hint.forget()
+    newest_known.forget()
     store.enforce_constraints(connection)
     refused = store.refused_of(connection, stream, rows)
     written = Written([], {place: ("refused", detail) for place, detail in refused.items()})

@@ -57,9 +57,9 @@ def sink(own_environment: dict[str, str], database: object) -> Iterator[Sink]:
 def new_sink(environment: dict[str, str], max_quarantine_bytes: int = 10**9) -> Sink:
     names = {name.lower(): value for name, value in environment.items()}
     settings = Settings(**names)
-    hints = {name: NewestKnown() for name in STREAMS}
+    newest_known = {name: NewestKnown() for name in STREAMS}
     ledger = Ledger("group", max_quarantine_bytes)
-    return Sink(Connections(), conninfo(settings, APPLICATION_NAME), ledger, hints)
+    return Sink(Connections(), conninfo(settings, APPLICATION_NAME), ledger, newest_known)
 
 
 def reading(device: str, minute: int, kwh: float = 1.0, day: int = 30) -> bytes:
@@ -137,7 +137,7 @@ def test_values_are_compared_as_stored(sink, database):
     assert books(database) == (5, 5, 2, 2, 1)
 
 
-def test_a_wrong_hint_is_found_out_by_the_key(sink, database, own_environment):
+def test_what_another_worker_stored_is_found_out_by_the_key(sink, database, own_environment):
     sink.flush(parts(reading("A", 1)))
     other = new_sink(own_environment)
     other.flush(parts(reading("A", 5), start=1))

@@ -13,6 +13,7 @@ from schemas.streams.times import clock_limits
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 METERS, VEHICLES = TopicPartition("m", 0), TopicPartition("v", 3)
+OTHER_METERS = TopicPartition("m", 1)
 
 
 @dataclass
@@ -92,15 +93,15 @@ def test_every_row_knows_its_record_and_place():
     assert rejection.device_id == "B"
 
 
-def test_parts_split_by_stream_only_when_large():
+def test_parts_are_told_apart_by_stream():
     batch = new_batch()
     batch.add(VEHICLES, 0, [Record(0, b"")])
     batch.add(METERS, 0, [Record(0, reading("A"))])
-    assert [[part.partition for part in parts] for parts in batch.split(3)] == [[VEHICLES, METERS]]
-    assert [[part.partition for part in parts] for parts in batch.split(2)] == [
-        [METERS],
-        [VEHICLES],
-    ]
+    batch.add(OTHER_METERS, 0, [Record(0, reading("B"))])
+    partitions = {
+        name: [part.partition for part in parts] for name, parts in batch.by_stream().items()
+    }
+    assert partitions == {"meter": [METERS, OTHER_METERS], "vehicle": [VEHICLES]}
 
 
 def test_the_clock_is_asked_whenever_readings_are_added():

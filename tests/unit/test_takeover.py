@@ -4,7 +4,7 @@ from aiokafka import TopicPartition
 
 from ingest_worker import metrics
 from ingest_worker.health import Status
-from ingest_worker.loop.takeover import let_go
+from ingest_worker.loop.takeover import forget_partitions
 
 MINE, ANOTHERS = TopicPartition("let-go", 0), TopicPartition("let-go", 1)
 
@@ -16,7 +16,7 @@ def test_a_partition_that_went_elsewhere_is_no_longer_our_concern():
         status.waits(f"{partition.topic}-{partition.partition}", "stopped")
         for gauge in (metrics.HELD, metrics.LAG, metrics.POSITION):
             gauge.labels(*partition).set(1)
-    let_go(status, frozenset([ANOTHERS]))
+    forget_partitions(status, frozenset([ANOTHERS]))
     assert status.ready() == (False, {"reasons": {"let-go-0": "stopped"}})
     for gauge in (metrics.HELD, metrics.LAG, metrics.POSITION):
         labels = [sample.labels for metric in gauge.collect() for sample in metric.samples]

@@ -1,4 +1,4 @@
-"""The hint of newest known times never calls a stored reading new, as long as it is fed truth."""
+"""No stored reading is ever taken for new, as long as PostgreSQL is asked for what is stored."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,9 +11,9 @@ def row(device: str, time: int) -> tuple[object, ...]:
 
 
 def test_newer_readings_are_new_all_others_are_not():
-    hint = NewestKnown()
+    known = NewestKnown()
     rows = [row("A", 5), row("A", 7), row("A", 6), row("B", 1), row("A", 7)]
-    new, others = hint.split(rows, lambda ids: {"B": 1})
+    new, others = known.split(rows, lambda ids: {"B": 1})
     assert new == {"A": [row("A", 5), row("A", 7)], "B": []}
     assert others == [2, 3, 4]
 
@@ -25,11 +25,11 @@ def test_known_devices_are_not_looked_up_again_until_forgotten():
         asked.append(set(ids))
         return {}
 
-    hint = NewestKnown()
-    hint.split([row("A", 1)], look_up)
-    hint.split([row("A", 2)], look_up)
-    hint.forget()
-    hint.split([row("A", 3)], look_up)
+    known = NewestKnown()
+    known.split([row("A", 1)], look_up)
+    known.split([row("A", 2)], look_up)
+    known.forget()
+    known.split([row("A", 3)], look_up)
     assert asked == [{"A"}, {"A"}]
 
 
@@ -38,11 +38,13 @@ def test_known_devices_are_not_looked_up_again_until_forgotten():
     st.integers(1, 4),
 )
 def test_what_is_called_new_was_never_stored(readings, max_devices):
-    hint = NewestKnown(max_devices)
+    known = NewestKnown(max_devices)
     stored = set()
     for reading in readings:
         newest = {device: max(t for d, t in stored if d == device) for device, _ in stored}
-        new, _ = hint.split([row(*reading)], lambda ids, n=newest: {i: n[i] for i in ids if i in n})
+        new, _ = known.split(
+            [row(*reading)], lambda ids, n=newest: {i: n[i] for i in ids if i in n}
+        )
         if any(new.values()):
             assert reading not in stored
         stored.add(reading)

@@ -1,0 +1,170 @@
+"""Writing batches, one at a time, however long PostgreSQL is away.
+
+A small batch goes in one transaction. A large one goes in one a stream, side by side, each through
+the sink of its stream: there is a sink for every stream, so none can be left out.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import psycopg
+
+from ingest_worker import metrics
+from ingest_worker.errors import InDoubtError
+from ingest_worker.health import Status
+from ingest_worker.loop.held_positions import HeldPositions
+from ingest_worker.loop.pause import pause
+from ingest_worker.write.batch import Batch, Part
+from ingest_worker.write.sink import CROSSED, TRANSACTION_TIMEOUT_S, Outcome, Sink
+from schemas.text import one_line
+
+SIDE_BY_SIDE_FROM_READINGS = 5_000
+"""Smaller batches go in one transaction; larger ones in one a stream."""
+FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
+MAX_BATCH_AGE_S = 600.0
+"""Much less than housekeeping waits with retiring a day, so that no batch brings one back."""
+FLUSH_DEADLINE_S = TRANSACTION_TIMEOUT_S + 30
+LOCKED_OUT_S = 30.0
+"""No transaction of ours lasts so long: whoever holds a lock for longer is somebody else."""
+
+
+class BatchWriter:
+    """Writes the batch it is given while the next one is collected."""
+
+    def __init__(
+        self,
+        sinks: Mapping[str, Sink],
+        positions: HeldPositions,
+        status: Status,
+        stopping: asyncio.Event,
+    ) -> None:
+        """`sinks` holds one for every stream, by the stream's name."""
+        self._sinks = sinks
+        self._positions = positions
+        self._status = status
+        self._stopping = stopping
+        self._writing: asyncio.Task[None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a batch is being written."""
+        return self._writing is not None and not self._writing.done()
+
+    @property
+    def failed(self) -> bool:
+        """Whether the batch could not be written; `finish` raises why."""
+        writing = self._writing
+        return writing is not None and writing.done() and writing.exception() is not None
+
+    def start(self, batch: Batch, interrupted: Callable[[], bool]) -> None:
+        """Begin to write a batch; it is given up as soon as `interrupted` says so.
+
+        The batch before it must have been finished.
+        """
+        assert self._writing is None, "two batches would be written at once"
+        lanes = self._lanes(batch)
+        self._writing = asyncio.create_task(self._write(lanes, interrupted))
+
+    async def finish(self) -> None:
+        """Wait until the batch, if there is one, is written.
+
+        Raises FencedError, or InDoubtError for a batch that was given up.
+        """
+        if self._writing:
+            try:
+                await self._writing
+            finally:
+                self._writing = None
+
+    async def abandon(self, grace_s: float) -> None:
+        """Wait for the batch for so long, then cut its connections off. Raises as `finish` does."""
+        if self._writing:
+            _, late = await asyncio.wait([self._writing], timeout=grace_s)
+            if late:
+                for sink in self._sinks.values():
+                    sink.abort()
+            await self.finish()
+
+    def close(self) -> None:
+        """Close the sinks' connections."""
+        for sink in self._sinks.values():
+            sink.close()
+
+    def _lanes(self, batch: Batch) -> list[tuple[Sink, list[Part]]]:
+        """The batch's transactions, and the sink of each; together they hold every part."""
+        if batch.readings < SIDE_BY_SIDE_FROM_READINGS:
+            lanes = [(next(iter(self._sinks.values())), list(batch.parts.values()))]
+        else:
+            lanes = [(self._sinks[name], parts) for name, parts in batch.by_stream().items()]
+        planned = sorted(part.partition for _, parts in lanes for part in parts)
+        assert planned == sorted(batch.parts), "the transactions are not exactly the batch's parts"
+        return lanes
+
+    async def _write(
+        self, lanes: Sequence[tuple[Sink, list[Part]]], interrupted: Callable[[], bool]
+    ) -> None:
+        with self._positions.being_moved():
+            results = await asyncio.gather(
+                *(self._write_parts(sink, parts, interrupted) for sink, parts in lanes),
+                return_exceptions=True,
+            )
+        for error in filter(None, results):
+            raise error
+
+    async def _write_parts(
+        self, sink: Sink, parts: Sequence[Part], interrupted: Callable[[], bool]
+    ) -> None:
+        """Try one transaction again until it is committed.
+
+        Raises FencedError, or InDoubtError for parts that were interrupted or held very long:
+        they are dropped and read again, since their clock checks are out of date.
+        """
+        began = time.monotonic()
+        delay_s = FIRST_RETRY_S
+        while not interrupted():
+            if time.monotonic() - began > MAX_BATCH_AGE_S:
+                raise InDoubtError("the batch in hand was held too long")
+            try:
+                outcomes = await _flush(sink, parts)
+            except psycopg.Error as error:
+                metrics.RETRIES.labels(error.sqlstate or "none").inc()
+                if not isinstance(error, CROSSED) or time.monotonic() - began > LOCKED_OUT_S:
+                    self._status.waits("database", describe(error))
+                await pause(delay_s * random.uniform(0.5, 1.5), self._stopping)  # noqa: S311
+                delay_s = min(delay_s * 2, LAST_RETRY_S)
+            else:
+                self._status.works("database")
+                self._note_written(parts, outcomes, time.monotonic() - began)
+                return
+        raise InDoubtError("the batch in hand was dropped")
+
+    def _note_written(
+        self, parts: Sequence[Part], outcomes: Mapping[str, Outcome], seconds: float
+    ) -> None:
+        metrics.FLUSH_SECONDS.observe(seconds)
+        metrics.FLUSH_READINGS.observe(sum(part.readings for part in parts))
+        for part in parts:
+            self._positions.advance(part.partition, part.end)
+            if part.first:
+                age_s = time.time() - part.first.timestamp / 1000
+                metrics.AGE_SECONDS.labels(part.partition.topic).observe(age_s)
+        for topic, outcome in outcomes.items():
+            counts = {"stored": outcome.stored, "duplicate": outcome.duplicate, **outcome.rejected}
+            for name, count in counts.items():
+                metrics.READINGS_TOTAL.labels(topic, name).inc(count)
+
+
+async def _flush(sink: Sink, parts: Sequence[Part]) -> dict[str, Outcome]:
+    """Flush in a thread; one that PostgreSQL leaves hanging is cut off."""
+    flushing = asyncio.create_task(asyncio.to_thread(sink.flush, parts))
+    _, late = await asyncio.wait([flushing], timeout=FLUSH_DEADLINE_S)
+    if late:
+        sink.abort()
+    return await flushing
+
+
+def describe(error: psycopg.Error) -> str:
+    """An error of PostgreSQL on one line, with its SQLSTATE."""
+    return f"{error.sqlstate or type(error).__name__}: {one_line(error)}"

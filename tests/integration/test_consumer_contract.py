@@ -1,0 +1,80 @@
+"""aiokafka's consumer keeps the promises that the loop relies on, against a real broker."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.consumer import fetcher
+
+from ingest_worker.loop.consumer import LeanRecords, new_consumer
+from tests.conftest import PARTITIONS, create_topics
+from tests.unit.loop.consumer_contract import PROMISES, WITHIN_S, Promise, Rebalances
+
+POLL_S = 0.05
+_numbers = count(1)
+
+
+class RealLogs:
+    """A topic of the test's own on the environment's broker."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._servers = environment["KAFKA_BOOTSTRAP_SERVERS"]
+        self._topic = f"{environment['KAFKA_METER_TOPIC']}-contract-{next(_numbers)}"
+        self.partitions = [TopicPartition(self._topic, number) for number in range(PARTITIONS)]
+        asyncio.run(create_topics(environment, [self._topic]))
+
+    async def append(self, partition: TopicPartition, *values: bytes | None) -> None:
+        async with AIOKafkaProducer(bootstrap_servers=self._servers) as producer:
+            for value in values:
+                await producer.send_and_wait(
+                    partition.topic, value, key=b"k", partition=partition.partition
+                )
+
+    async def append_transaction(
+        self, partition: TopicPartition, *values: bytes, committed: bool
+    ) -> None:
+        async with AIOKafkaProducer(
+            bootstrap_servers=self._servers, transactional_id=self._topic
+        ) as producer:
+            await producer.begin_transaction()
+            for value in values:
+                await producer.send_and_wait(partition.topic, value, partition=partition.partition)
+            if committed:
+                await producer.commit_transaction()
+            else:
+                await producer.abort_transaction()
+
+    async def delete_before(self, partition: TopicPartition, offset: int) -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
+        await admin.start()
+        try:
+            await admin.delete_records({partition: RecordsToDelete(before_offset=offset)})
+        finally:
+            await admin.close()
+
+    @asynccontextmanager
+    async def member(self, listener: Rebalances | None = None) -> AsyncIterator[Any]:
+        options = {"bootstrap_servers": self._servers}
+        consumer = new_consumer(options, group_id=self._topic, flush_interval_ms=10)
+        async with consumer:
+            async with asyncio.timeout(WITHIN_S):
+                while self._topic not in await consumer.topics():
+                    await asyncio.sleep(POLL_S)
+                consumer.subscribe([self._topic], listener=listener or Rebalances())
+                while not consumer.assignment():
+                    await asyncio.sleep(POLL_S)
+            yield consumer
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
+def test_the_real_consumer_keeps(
+    promise: Promise, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetcher, "PartitionRecords", LeanRecords)
+    logs = RealLogs(environment)
+    asyncio.run(promise(logs))

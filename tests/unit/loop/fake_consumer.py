@@ -1,0 +1,197 @@
+"""A consumer and the logs it reads, in memory: it does what the loop relies on aiokafka for.
+
+`consumer_contract.py` says what that is, and is run against this one and against aiokafka's.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import (
+    CorruptRecordException,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+
+DEFAULT_MAX_RECORDS = 500
+
+
+@dataclass
+class FakeRecord:
+    """What is read of a record; `timestamp` is in ms."""
+
+    offset: int
+    value: bytes | None = b""
+    timestamp: int = 1_700_000_000_000
+
+
+@dataclass
+class FakeLog:
+    """The log of one partition."""
+
+    records: list[FakeRecord] = field(default_factory=list)
+    start: int = 0
+    end: int = 0
+    corrupt: set[int] = field(default_factory=set)
+    """Offsets of records that cannot be fetched."""
+
+    def append(self, *values: bytes | None) -> None:
+        """Add records at the end."""
+        for value in values:
+            self.records.append(FakeRecord(self.end, value))
+            self.end += 1
+
+    def skip(self, count: int) -> None:
+        """Add offsets without records, as markers of transactions are."""
+        self.end += count
+
+    def delete_before(self, offset: int) -> None:
+        """Have the log start at this offset."""
+        self.records = [record for record in self.records if record.offset >= offset]
+        self.start = offset
+
+
+class FakeConsumer:
+    """Reads logs; which partitions it is assigned is up to the test."""
+
+    def __init__(self, logs: Mapping[TopicPartition, FakeLog]) -> None:
+        self.logs = dict(logs)
+        self.committed: dict[TopicPartition, int] = {}
+        self.failures: list[KafkaError] = []
+        """What the next fetches raise, one each."""
+        self.empty_answers = 0
+        """How many of the next fetches return nothing."""
+        self.paused: set[TopicPartition] = set()
+        self._positions: dict[TopicPartition, int | None] = {}
+        self._highwaters: dict[TopicPartition, int] = {}
+        self._listener: ConsumerRebalanceListener | None = None
+        self._topics: set[str] = set()
+
+    # Membership ------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Nothing is to be connected."""
+
+    async def stop(self) -> None:
+        """Give all partitions up."""
+        self._positions = {}
+
+    async def topics(self) -> set[str]:
+        """The topics that exist."""
+        return {partition.topic for partition in self.logs}
+
+    def subscribe(self, topics: Iterable[str], listener: ConsumerRebalanceListener) -> None:
+        """Join the group: the only member is assigned every partition."""
+        self._topics = set(topics)
+        self._listener = listener
+        self.rebalance(partition for partition in self.logs if partition.topic in self._topics)
+
+    def assign(self, partitions: Iterable[TopicPartition]) -> None:
+        """Read these partitions, without a group."""
+        self._positions = dict.fromkeys(partitions)
+
+    def rebalance(self, partitions: Iterable[TopicPartition]) -> None:
+        """Assign these partitions from now on; where they are read is forgotten."""
+        if self._listener:
+            self._listener.on_partitions_revoked(self.assignment())
+        self.assign(partitions)
+        self.paused.clear()
+        self._highwaters.clear()
+        if self._listener:
+            self._listener.on_partitions_assigned(self.assignment())
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """The assigned partitions."""
+        return frozenset(self._positions)
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Keep the group's offsets."""
+        self.committed.update(offsets)
+
+    # Fetching --------------------------------------------------------------------------------
+
+    async def getmany(
+        self,
+        *partitions: TopicPartition,
+        timeout_ms: int = 0,
+        max_records: int = DEFAULT_MAX_RECORDS,
+    ) -> dict[TopicPartition, list[FakeRecord]]:
+        """The next records; without any, wait no longer than for other tasks to take a turn."""
+        await asyncio.sleep(0)
+        if self.failures:
+            raise self.failures.pop(0)
+        if self.empty_answers:
+            self.empty_answers -= 1
+            return {}
+        fetched = {}
+        for partition in partitions or self._positions:
+            if partition in self._positions and partition not in self.paused and max_records:
+                records = self._take(partition, max_records)
+                max_records -= len(records)
+                if records:
+                    fetched[partition] = records
+        return fetched
+
+    def _take(self, partition: TopicPartition, count: int) -> list[FakeRecord]:
+        """Take up to `count` records; those taken before a failure are lost, as in aiokafka."""
+        log, position = self.logs[partition], self._positions[partition]
+        if position is None:
+            raise NoOffsetForPartitionError(partition)
+        self._highwaters[partition] = log.end
+        if not log.start <= position <= log.end:
+            raise OffsetOutOfRangeError({partition: position})
+        taken = []
+        following = (record for record in log.records if record.offset >= position)
+        for record in following:
+            if len(taken) == count:
+                return taken
+            if record.offset in log.corrupt:
+                raise CorruptRecordException(f"offset {record.offset}")
+            self._positions[partition] = record.offset + 1
+            taken.append(record)
+        self._positions[partition] = log.end
+        return taken
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Fetch on from this offset."""
+        if partition not in self._positions:
+            raise IllegalStateError(f"{partition} is not assigned")
+        self._positions[partition] = offset
+
+    async def position(self, partition: TopicPartition) -> int:
+        """The next offset that is fetched; waits until there is one."""
+        if partition not in self._positions:
+            raise IllegalStateError(f"{partition} is not assigned")
+        position = self._positions[partition]
+        if position is None:
+            await asyncio.Event().wait()
+        assert position is not None
+        return position
+
+    def pause(self, partition: TopicPartition) -> None:
+        """Return no record of it until `resume`."""
+        self.paused.add(partition)
+
+    def resume(self, partition: TopicPartition) -> None:
+        """Return its records again."""
+        self.paused.discard(partition)
+
+    # The logs --------------------------------------------------------------------------------
+
+    def highwater(self, partition: TopicPartition) -> int | None:
+        """The log's end as of the last fetch."""
+        assert partition in self._positions
+        return self._highwaters.get(partition)
+
+    async def beginning_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """The first offset of each log."""
+        return {partition: self.logs[partition].start for partition in partitions}
+
+    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offset after the last of each log."""
+        return {partition: self.logs[partition].end for partition in partitions}

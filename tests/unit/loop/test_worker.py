@@ -1,0 +1,328 @@
+"""The loop over a consumer and a sink in memory: what it writes, drops and recovers from."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+
+import psycopg
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from ingest_worker import metrics
+from ingest_worker.errors import FencedError, InDoubtError, LostPositionError
+from ingest_worker.health import Status
+from ingest_worker.loop import worker as worker_module
+from ingest_worker.loop.held_positions import HeldPositions
+from ingest_worker.loop.source import Source
+from ingest_worker.loop.worker import Worker
+from tests.unit.loop.fake_consumer import FakeConsumer, FakeLog
+from tests.unit.loop.fake_sink import FakeSink
+from tests.unit.loop.readings import CHARGERS, METER_READING, METERS, VEHICLES, rules
+
+PATIENCE_S = 5.0
+
+
+class Running:
+    """A worker on three logs, and what it has moved."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("FIRST_RETRY_S", "IDLE_FETCH_S", "NEXT_FETCH_S"):
+            monkeypatch.setattr(worker_module, name, 0.001)
+        monkeypatch.setattr("ingest_worker.loop.writing.FIRST_RETRY_S", 0.001)
+        monkeypatch.setattr("ingest_worker.loop.fetching.EMPTY_FETCH_PAUSE_S", 0.001)
+        self.logs = {partition: FakeLog() for partition in (METERS, VEHICLES, CHARGERS)}
+        self.consumer = FakeConsumer(self.logs)
+        self.source = Source(self.consumer, ["m", "v", "c"])
+        self.sink = FakeSink()
+        others = {name: FakeSink(self.sink.table) for name in ("vehicle", "charger")}
+        self.positions = HeldPositions()
+        self.status = Status()
+        self.stopping = asyncio.Event()
+        self.worker = Worker(
+            self.source,
+            {"meter": self.sink, **others},
+            rules(flush_interval_s=0.01),
+            self.positions,
+            self.status,
+            self.stopping,
+        )
+
+    @asynccontextmanager
+    async def loop(self):
+        """The worker runs until the end of the block, or until it fails."""
+        running = asyncio.create_task(self.worker.run())
+        try:
+            yield running
+        finally:
+            self.stopping.set()
+            await asyncio.wait_for(running, PATIENCE_S)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Let the loop turn until the condition holds; fails when it does not come to hold."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.001)
+
+    async def until_all_is_written(self) -> None:
+        """Wait until the positions stand at the ends of the logs that are not stopped."""
+        await self.until(
+            lambda: (
+                len(self.sink.table) == len(self.logs)
+                and all(
+                    position.stopped or position.next_offset == self.logs[partition].end
+                    for partition, position in self.sink.table.items()
+                )
+            )
+        )
+
+    def written_offsets(self) -> list[int]:
+        """The offsets of the meters' records in the order of their transactions."""
+        return [
+            record.offset
+            for parts in self.sink.flushed
+            for part in parts
+            if part.partition == METERS
+            for record in part.records
+        ]
+
+
+def takeovers(cause: str) -> float:
+    return metrics.TAKEOVERS.labels(cause)._value.get()
+
+
+def test_what_comes_in_is_written_and_acknowledged_at_the_end(monkeypatch) -> None:
+    async def story() -> None:
+        case = Running(monkeypatch)
+        for log in case.logs.values():
+            log.append(METER_READING, METER_READING)
+        async with case.loop():
+            await case.until_all_is_written()
+            case.logs[METERS].append(METER_READING)
+            await case.until_all_is_written()
+        assert case.written_offsets() == [0, 1, 2]
+        assert case.consumer.committed == {METERS: 3, VEHICLES: 2, CHARGERS: 2}
+        assert case.sink.closed
+
+    asyncio.run(story())
+
+
+def test_the_end_of_a_log_without_records_is_passed_over(monkeypatch) -> None:
+    async def story() -> None:
+        case = Running(monkeypatch)
+        case.logs[METERS].append(METER_READING)
+        case.logs[METERS].skip(3)
+        async with case.loop():
+            await case.until_all_is_written()
+        assert case.positions.committed[METERS] == 4
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FencedError("elsewhere"),
+        InDoubtError("held too long"),
+        psycopg.OperationalError("away"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_after_an_error_of_a_write_everything_is_written_once(monkeypatch, error) -> None:
+    async def story() -> None:
+        case = Running(monkeypatch)
+        case.logs[METERS].append(METER_READING, METER_READING)
+        case.sink.failures = [error]
+        async with case.loop():
+            await case.until_all_is_written()
+        assert case.written_offsets() == [0, 1]
+
+    asyncio.run(story())
+
+
+def test_a_fenced_batch_is_dropped_and_the_positions_are_read_again(monkeypatch) -> None:
+    async def story() -> None:
+        case = Running(monkeypatch)
+        fenced = takeovers("FencedError")
+        case.logs[METERS].append(*[METER_READING] * 5)
+        case.sink.may_flush.clear()
+        async with case.loop():
+            await case.until(lambda: case.positions.moving)
+            case.sink.table[METERS] = case.sink.table[METERS]._replace(next_offset=3)
+            case.sink.may_flush.set()
+            await case.until_all_is_written()
+        assert case.written_offsets() == [3, 4]
+        assert takeovers("FencedError") == fenced + 1
+
+    asyncio.run(story())
+
+
+def test_after_errors_of_fetches_everything_is_written_once(monkeypatch) -> None:
+    async def story() -> None:
+        case = Running(monkeypatch)
+        case.logs[METERS].append(METER_READING, METER_READING)
+        case.consumer.failures = [KafkaConnectionError(), KafkaConnectionError()]
+        async with case.loop():
+            await case.until_all_is_written()
+        assert case.written_offsets() == [0, 1]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KafkaConnectionError("away"), psycopg.OperationalError("away")],
+    ids=["kafka", "database"],
+)
+def test_positions_that_cannot_be_read_are_tried_again_and_reported(monkeypatch, error) -> None:
+    async def story() -> None:
+        case = Running(monkeypatch)
+        case.logs[METERS].append(METER_READING)
+        reported = []
+        monkeypatch.setattr(case.status, "waits", lambda name, why: reported.append((name, why)))
+        take, failures = case.sink.take, [error] * 3
+
+        def failing_take(starts):
+            if failures:
+                raise failures.pop()
+            return take(starts)
+
+        monkeypatch.setattr(case.sink, "take", failing_take)
+        async with case.loop():
+            await case.until_all_is_written()
+        assert len(reported) == 3
+        assert reported[0][0] == ("kafka" if type(error) is KafkaConnectionError else "database")
+        assert case.written_offsets() == [0]
+
+    asyncio.run(story())
+
+
+def test_a_position_that_is_lost_stops_its_partition_and_no_other(monkeypatch) -> None:
+    async def story() -> None:
+        case = Running(monkeypatch)
+        fetch = case.source.fetch
+        lost = [LostPositionError(METERS, 0, "the topic was created anew")]
+
+        async def losing_fetch(wait_s):
+            if lost:
+                raise lost.pop()
+            return await fetch(wait_s)
+
+        monkeypatch.setattr(case.source, "fetch", losing_fetch)
+        case.logs[METERS].append(METER_READING)
+        case.logs[VEHICLES].append(METER_READING)
+        async with case.loop():
+            await case.until_all_is_written()
+        assert case.sink.stopped == [(METERS, 0, "the topic was created anew")]
+        assert case.written_offsets() == []
+        assert case.positions.committed == {VEHICLES: 1, CHARGERS: 0}
+        assert case.status.ready()[1]["reasons"] == {
+            "m-0": "stopped at 0: the topic was created anew"
+        }
+
+    asyncio.run(story())
+
+
+def test_a_doubt_has_the_batches_dropped_and_the_positions_read_again(monkeypatch) -> None:
+    async def story() -> None:
+        case = Running(monkeypatch)
+        case.logs[METERS].append(METER_READING, METER_READING)
+        doubts = takeovers("doubt")
+        async with case.loop():
+            await case.until_all_is_written()
+            case.sink.table[METERS] = case.sink.table[METERS]._replace(next_offset=1)
+            case.positions.raise_doubt("an operator set a position")
+            await case.until(lambda: case.sink.takes == 2)
+            await case.until_all_is_written()
+        assert case.written_offsets() == [0, 1, 1]
+        assert takeovers("doubt") == doubts + 1
+        assert case.positions.doubt is None
+
+    asyncio.run(story())
+
+
+def test_a_collected_batch_is_not_written_once_there_is_a_doubt(monkeypatch) -> None:
+    async def story() -> None:
+        case = Running(monkeypatch)
+        case.logs[METERS].append(METER_READING)
+        case.sink.may_flush.clear()
+        async with case.loop():
+            await case.until(lambda: case.positions.moving)
+            case.logs[METERS].append(METER_READING)
+            await case.until(lambda: case.worker._next[METERS] == 2)
+            case.positions.raise_doubt("an operator set a position")
+            case.sink.may_flush.set()
+            await case.until(lambda: case.sink.takes == 2)
+            await case.until_all_is_written()
+        assert case.written_offsets() == [0, 1]
+        assert len(case.sink.flushed) == 2
+
+    asyncio.run(story())
+
+
+def test_a_rebalance_leaves_only_the_partitions_that_are_held_now(monkeypatch) -> None:
+    async def story() -> None:
+        case = Running(monkeypatch)
+        async with case.loop():
+            await case.until_all_is_written()
+            case.consumer.rebalance([VEHICLES])
+            await case.until(lambda: case.positions.committed == {VEHICLES: 0})
+            case.logs[METERS].append(METER_READING)
+            case.logs[VEHICLES].append(METER_READING)
+            await case.until(lambda: case.sink.table[VEHICLES].next_offset == 1)
+        assert case.written_offsets() == []
+        assert case.consumer.committed.get(METERS, 0) == 0
+
+    asyncio.run(story())
+
+
+def test_the_batch_that_is_being_written_at_the_end_is_finished(monkeypatch) -> None:
+    async def story() -> None:
+        case = Running(monkeypatch)
+        case.logs[METERS].append(METER_READING)
+        case.sink.may_flush.clear()
+        async with case.loop():
+            await case.until(lambda: case.positions.moving)
+            case.stopping.set()
+            await asyncio.sleep(0.01)
+            case.sink.may_flush.set()
+        assert case.written_offsets() == [0]
+        assert case.consumer.committed[METERS] == 1
+
+    asyncio.run(story())
+
+
+def test_an_unforeseen_error_of_a_write_ends_the_loop(monkeypatch) -> None:
+    async def story() -> None:
+        case = Running(monkeypatch)
+        case.logs[METERS].append(METER_READING)
+        case.sink.failures = [ValueError("a bug")]
+        await asyncio.wait_for(case.worker.run(), PATIENCE_S)
+
+    with pytest.raises(ValueError, match="a bug"):
+        asyncio.run(story())
+
+
+def test_an_acknowledge_that_fails_is_logged_and_counted_and_stops_nothing(
+    monkeypatch, caplog
+) -> None:
+    failed = metrics.SIDE_TASK_FAILURES.labels("acknowledge")._value.get
+
+    async def story() -> None:
+        case = Running(monkeypatch)
+        monkeypatch.setattr(worker_module, "ACKNOWLEDGE_EVERY_S", 0.0)
+        before = failed()
+
+        async def fail(*_: object) -> None:
+            raise ValueError("a bug")
+
+        monkeypatch.setattr(case.source, "acknowledge", fail)
+        case.logs[METERS].append(METER_READING)
+        async with case.loop():
+            await case.until(lambda: failed() > before)
+            await case.until_all_is_written()
+
+    asyncio.run(story())
+    assert "a bug" in caplog.text
+    assert "Traceback" in caplog.text
