@@ -29,15 +29,17 @@ bench: $(INSTALLED) ## benchmarks, about three quarters of an hour; QUICK=1: abo
 chaos: $(INSTALLED) ## the fault campaign, with a table of its figures in out/; SHORT=1 for a few minutes of it
 	$(BIN)/python -m pytest tests/chaos tests/integration/test_model.py --figures out $(if $(SHORT),,--long)
 
-lint: $(INSTALLED) ## formatter, linter, types, import rules
+lint: $(INSTALLED) ## formatters, linters, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/biome ci --error-on-warnings
 
 format: $(INSTALLED) ## reformat
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/biome check --write
 
 lock: $(INSTALLED) ## renew requirements.lock from pyproject.toml
 	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --extra dev \

@@ -1,31 +1,22 @@
-// The page: which view the address asks for, and what stands around it.
+// The page: shows the view its address asks for, and keeps what stands around it.
 
-import { h, vehicleHash } from "./dom.js";
-import { ask } from "./http.js";
+import { parseAddress, vehicleAddress } from "./address.js";
 import { watchConnection } from "./connection.js";
-import { fleetView } from "./fleet.js";
-import { vehicleView } from "./vehicle.js";
+import { h } from "./dom.js";
+import { fleetView } from "./fleet_view.js";
+import { limitPercent } from "./format.js";
+import { ask } from "./http.js";
+import { limitsKnown } from "./limits.js";
+import { watchBrowser } from "./polling.js";
+import { vehicleView } from "./vehicle_view.js";
 
 const TITLE = "Charging fleet";
+const SUGGESTED_VEHICLES = 1000;
 const main = document.getElementById("main");
 let view = null;
 
-// #vehicle=VH-001&day=2026-01-31: names and values are percent-encoded.
-function wanted() {
-  const found = {};
-  for (const part of location.hash.slice(1).split("&")) {
-    const [name, ...value] = part.split("=");
-    try {
-      found[name] = decodeURIComponent(value.join("="));
-    } catch {
-      found[name] = value.join("=");
-    }
-  }
-  return found;
-}
-
-function route(event) {
-  const { vehicle, day } = wanted();
+function showView(event) {
+  const { vehicle, day } = parseAddress(location.hash);
   view?.stop();
   view = vehicle ? vehicleView(vehicle, day) : fleetView();
   document.title = vehicle ? `${vehicle} · ${TITLE}` : TITLE;
@@ -37,44 +28,59 @@ function route(event) {
   }
 }
 
-function search() {
+function listenToSearch() {
   const input = document.getElementById("wanted");
-  const known = document.getElementById("known");
   document.getElementById("search").addEventListener("submit", (event) => {
     event.preventDefault();
-    if (input.value) location.hash = vehicleHash(input.value);
+    if (input.value) location.hash = vehicleAddress(input.value);
   });
-  input.addEventListener("focus", async () => {
-    const { body } = await ask("/v1/devices/vehicles?limit=1000").catch(() => ({ body: [] }));
-    known.replaceChildren(...body.map((one) => h("option", { value: one.vehicleId })));
-  }, { once: true });
+  input.addEventListener("focus", suggestVehicles, { once: true });
 }
 
-function scheme() {
+// Suggestions are a convenience: without an answer there are none, and any id can be typed.
+async function suggestVehicles() {
+  const path = `/v1/devices/vehicles?limit=${SUGGESTED_VEHICLES}`;
+  const { body } = await ask(path).catch(() => ({ body: [] }));
+  const options = body.map(({ vehicleId }) => h("option", { value: vehicleId }));
+  document.getElementById("known").replaceChildren(...options);
+}
+
+// Storage may be forbidden; the choice of colours then lasts as long as the page.
+function listenToScheme() {
   const select = document.getElementById("scheme");
-  const apply = () => (document.documentElement.style.colorScheme = select.value);
+  const apply = () => {
+    document.documentElement.style.colorScheme = select.value;
+  };
   try {
     select.value = localStorage.getItem("scheme") ?? select.value;
   } catch {
-    // Storage may be forbidden; the choice then lasts as long as the page.
+    // The page begins with the system's colours.
   }
   select.addEventListener("change", () => {
     apply();
     try {
       localStorage.setItem("scheme", select.value);
     } catch {
-      // As above.
+      // The next visit begins with the system's colours.
     }
   });
   apply();
+}
+
+async function explainLimit() {
+  const { lowEfficiency } = await limitsKnown;
+  const text = `; under ${limitPercent(lowEfficiency)} it means a fault or a leak`;
+  document.getElementById("limit").textContent = text;
 }
 
 document.getElementById("skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
-window.addEventListener("hashchange", route);
-scheme();
-search();
+window.addEventListener("hashchange", showView);
+listenToScheme();
+listenToSearch();
+watchBrowser();
 watchConnection();
-route();
+explainLimit();
+showView();

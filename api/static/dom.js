@@ -1,14 +1,17 @@
-// Making elements. Text goes in as text nodes only: nothing from the API is ever read as markup.
+// HTML and SVG elements. Text becomes text nodes only: nothing from the API is read as markup.
+
+import { vehicleAddress } from "./address.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const SHORT_ID = 20;
 
-// An HTML element. Properties beginning with "on" are listeners, the others attributes; those that
-// are null or false are left out.
+// An HTML element. Properties that begin with "on" are listeners, the others are attributes; null
+// and false leave an attribute out. Children are nodes, texts and lists of them; null is left out.
 export function h(tag, properties = {}, ...children) {
   return fill(document.createElement(tag), properties, children);
 }
 
+// An SVG element, made as `h` does it.
 export function svg(tag, properties = {}, ...children) {
   return fill(document.createElementNS(SVG, tag), properties, children);
 }
@@ -19,34 +22,36 @@ function fill(element, properties, children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined),
+  );
   return element;
 }
 
-// Change text only when it differs, so that selections and live regions stay quiet.
+// Changes a text only when it differs: selections stay, and screen readers stay silent.
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-// A device's id: any characters, isolated from the text around them, blanks kept.
+// A device's id. It may hold any characters: they are isolated from the text around them, and
+// blanks are kept.
 export function idText(id) {
-  const seen = id.trim() === id ? "" : " blank"; // a border shows where it begins and ends
-  return h("bdi", { class: `id${id.length <= SHORT_ID ? " short" : ""}${seen}` }, id);
+  const blank = id.trim() === id ? "" : " blank"; // A border shows where it begins and ends.
+  return h("bdi", { class: `id${id.length <= SHORT_ID ? " short" : ""}${blank}` }, id);
 }
 
+// A link to the vehicle's view, with a name for screen readers where the id has only blanks.
 export function vehicleLink(id) {
   const name = id.trim() ? null : `An id of ${id.length} blanks`;
-  return h("a", { class: "id-link", href: vehicleHash(id), "aria-label": name }, idText(id));
+  return h("a", { class: "id-link", href: vehicleAddress(id), "aria-label": name }, idText(id));
 }
 
-export function vehicleHash(id, day = null) {
-  return `#vehicle=${encodeURIComponent(id)}${day ? `&day=${day}` : ""}`;
-}
-
-// Show `children` in `parent`, in this order; those that stay where they are keep their focus.
+// Makes `children` those of `parent`, in this order; those that stay in place keep their focus.
 export function arrange(parent, children) {
   const wanted = new Set(children);
-  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  for (const child of [...parent.children]) {
+    if (!wanted.has(child)) child.remove();
+  }
   let next = parent.firstElementChild;
   for (const child of children) {
     if (child === next) next = next.nextElementSibling;

@@ -1,44 +1,52 @@
-// Questions to the API, and what their failing means to a reader.
+// Requests to the API, and what it means to a reader when they fail.
+
+import { observeServerDate } from "./server_clock.js";
 
 const TIMEOUT_MS = 12_000;
-let aheadMs = 0; // the server's clock against ours; its Date has whole seconds
 
-export class Trouble extends Error {
+// A request that failed; the message is for the reader. `status` is 0 without an answer.
+export class ApiError extends Error {
   constructor(message, { status = 0, retryAfterMs = 0 } = {}) {
     super(message);
+    this.name = "ApiError";
     this.status = status;
     this.retryAfterMs = retryAfterMs;
   }
 }
 
-export const serverNow = () => Date.now() + aheadMs;
-
-// An id as a part of a path. Browsers resolve "." and "..", however they are encoded.
-export function segment(id) {
-  if (/^\.\.?$/.test(id)) throw new Trouble(`A browser cannot ask for the id “${id}”`);
+// An id as a segment of a path. Throws ApiError for "." and "..": browsers resolve these, however
+// they are encoded.
+export function pathSegment(id) {
+  if (/^\.\.?$/.test(id)) throw new ApiError(`A browser cannot ask for the id “${id}”`);
   return encodeURIComponent(id);
 }
 
-// The answer's body, and whether there is a next page. Throws Trouble.
+// The answer's body, and whether there is a next page: {body, more}. Throws ApiError, or the
+// abort's own error once `signal` is aborted.
 export async function ask(path, { method = "GET", signal = null } = {}) {
-  const limits = [AbortSignal.timeout(TIMEOUT_MS), ...(signal ? [signal] : [])];
-  let response, body;
+  const { response, body } = await fetchJson(path, method, signal);
+  observeServerDate(response.headers.get("Date"));
+  if (!response.ok) throw errorOf(response, body);
+  return { body, more: response.headers.has("Link") };
+}
+
+async function fetchJson(path, method, signal) {
+  const signals = [AbortSignal.timeout(TIMEOUT_MS), ...(signal ? [signal] : [])];
+  let response = null;
   try {
-    response = await fetch(path, { method, cache: "no-store", signal: AbortSignal.any(limits) });
-    body = await response.json();
+    response = await fetch(path, { method, cache: "no-store", signal: AbortSignal.any(signals) });
+    return { response, body: await response.json() };
   } catch (error) {
     if (signal?.aborted) throw error;
-    if (response?.status) throw new Trouble(`An answer nobody can read, status ${response.status}`);
-    const late = error.name === "TimeoutError";
-    throw new Trouble(late ? `No answer within ${TIMEOUT_MS / 1000} s` : "The API cannot be reached");
+    if (response) throw new ApiError(`An answer nobody can read, status ${response.status}`);
+    if (error.name !== "TimeoutError") throw new ApiError("The API cannot be reached");
+    throw new ApiError(`No answer within ${TIMEOUT_MS / 1000} s`);
   }
-  const date = Date.parse(response.headers.get("Date"));
-  if (date && Math.abs(date - serverNow()) > 2000) aheadMs = date - Date.now();
-  if (!response.ok) {
-    const retryAfterMs = Number(response.headers.get("Retry-After")) * 1000 || 0;
-    const details = (body.details ?? []).map((problem) => `${problem.field} ${problem.message}`);
-    const text = response.status === 400 ? [body.message, ...details].join(": ") : body.message;
-    throw new Trouble(text, { status: response.status, retryAfterMs });
-  }
-  return { body, more: response.headers.has("Link") };
+}
+
+function errorOf(response, body) {
+  const details = (body.details ?? []).map((problem) => `${problem.field} ${problem.message}`);
+  const text = response.status === 400 ? [body.message, ...details].join(": ") : body.message;
+  const retryAfterMs = Number(response.headers.get("Retry-After")) * 1000 || 0;
+  return new ApiError(text, { status: response.status, retryAfterMs });
 }

@@ -1,0 +1,62 @@
+// The scales of a day's chart: from times and values to pixels.
+
+import { HOUR_MS } from "./time_window.js";
+
+const LOWEST_EFFICIENCY_AXIS = 0.6;
+const HIGHEST_EFFICIENCY_AXIS = 1.1;
+const LEAST_TEMPERATURE_SPAN = 5;
+
+// The time axis from `left` to `right`, in slots of one hour: {first, slots, step, at}. `at` is
+// the x of a time in ms; times outside of the window lie at its ends.
+export function timeScale({ start, end, left, right }) {
+  const first = Math.floor(start / HOUR_MS) * HOUR_MS;
+  const slots = Math.ceil((end - first) / HOUR_MS);
+  const step = (right - left) / slots;
+  const at = (time) => left + Math.min(slots, Math.max(0, (time - first) / HOUR_MS)) * step;
+  return { first, slots, step, at };
+}
+
+// The marked hours of the axis: [{slot, hour}, ...] for every hour of the day `every` divides.
+export function hourMarks({ first, slots }, every) {
+  const all = Array.from({ length: slots + 1 }, (_, slot) => ({
+    slot,
+    hour: new Date(first + slot * HOUR_MS).getUTCHours(),
+  }));
+  return all.filter(({ hour }) => hour % every === 0);
+}
+
+// The y of a value in a band of the chart; values above `most` lie at its top.
+export function valueScale({ top, height, least, most }) {
+  return (value) => top + (height * (most - Math.min(most, value))) / (most - least);
+}
+
+// The highest energy of an hour, in kWh, but at least 1.
+export const highestEnergy = (hours) =>
+  Math.max(1, ...hours.flatMap((hour) => [hour.energyAc, hour.energyDc]));
+
+// {least, most} of the axis for ratios. What lies above is drawn at the top.
+export function efficiencyRange(ratios) {
+  return {
+    least: Math.min(LOWEST_EFFICIENCY_AXIS, ...ratios),
+    most: Math.min(HIGHEST_EFFICIENCY_AXIS, Math.max(1, ...ratios)),
+  };
+}
+
+// {least, most} of the axis for temperatures, in whole °C.
+export function temperatureRange(temperatures) {
+  const most = Math.ceil(Math.max(1, ...temperatures) + 1);
+  const least = Math.floor(Math.min(most - LEAST_TEMPERATURE_SPAN, ...temperatures));
+  return { least, most };
+}
+
+// Hours grouped into runs that follow one another: a line across a gap would show what nobody
+// has read. Hours have a `time` in ms and are in order.
+export function consecutiveRuns(hours) {
+  const runs = [];
+  for (const hour of hours) {
+    const run = runs.at(-1);
+    if (run && hour.time - run.at(-1).time === HOUR_MS) run.push(hour);
+    else runs.push([hour]);
+  }
+  return runs;
+}

@@ -1,0 +1,74 @@
+// How good an efficiency is, by the limits of the API (`limits` is the answer of
+// /v1/analytics/limits), and what the figure rests on.
+
+import { count, kwh, limitPercent, plural } from "./format.js";
+
+// The API judges before it rounds: a ratio that prints as 0.85 may be under it. Its alerts tell.
+const hasAlert = ({ alerts }, code) => alerts.some((alert) => alert.code === code);
+export const isLow = (figures) => hasAlert(figures, "low_efficiency");
+const isImpossible = (figures) => hasAlert(figures, "impossible_efficiency");
+
+// A ratio in words, and as good or bad: [words, judged]. `judged` is that of a tile.
+export function judgement(figures, limits) {
+  const ratio = figures.metrics.efficiencyRatio;
+  if (figures.coverage.quality === "none") return ["no alert without readings of both sides", ""];
+  if (ratio === null) return ["nothing was charged", ""];
+  if (isLow(figures)) return [lowWords(ratio, limits), "bad"];
+  const low = limitPercent(limits.lowEfficiency);
+  if (!isImpossible(figures)) return [`not under ${low}`, "good"];
+  const just = ratio > limits.impossibleEfficiency ? "" : "just ";
+  return [`${just}over ${limitPercent(limits.impossibleEfficiency)}: impossible`, "bad"];
+}
+
+// The words for a low ratio, which may print as the limit itself.
+export function lowWords(ratio, { lowEfficiency }) {
+  const under = `under ${limitPercent(lowEfficiency)}`;
+  return ratio < lowEfficiency ? under : `just ${under}`;
+}
+
+// Hours have no alerts. Where their ratio prints as the limit, the energies tell on which side of
+// it the ratio lies. Ratios and limits are compared in thousandths, energies in watt-hours.
+const thousandths = (number) => Math.round(number * 1000);
+
+function comparedToLimit({ efficiency, energyAc, energyDc }, limit) {
+  const printed = thousandths(efficiency) - thousandths(limit);
+  return printed || 1000 * thousandths(energyDc) - thousandths(limit) * thousandths(energyAc);
+}
+
+export const isLowHour = (hour, { lowEfficiency }) =>
+  hour.efficiency !== null && comparedToLimit(hour, lowEfficiency) < 0;
+export const isImpossibleHour = (hour, { impossibleEfficiency }) =>
+  hour.efficiency !== null && comparedToLimit(hour, impossibleEfficiency) > 0;
+
+// What a figure rests on, in words.
+export function coverageText(coverage) {
+  if (coverage.quality === "none") return "rests on nothing: a side has no reading";
+  const ac = `AC ${count(coverage.acReadings)} of ${count(coverage.acReadingsExpected)}`;
+  const dc = `DC ${count(coverage.dcReadings)} of ${count(coverage.dcReadingsExpected)}`;
+  return `${coverage.quality} readings: ${ac}, ${dc}`;
+}
+
+// The DC energy that was delivered while no session was open, in words.
+export function outsideSessionsText({ dcEnergyOutsideSessions: outside }) {
+  return outside ? `and ${kwh(outside)} outside sessions` : "all of it in sessions";
+}
+
+// Where to look first when a vehicle's efficiency is low, by its sessions: at the charger, when
+// the low sessions have one in common.
+export function suspectedFault(sessions, { lowEfficiency }) {
+  const low = sessions.filter(isLow);
+  if (low.length === 0) return "";
+  const meters = [...new Set(low.map((session) => session.meterId))];
+  if (meters.length > 1) {
+    return `It is low at ${meters.length} chargers: look at the vehicle first.`;
+  }
+  const [meter] = meters;
+  const judgedElsewhere = sessions.some(
+    (session) => session.meterId !== meter && session.coverage.quality !== "none",
+  );
+  const under = `under ${limitPercent(lowEfficiency)}`;
+  const which = `${plural(low.length, "session")} ${under}, at charger ${meter}`;
+  return judgedElsewhere
+    ? `${which}, and not elsewhere: look at that charger first.`
+    : `${which}; it charged nowhere else: look at the charger, then at the vehicle.`;
+}

@@ -1,0 +1,29 @@
+// The fleet's view, kept open all day: how readings come in, the fleet's efficiency, who charges,
+// which readings were rejected, and which devices are silent.
+
+import { activeSessionsPanel } from "./active_sessions.js";
+import { h } from "./dom.js";
+import { fleetEfficiencyPanel } from "./fleet_efficiency.js";
+import { ingestionPanel } from "./ingestion.js";
+import { RejectedReadingsPanel } from "./rejected_readings.js";
+import { silentDevicesPanel } from "./silent_devices.js";
+
+// {nodes, stop}: the elements of the view, and a function that ends its polls.
+export function fleetView() {
+  const ingestion = ingestionPanel();
+  const efficiency = fleetEfficiencyPanel();
+  const sessions = activeSessionsPanel();
+  const silent = silentDevicesPanel(ingestion.silentTile);
+  const rejected = new RejectedReadingsPanel();
+  const panels = [ingestion, efficiency, sessions, silent, rejected];
+  const polls = panels.map((panel) => panel.asking.start());
+  const left = h("div", {}, efficiency.node, sessions.node);
+  const right = h("div", {}, rejected.node, silent.node);
+  const columns = h("div", { class: "columns" }, left, right);
+  return {
+    nodes: [h("h1", { class: "unseen" }, "Charging fleet"), ingestion.node, columns],
+    stop: () => {
+      for (const poll of polls) poll.stop();
+    },
+  };
+}

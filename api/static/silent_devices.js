@@ -1,0 +1,75 @@
+// The devices that have stopped reporting.
+
+import { h, idText, vehicleLink } from "./dom.js";
+import { ago, clock, count, duration, plural } from "./format.js";
+import { ask } from "./http.js";
+import { Panel } from "./panel.js";
+import { serverNow } from "./server_clock.js";
+import { Table } from "./table.js";
+
+export const SILENCE_MINUTES = 5;
+const EVERY_MS = 15_000;
+const ASKED = 50;
+const SHOWN_AT_FIRST = 5;
+const PATH = `/v1/devices/silent?minutes=${SILENCE_MINUTES}&limit=${ASKED}`;
+
+// `tile` shows how many they are.
+export function silentDevicesPanel(tile) {
+  const panel = new Panel("Silent devices", {
+    loading: "Asking for silent devices …",
+    className: "silent",
+  });
+  const table = new Table(
+    "Devices that have stopped reporting, those that fell silent last first",
+    COLUMNS,
+    { key: ({ stream, deviceId }) => `${stream} ${deviceId}`, first: SHOWN_AT_FIRST },
+  );
+  const note = h("p", { class: "note" });
+  panel.body.append(table.node, note);
+  panel.poll(
+    EVERY_MS,
+    (signal) => ask(PATH, { signal }),
+    ({ body: silence }) => {
+      const all = silence.meters + silence.vehicles;
+      tile.show(...silenceShown(silence));
+      table.show(silence.devices);
+      note.textContent = cutNote(silence);
+      if (all === 0) {
+        panel.empty(`Every device has reported in the last ${SILENCE_MINUTES} minutes.`);
+      }
+    },
+    () => tile.show("unknown", "the API did not say", "warn"),
+  );
+  return panel;
+}
+
+// What the tile shows: [value, note, judged].
+export function silenceShown({ meters, vehicles }) {
+  if (meters + vehicles === 0) return ["0", "every device reports", "good"];
+  const kinds = `${plural(meters, "meter")}, ${plural(vehicles, "vehicle")}`;
+  return [count(meters + vehicles), kinds, "warn"];
+}
+
+function cutNote({ meters, vehicles, devices }) {
+  const all = meters + vehicles;
+  if (all <= devices.length) return "";
+  return `${count(all)} in all; the last fell silent ${ago(devices[0]?.lastReading)}.`;
+}
+
+const silentFor = ({ lastReading }) =>
+  lastReading ? duration(serverNow() - Date.parse(lastReading)) : "";
+
+const COLUMNS = [
+  {
+    title: "Device",
+    value: ({ deviceId }) => deviceId,
+    render: ({ stream, deviceId }) =>
+      stream === "vehicle" ? vehicleLink(deviceId) : idText(deviceId),
+  },
+  { title: "Kind", value: ({ stream }) => stream },
+  {
+    title: "Last reading",
+    value: ({ lastReading }) => (lastReading ? clock(lastReading) : "never"),
+  },
+  { title: "Silent for", value: silentFor },
+];

@@ -1,0 +1,88 @@
+// The charging sessions of a vehicle's day, with the figures of each as a whole.
+
+import { h, idText } from "./dom.js";
+import { clock, duration, energy, percent, stateOfCharge } from "./format.js";
+import { ask } from "./http.js";
+import { serverNow } from "./server_clock.js";
+import { Table } from "./table.js";
+import { HOUR_MS } from "./time_window.js";
+
+const SESSIONS_ASKED = 48;
+const FINAL_AFTER_MS = HOUR_MS; // Late readings may still change the figures before.
+
+// {node, ask, show}: the table, the question for sessions, and what shows its answer.
+export function vehicleSessions() {
+  const note = h("p", { class: "note" });
+  const table = new Table("The vehicle's charging sessions, newest first", COLUMNS, {
+    key: ({ sessionId }) => sessionId,
+    rowClass: (session) => (session.alerts.length ? "low" : ""),
+  });
+  const figures = new SessionFigures();
+  return {
+    node: h("div", {}, table.node, note),
+    // The sessions that touch the window: {sessions, more}. Throws ApiError.
+    async ask(vehicleId, window, signal) {
+      const vehicle = encodeURIComponent(vehicleId);
+      const path = `/v1/sessions?vehicleId=${vehicle}&${window}&limit=${SESSIONS_ASKED}`;
+      const { body, more } = await ask(path, { signal });
+      const sessions = await Promise.all(body.map((session) => figures.ask(session, signal)));
+      return { sessions, more };
+    },
+    show({ sessions, more }) {
+      table.show(sessions);
+      table.node.hidden = sessions.length === 0;
+      note.textContent = noteText(sessions, more);
+    },
+  };
+}
+
+// The figures of sessions. Those of sessions that ended long ago are asked for only once.
+class SessionFigures {
+  #final = new Map();
+
+  async ask(session, signal) {
+    const known = this.#final.get(session.sessionId);
+    if (known?.endedAt === session.endedAt && known?.startedAt === session.startedAt) return known;
+    const { body } = await ask(`/v1/analytics/sessions/${session.sessionId}`, { signal });
+    if (isFinal(session)) this.#final.set(session.sessionId, body);
+    return body;
+  }
+}
+
+const isFinal = ({ endedAt }) =>
+  endedAt !== null && serverNow() - Date.parse(endedAt) > FINAL_AFTER_MS;
+
+function noteText(sessions, more) {
+  if (sessions.length === 0) return "It has not charged in this time.";
+  const cut = more ? `The newest ${SESSIONS_ASKED} are shown. ` : "";
+  return `${cut}Figures are those of whole sessions, also where the day cuts them.`;
+}
+
+// How long a session lasted, and how it ended when nobody ended it.
+export function sessionDuration({ durationMinutes, isActive, endReason }) {
+  const text = duration(durationMinutes * 60_000);
+  if (isActive) return `${text}, still charging`;
+  return endReason === "timeout" ? `${text}, ended by silence` : text;
+}
+
+const COLUMNS = [
+  {
+    title: "Started",
+    value: ({ startedAt }) => clock(startedAt, { seconds: false, day: true }),
+  },
+  { title: "Charger", value: ({ meterId }) => meterId, render: ({ meterId }) => idText(meterId) },
+  { title: "For", className: "number", value: sessionDuration },
+  {
+    title: "Efficiency",
+    className: "number ratio",
+    value: ({ efficiency }) => percent(efficiency),
+  },
+  { title: "AC kWh", className: "number", value: ({ energyAc }) => energy(energyAc) },
+  { title: "DC kWh", className: "number", value: ({ energyDc }) => energy(energyDc) },
+  {
+    title: "Charge",
+    className: "number minor",
+    value: ({ socFrom, socTo }) => `${stateOfCharge(socFrom)} → ${stateOfCharge(socTo)}`,
+  },
+  { title: "Rests on", className: "minor", value: ({ coverage }) => coverage.quality },
+];
