@@ -12,6 +12,17 @@ def connect(environment: dict[str, str]) -> psycopg.Connection[Any]:
     return psycopg.connect(_conninfo(environment), autocommit=True)
 
 
+def waiting_for_locks(environment: dict[str, str]) -> int:
+    """How many connections to the environment's database wait for a lock."""
+    with connect(environment) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        ).fetchone()
+    assert row
+    return int(row[0])
+
+
 async def connect_async(environment: dict[str, str]) -> psycopg.AsyncConnection[DictRow]:
     """The same for coroutines; rows are dicts, times UTC."""
     conninfo = _conninfo(environment) + " options='-c timezone=UTC'"

@@ -2,8 +2,9 @@
 
 import psutil
 
+from devstack.stack import Stack
 from tests.chaos.admin import set_positions
-from tests.chaos.together import Scene
+from tests.chaos.scene import Scene
 from tests.chaos.world import World
 from tests.truth import Mix
 from tests.workers import WorkerProcess, wait_until
@@ -14,8 +15,10 @@ MOST_GROWTH_BYTES = 96 * 1024 * 1024
 SETTLED_AFTER_S = 5.0
 
 
-def test_campaign(scene: Scene) -> None:
-    world = scene("campaign: three workers, kills of all kinds, then all read again", mix=MIX)
+def test_campaign(scene: Scene, stack: Stack) -> None:
+    world = scene(
+        "campaign: three workers, kills of all kinds, then all read again", stack, mix=MIX
+    )
     readings, kills, outages = (300_000, 30, 2) if world.long else (10_000, 2, 1)
     world.gateway.rate = 3_000
     world.start(3)
@@ -37,9 +40,9 @@ def test_campaign(scene: Scene) -> None:
     read_all_again(world)
 
 
-def test_away_for_minutes_under_load(scene: Scene) -> None:
+def test_away_for_minutes_under_load(scene: Scene, stack: Stack) -> None:
     away_s = 300 if scene.long else 15
-    world = scene(f"PostgreSQL away for {away_s} s at 5,000 readings/s", rate=5_000)
+    world = scene(f"PostgreSQL away for {away_s} s at 5,000 readings/s", stack, rate=5_000)
     workers = world.start(2)
     for _ in workers:
         world.reads_on()

@@ -9,7 +9,7 @@ from tests.chaos.admin import (
     set_positions,
 )
 from tests.chaos.gateway import Gateway
-from tests.chaos.together import Scene, calm
+from tests.chaos.scene import Scene
 from tests.chaos.world import World
 from tests.truth import PARTITIONS, Mix
 from tests.workers import wait_until
@@ -22,7 +22,6 @@ NOTICED_WITHIN_S = 30.0
 """A consumer's metadata are up to 15 s old."""
 
 
-@calm
 def test_topic_recreated_shorter(scene: Scene) -> None:
     world = scene("a topic deleted and recreated, shorter than the position", streams=["vehicle"])
     meters = world.open_gateway(rate=1_000, seed=2, streams=["meter"])
@@ -39,7 +38,6 @@ def test_topic_recreated_shorter(scene: Scene) -> None:
     world.settle()
 
 
-@calm
 def test_topic_recreated_longer(scene: Scene) -> None:
     world = scene("a topic deleted and recreated, longer than the position", streams=["vehicle"])
     meters = world.open_gateway(rate=500, seed=2, streams=["meter"])
@@ -60,7 +58,6 @@ def test_topic_recreated_longer(scene: Scene) -> None:
     world.settle()
 
 
-@calm
 def test_retention_overtakes(scene: Scene) -> None:
     world = scene("retention that overtook the workers", streams=["vehicle"])
     meters = world.open_gateway(rate=1_000, seed=2, streams=["meter"])
@@ -82,7 +79,6 @@ def test_retention_overtakes(scene: Scene) -> None:
     world.settle()
 
 
-@calm
 def test_partitions_added(scene: Scene) -> None:
     world = scene("partitions added while running", mix=Mix(conflicts=0))
     world.start(2)

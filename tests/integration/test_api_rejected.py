@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from devstack.stack import Stack
-from sql.migrate import migrate
 from tests.api_process import ApiProcess
-from tests.connections import connect
+from tests.conftest import fresh_environment
+from tests.connections import connect, waiting_for_locks
 from tests.integration.test_api_bad_input import check
 from tests.integration.test_worker_process import send
 from tests.readings import iso
@@ -184,31 +184,30 @@ def test_bad_queries_are_400(api: httpx.Client, query: str, field: str) -> None:
 
 
 def test_a_replay_does_not_hang_with_postgres(stack: Stack) -> None:
-    with connect(stack.environment) as connection:
-        migrate(connection)
+    environment = fresh_environment(stack.environment)
+    group, topic = environment["KAFKA_GROUP_ID"], environment["KAFKA_METER_TOPIC"]
+    with connect(environment) as connection:
         connection.execute(
             "INSERT INTO ingest_offsets (group_id, topic, partition, next_offset, read, rejected)"
-            " VALUES ('energy-ingest', 'meter-telemetry', 0, 1, 1, 1)"
+            " VALUES (%s, %s, 0, 1, 1, 1)",
+            (group, topic),
         )
         connection.execute(
             'INSERT INTO rejected_records (group_id, topic, partition, "offset", record_ms,'
-            " reason, detail, raw) VALUES ('energy-ingest', 'meter-telemetry', 0, 0, 0, 'too_old',"
-            " '', %s)",
-            (reading("HELD", NOW),),
+            " reason, detail, raw) VALUES (%s, %s, 0, 0, 0, 'too_old', '', %s)",
+            (group, topic, reading("HELD", NOW)),
         )
     postgres = stack.service("postgres")
-    with ApiProcess(stack.environment) as process, ThreadPoolExecutor(1) as client:
+    with ApiProcess(environment) as process, ThreadPoolExecutor(1) as client:
         path = f"{REJECTED}/%{ord(str(id_of(process.http))):x}/replay"
-        with connect(stack.environment) as connection, connection.transaction():
+        with connect(environment) as connection, connection.transaction():
             connection.execute("SELECT FROM ingest_offsets FOR UPDATE")
             held = client.submit(process.http.post, path)
-            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            with connect(stack.environment) as watcher:
-                wait_until(lambda: watcher.execute(waiting).fetchone() == (1,), "it waits")
-                assert_unavailable(held.result())
-                assert process.http.get(REJECTED).status_code == 200
-                held = client.submit(process.http.post, path)
-                wait_until(lambda: watcher.execute(waiting).fetchone() == (1,), "it waits")
+            wait_until(lambda: waiting_for_locks(environment) == 1, "it waits")
+            assert_unavailable(held.result())
+            assert process.http.get(REJECTED).status_code == 200
+            held = client.submit(process.http.post, path)
+            wait_until(lambda: waiting_for_locks(environment) == 1, "it waits")
             postgres.freeze()
             try:
                 assert_unavailable(held.result())
@@ -216,7 +215,7 @@ def test_a_replay_does_not_hang_with_postgres(stack: Stack) -> None:
                 assert process.terminate() == 0  # no thread that waits for ever keeps it
             finally:
                 postgres.thaw()
-    with ApiProcess(stack.environment) as process:
+    with ApiProcess(environment) as process:
         assert process.http.post(path).json()["outcome"] == "stored"
 
 
