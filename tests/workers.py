@@ -12,8 +12,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from psycopg.rows import dict_row
+
+from tests.connections import connect
+
 PATIENCE_S = 60.0
 ROOT = Path(__file__).parent.parent
+COUNTED = """
+    SELECT coalesce(sum(read), 0)::bigint AS read, coalesce(sum(stored), 0)::bigint AS stored,
+        coalesce(sum(duplicate), 0)::bigint AS duplicate,
+        coalesce(sum(rejected), 0)::bigint AS rejected
+    FROM ingest_offsets
+"""
 
 
 def wait_until(condition: Callable[[], Any], what: str, *, patience_s: float = PATIENCE_S) -> Any:
@@ -39,6 +49,14 @@ def command(
         check=False,
         **options,
     )
+
+
+def counted(environment: dict[str, str]) -> dict[str, int]:
+    """Readings read so far and what became of them, over all partitions; cheap to poll."""
+    with connect(environment) as connection:
+        connection.row_factory = dict_row
+        found = connection.execute(COUNTED).fetchone()
+    return dict(found or {})
 
 
 def books(environment: dict[str, str], *options: str) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from api.log_ends import LogEnds
 from api.metrics import Metrics
 from api.producer import Kafka
 from api.routes.stats import StatsRoutes
-from schemas.settings import Settings
 from tests.connections import connect
 from tests.readings import meter, now, vehicle
+from tests.settings import settings_of
 
 PARTITIONS = 6
 JSON = {"Content-Type": "application/json"}
@@ -129,7 +129,7 @@ def test_only_the_lag_is_unknown_when_kafka_went_away_unnoticed(
     environment: dict[str, str],
 ) -> None:
     async def stats() -> Any:
-        settings = Settings(**{name.lower(): value for name, value in environment.items()})
+        settings = settings_of(environment)
         database, kafka = Database(settings), Kafka(settings, Metrics())  # which never connects
         kafka.condition.good()
         await database.run()

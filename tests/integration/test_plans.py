@@ -30,7 +30,6 @@ def connection(environment: dict[str, str]) -> Iterator[psycopg.Connection[Any]]
     Devices with an even number are registers.
     """
     with connect(environment) as connection:
-        connection.execute("SET timezone = 'UTC'")
         for table in HISTORIES:
             for day in range(-DAYS, 2):
                 connection.execute(
