@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 LAUNCH = Path(__file__).with_name("launch.py")
 POLL_S = 0.02

@@ -104,6 +104,11 @@ class WorkerProcess:
         """Wait until its log holds the text."""
         wait_until(lambda: text in self.log, f"the worker says {text!r}:\n{self.log}")
 
+    def says_again(self, text: str) -> None:
+        """Wait until its log holds the text once more than now."""
+        before = self.log.count(text)
+        wait_until(lambda: self.log.count(text) > before, f"the worker says {text!r} again")
+
     def kill(self) -> None:
         """kill -9."""
         self.process.kill()

@@ -243,7 +243,7 @@ def test_what_prints_as_the_limit_is_judged_as_the_api_does(
 def check(page: Page) -> None:
     """Landmarks, names, headers, contrast, and no scrolling sideways."""
     for landmark in ("banner", "main", "contentinfo", "search"):
-        expect(page.get_by_role(landmark)).to_have_count(1)  # type: ignore[arg-type]
+        expect(page.get_by_role(landmark)).to_have_count(1)
     expect(page.get_by_role("heading", level=1)).to_have_count(1)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate(UNNAMED) == []

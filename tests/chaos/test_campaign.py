@@ -13,6 +13,7 @@ MIX = Mix(bad=0.005, clocks=0.005, conflicts=0.005, duplicates=0.10, late=0.02)
 MOST_GROWTH_BYTES = 96 * 1024 * 1024
 """Less than the readings of a minute at 5,000/s would take."""
 SETTLED_AFTER_S = 5.0
+SENT_IN_S = 300.0
 
 
 def test_campaign(scene: Scene, stack: Stack) -> None:
@@ -25,17 +26,14 @@ def test_campaign(scene: Scene, stack: Stack) -> None:
     faults = ["worker"] * kills + ["postgres"] * outages + ["kafka"]
     world.random.shuffle(faults)
     for number, fault in enumerate(faults, 1):
-        due = readings * number / (len(faults) + 1)
-        wait_until(
-            lambda due=due: world.gateway.readings > due, f"{due:.0f} readings", patience_s=300
-        )
+        has_sent(world, readings * number // (len(faults) + 1))
         if fault == "worker":
             world.replace(world.random.choice(world.workers))
         else:
             world.kill_service(fault)
             world.wait(0, 3)
             world.start_service(fault)
-    wait_until(lambda: world.gateway.readings > readings, "all was sent", patience_s=300)
+    has_sent(world, readings)
     world.settle()
     read_all_again(world)
 
@@ -56,6 +54,11 @@ def test_away_for_minutes_under_load(scene: Scene, stack: Stack) -> None:
     world.start_service("postgres")
     world.settle()
     assert growth < MOST_GROWTH_BYTES
+
+
+def has_sent(world: World, readings: int) -> None:
+    """Wait until the gateway has sent so many readings."""
+    wait_until(lambda: world.gateway.readings > readings, f"{readings} sent", patience_s=SENT_IN_S)
 
 
 def read_all_again(world: World) -> None:

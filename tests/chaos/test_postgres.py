@@ -122,12 +122,8 @@ def test_disk_full(scene: Scene, stack: Stack) -> None:
         (worker,) = world.start()
         for _ in range(5 if world.long else 1):
             world.reads_on()
-            refusals = worker.log.count(DISK_FULL)
             disk.fill()
-            wait_until(
-                lambda refusals=refusals: worker.log.count(DISK_FULL) > refusals,
-                "the worker says that the disk is full",
-            )
+            worker.says_again(DISK_FULL)
             world.wait(1)
             disk.make_room()
             world.reads_on()

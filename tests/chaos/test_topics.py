@@ -1,5 +1,7 @@
 """Topics recreated, cut short and grown under the workers; their other topic goes on."""
 
+from functools import partial
+
 from tests.chaos.admin import (
     add_partitions,
     create_topic,
@@ -86,9 +88,9 @@ def test_partitions_added(scene: Scene) -> None:
     for stream in ("meter", "vehicle"):
         add_partitions(world.environment, world.topic(stream), PARTITIONS + 2)
     world.gateway.moved = {0: PARTITIONS, 1: PARTITIONS + 1}
-    for stream in ("meter", "vehicle"):
+    for topic in (world.topic("meter"), world.topic("vehicle")):
         wait_until(
-            lambda stream=stream: world.ask(NEW_PARTITIONS, world.topic(stream), PARTITIONS),
+            partial(world.ask, NEW_PARTITIONS, topic, PARTITIONS),
             "the new partitions are read",
             patience_s=NOTICED_WITHIN_S,
         )

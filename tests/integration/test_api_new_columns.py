@@ -54,9 +54,8 @@ def fill(http: httpx.Client, environment: dict[str, str]) -> None:
             " reason, detail, raw) VALUES ('g', 't', 0, 0, 0, 'invalid', '', '')"
         )
     with WorkerProcess(environment):
-        for kind in ("meters", "vehicles"):
-            path = f"/v1/devices/{kind}/D/state"
-            wait_until(lambda path=path: http.get(path).is_success, "both are stored")
+        paths = [f"/v1/devices/{kind}/D/state" for kind in ("meters", "vehicles")]
+        wait_until(lambda: all(http.get(path).is_success for path in paths), "both are stored")
 
 
 def everything(http: httpx.Client) -> Iterator[httpx.Response]:

@@ -136,7 +136,7 @@ def test_only_the_lag_is_unknown_when_kafka_went_away_unnoticed(
         books = StatsRoutes(settings, database, kafka, LogEnds(settings))
         answer = await books.stats(Request({"type": "http"}))
         await database.close()
-        return json.loads(answer.body)
+        return json.loads(bytes(answer.body))
 
     assert [topic["lag"] for topic in asyncio.run(stats())["topics"]] == [None, None]
 

@@ -69,7 +69,7 @@ class Reader:
 
     def __init__(self, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
         self._now = 100.0
-        monkeypatch.setattr(fetching.time, "monotonic", lambda: self._now)
+        monkeypatch.setattr("ingest_worker.loop.fetching.time.monotonic", lambda: self._now)
         monkeypatch.setattr(fetching, "LOOK_AROUND_S", 0)
         self.broker = broker
         self.got: dict[TopicPartition, list[int]] = {A: [], B: []}
