@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 from tests.connections import connect
 
 PATIENCE_S = 60.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.25
 ROOT = Path(__file__).parent.parent
 COUNTED = """
     SELECT coalesce(sum(read), 0)::bigint AS read, coalesce(sum(stored), 0)::bigint AS stored,
@@ -29,9 +30,11 @@ COUNTED = """
 def wait_until(condition: Callable[[], Any], what: str, *, patience_s: float = PATIENCE_S) -> Any:
     """Poll until the condition holds and return its value; fails saying what did not happen."""
     deadline = time.monotonic() + patience_s
+    pause_s = FIRST_PAUSE_S
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {patience_s:.0f} s: {what}"
-        time.sleep(0.05)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.3, LONGEST_PAUSE_S)
     return value
 
 

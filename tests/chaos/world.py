@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
+import psycopg
+
 from devstack.stack import Stack
 from tests.chaos.gateway import Gateway
 from tests.chaos.proxy import LOOPBACK, Proxy
@@ -59,6 +61,7 @@ class World:
         self.figures = CampaignFigures(name)
         self.workers: list[WorkerProcess] = []
         self._options = gateway
+        self._asking: psycopg.Connection[Any] | None = None
         self._undo = ExitStack()
         self._began = time.monotonic()
 
@@ -92,6 +95,7 @@ class World:
             print(f"--- worker {number} of {self.figures.scenario!r}:\n{tail}")
         for worker in self.workers:
             worker.__exit__(None, None, None)
+        self._drop_connection()
         self._undo.close()
 
     @property
@@ -171,9 +175,23 @@ class World:
 
     def ask(self, question: str, *parameters: Any) -> Any:
         """The one value that a query returns."""
-        with connect(self.environment) as connection:
-            (value,) = connection.execute(question.encode(), parameters).fetchone() or (None,)
-        return value
+        try:
+            row = self._connection().execute(question.encode(), parameters).fetchone()
+        except psycopg.OperationalError:  # the connection was lost with its server
+            self._drop_connection()
+            row = self._connection().execute(question.encode(), parameters).fetchone()
+        return row[0] if row else None
+
+    def _connection(self) -> psycopg.Connection[Any]:
+        """One connection for all questions: to connect costs more than most of them."""
+        if self._asking is None:
+            self._asking = connect(self.environment)
+        return self._asking
+
+    def _drop_connection(self) -> None:
+        if self._asking:
+            self._asking.close()
+            self._asking = None
 
     def reads_on(
         self,
