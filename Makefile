@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# Processes that run tests: more than there are cores, as most of a test is waiting.
 WORKERS := 5
 
 .PHONY: help setup demo test bench chaos lint format lock

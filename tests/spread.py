@@ -27,6 +27,7 @@ GROUPS = (
         "tests/chaos/test_postgres.py::test_disk_full",
         "tests/integration/test_api_rejected.py::test_a_replay_does_not_hang",
     ),
+    ("tests/integration/test_openapi.py",),
     ("tests/acceptance/test_demo.py",),
     ("tests/acceptance/test_page_states.py",),
     ("tests/integration/test_devstack.py",),

@@ -19,6 +19,7 @@ from tests.connections import connect
 PATIENCE_S = 60.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.25
 ROOT = Path(__file__).parent.parent
+RUNS = "metrics and health on port"
 COUNTED = """
     SELECT coalesce(sum(read), 0)::bigint AS read, coalesce(sum(stored), 0)::bigint AS stored,
         coalesce(sum(duplicate), 0)::bigint AS duplicate,
@@ -118,6 +119,7 @@ class WorkerProcess:
         self.process.wait()
 
     def terminate(self) -> int:
-        """SIGTERM; returns the exit status."""
+        """SIGTERM, once it runs and handles signals; returns the exit status."""
+        self.says(RUNS)
         self.process.terminate()
         return self.process.wait(PATIENCE_S)

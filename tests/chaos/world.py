@@ -132,8 +132,7 @@ class World:
         self._dismiss(worker)
 
     def terminate(self, worker: WorkerProcess) -> None:
-        """SIGTERM, once Python is up; it must end cleanly."""
-        worker.says("metrics and health on port")
+        """SIGTERM; it must end cleanly."""
         assert worker.terminate() == 0, worker.log
         self._dismiss(worker)
 

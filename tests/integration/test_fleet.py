@@ -76,8 +76,8 @@ def test_kafka_holds_what_the_fleet_says(own_environment: dict[str, str]) -> Non
 def test_sessions_reach_the_api(api: httpx.Client, environment: dict[str, str]) -> None:
     fleet = start_fleet(
         environment,
-        *("--meters", "6", "--vehicles", "6", "--speed", "0", "--backfill-h", "24"),
-        *("--live-interval-s", "0.2", "--seconds", "2", "--api", str(api.base_url)),
+        *("--meters", "6", "--vehicles", "6", "--speed", "0", "--backfill-h", "12"),
+        *("--live-interval-s", "0.2", "--seconds", "10", "--api", str(api.base_url)),
     )
     truth = truth_of(fleet)
     assert len(api.get("/v1/devices/meters").json()) == 6

@@ -80,6 +80,7 @@ def test_a_worker_lives_and_ends_beside_a_frozen_service(stack: Stack, frozen: s
     with WorkerProcess(environment) as worker:
         sent = 2 if frozen == "postgres" else 1
         wait_until(lambda: counted(environment)["stored"] == sent, "nothing was lost")
+        wait_until(lambda: ask(worker, "/health/ready")[0] == 200, "ready")
         assert worker.terminate() == 0
 
 
