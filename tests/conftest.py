@@ -1,6 +1,7 @@
 """The services, databases and topics of the tests, and how a run spreads over processes."""
 
 import asyncio
+import os
 import secrets
 from collections.abc import Iterator
 from itertools import count
@@ -13,7 +14,7 @@ from xdist.remote import Producer
 from devstack.stack import Stack
 from sql.migrate import migrate
 from tests.connections import connect
-from tests.services import SharedServices, running_services, services_of_the_controller
+from tests.services import QUICK_JAVA, SharedServices, running_services, services_of_the_controller
 from tests.spread import GroupScheduling, longest_first
 
 PARTITIONS = 6
@@ -22,6 +23,7 @@ _numbers = count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("JAVA_TOOL_OPTIONS", QUICK_JAVA)
     if config.getoption("numprocesses", None):
         config.pluginmanager.register(SharedServices())
 
