@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# Processes that run tests: more than there are cores, as most of a test is waiting.
+WORKERS := 5
 
 .PHONY: help setup demo test bench chaos lint format lock
 
@@ -21,13 +23,13 @@ demo: $(INSTALLED) ## the whole path on real services, with a live summary; SECO
 	$(BIN)/python -m devstack demo $(if $(filter command line environment,$(origin SECONDS)),--seconds $(SECONDS))
 
 test: $(INSTALLED) ## the whole test suite, on real services
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --durations=10
 
 bench: $(INSTALLED) ## benchmarks, about three quarters of an hour; QUICK=1: about four minutes
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 chaos: $(INSTALLED) ## the fault campaign, with a table of its figures in out/; SHORT=1 for a few minutes of it
-	$(BIN)/python -m pytest tests/chaos tests/integration/test_model.py --figures out $(if $(SHORT),,--long)
+	$(BIN)/python -m pytest -n $(WORKERS) tests/chaos tests/integration/test_model.py --figures out $(if $(SHORT),,--long)
 
 lint: $(INSTALLED) ## formatters, linters, types, import rules
 	$(BIN)/ruff format --check .

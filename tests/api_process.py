@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -12,23 +11,21 @@ from typing import Self
 
 import httpx
 
+from devstack.ports import Ports
 from tests.workers import PATIENCE_S, ROOT, wait_until
 
 CLIENT_TIMEOUT_S = 30.0
 
 
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class ApiProcess:
     """One `python -m api`; stopped at the end. `http` is a client with its address."""
 
-    def __init__(self, environment: dict[str, str], *, ready: bool = True) -> None:
-        port = free_port()
+    def __init__(
+        self, environment: dict[str, str], *, ready: bool = True, port: int | None = None
+    ) -> None:
+        """On `port`, else on one that no other test takes; waits for the services if `ready`."""
+        self._ports = Ports()
+        port = port or self._ports.take()
         self._log = tempfile.NamedTemporaryFile(prefix="api-", suffix=".log")  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, "-m", "api"],
@@ -58,6 +55,7 @@ class ApiProcess:
             self.process.kill()
             self.process.wait()
         self._log.close()
+        self._ports.close()
 
     @property
     def log(self) -> str:

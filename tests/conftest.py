@@ -1,42 +1,51 @@
-"""The real services every test runs against.
-
-In this order: the ones the environment names, testcontainers where a Docker engine answers, the
-embedded ones. No test is skipped because one is missing.
-"""
+"""The services, databases and topics of the tests, and how a run spreads over processes."""
 
 import asyncio
 import os
+import secrets
 from collections.abc import Iterator
-from contextlib import ExitStack
 from itertools import count
 
 import psycopg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from xdist.remote import Producer
 
 from devstack.stack import Stack
 from sql.migrate import migrate
 from tests.connections import connect
-from tests.containers import docker_answers, start_containers
+from tests.services import QUICK_JAVA, SharedServices, running_services, services_of_the_controller
+from tests.spread import GroupScheduling, longest_first
 
 PARTITIONS = 6
+_PROCESS = secrets.token_hex(4)
 _numbers = count(1)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault("JAVA_TOOL_OPTIONS", QUICK_JAVA)
+    if config.getoption("numprocesses", None):
+        config.pluginmanager.register(SharedServices())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupScheduling:
+    return GroupScheduling(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if services_of_the_controller(config):
+        longest_first(items)
+
+
 @pytest.fixture(scope="session")
-def services() -> Iterator[dict[str, str]]:
+def services(pytestconfig: pytest.Config) -> Iterator[dict[str, str]]:
     """The environment that names a running Kafka and a running PostgreSQL."""
-    with ExitStack() as stack:
-        if "KAFKA_BOOTSTRAP_SERVERS" in os.environ and "DB_HOST" in os.environ:
-            yield {
-                name: value
-                for name, value in os.environ.items()
-                if name.startswith(("KAFKA_", "DB_"))
-            }
-        elif docker_answers():
-            yield start_containers(stack)
-        else:
-            yield stack.enter_context(Stack()).environment
+    if shared := services_of_the_controller(pytestconfig):
+        yield shared
+    else:
+        with running_services() as started:
+            yield started
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +62,7 @@ def own_environment(services: dict[str, str]) -> dict[str, str]:
 
 def fresh_environment(services: dict[str, str], *, replicas: int = 1) -> dict[str, str]:
     """A new database, migrated, and two new topics on these services."""
-    number = f"{os.getpid()}_{next(_numbers)}"
+    number = f"{_PROCESS}_{next(_numbers)}"
     environment = {
         **services,
         "DB_DATABASE": f"test_{number}",
@@ -93,8 +102,24 @@ async def create_topics(
         await admin.close()
 
 
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    """Services of this module's own, for tests that stop, kill or freeze them."""
+@pytest.fixture(scope="session")
+def breakable_stack() -> Iterator[Stack]:
+    """Services of this process's own, which its tests use one after the other."""
     with Stack() as stack:
         yield stack
+
+
+@pytest.fixture
+def stack(breakable_stack: Stack) -> Iterator[Stack]:
+    """Services that the test may stop, kill or freeze; all of them work again after it."""
+    yield breakable_stack
+    mend(breakable_stack)
+
+
+def mend(stack: Stack) -> None:
+    """Thaw what is frozen and start what is not running."""
+    for service in stack.services.values():
+        if service.frozen:
+            service.thaw()
+        if not service.running:
+            service.start()

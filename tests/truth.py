@@ -238,6 +238,5 @@ def _assert_rejected(environment: dict[str, str], stream: str, expected: Expecte
 
 def _rows(environment: dict[str, str], table: str, stream: str) -> list[tuple[Any, ...]]:
     with connect(environment) as connection:
-        connection.execute("SET timezone = 'UTC'")
         columns = ", ".join(COLUMNS[stream])
         return connection.execute(f"SELECT {TIME}, {columns} FROM {table}".encode()).fetchall()

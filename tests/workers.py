@@ -12,16 +12,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from psycopg.rows import dict_row
+
+from tests.connections import connect
+
 PATIENCE_S = 60.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.25
 ROOT = Path(__file__).parent.parent
+RUNS = "metrics and health on port"
+COUNTED = """
+    SELECT coalesce(sum(read), 0)::bigint AS read, coalesce(sum(stored), 0)::bigint AS stored,
+        coalesce(sum(duplicate), 0)::bigint AS duplicate,
+        coalesce(sum(rejected), 0)::bigint AS rejected
+    FROM ingest_offsets
+"""
 
 
 def wait_until(condition: Callable[[], Any], what: str, *, patience_s: float = PATIENCE_S) -> Any:
     """Poll until the condition holds and return its value; fails saying what did not happen."""
     deadline = time.monotonic() + patience_s
+    pause_s = FIRST_PAUSE_S
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {patience_s:.0f} s: {what}"
-        time.sleep(0.05)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.3, LONGEST_PAUSE_S)
     return value
 
 
@@ -39,6 +53,14 @@ def command(
         check=False,
         **options,
     )
+
+
+def counted(environment: dict[str, str]) -> dict[str, int]:
+    """Readings read so far and what became of them, over all partitions; cheap to poll."""
+    with connect(environment) as connection:
+        connection.row_factory = dict_row
+        found = connection.execute(COUNTED).fetchone()
+    return dict(found or {})
 
 
 def books(environment: dict[str, str], *options: str) -> dict[str, Any]:
@@ -86,12 +108,18 @@ class WorkerProcess:
         """Wait until its log holds the text."""
         wait_until(lambda: text in self.log, f"the worker says {text!r}:\n{self.log}")
 
+    def says_again(self, text: str) -> None:
+        """Wait until its log holds the text once more than now."""
+        before = self.log.count(text)
+        wait_until(lambda: self.log.count(text) > before, f"the worker says {text!r} again")
+
     def kill(self) -> None:
         """kill -9."""
         self.process.kill()
         self.process.wait()
 
     def terminate(self) -> int:
-        """SIGTERM; returns the exit status."""
+        """SIGTERM, once it runs and handles signals; returns the exit status."""
+        self.says(RUNS)
         self.process.terminate()
         return self.process.wait(PATIENCE_S)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page
 
 from tests.chromium import chromium
 
@@ -30,15 +30,16 @@ def opened(browser: Browser) -> Iterator[Opener]:
         if message.type in ("error", "warning") and NO_ANSWER not in message.text:
             complaints.append(message.text)
 
-    def dialog(message: str) -> None:
-        complaints.append(f"a dialog: {message}")
+    def dismiss(dialog: Dialog) -> None:
+        complaints.append(f"a dialog: {dialog.message}")
+        dialog.dismiss()
 
     def open_page(url: str, **options: object) -> Page:
         page = browser.new_context(**options).new_page()  # type: ignore[arg-type]
         page.set_default_timeout(PATIENCE_MS)
         page.on("console", note)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda shown: (dialog(shown.message), shown.dismiss()))
+        page.on("dialog", dismiss)
         page.goto(url)
         return page
 

@@ -136,10 +136,10 @@ def test_active_sessions_and_rejected_readings(
     ]
     for row, one in zip(shown, found, strict=True):
         assert f"{one['reason']} {one['detail']}" in row[1]
-    row = part.locator("tbody tr").first
-    row.get_by_text("Bytes").click()
+    first = part.locator("tbody tr").first
+    first.get_by_text("Bytes").click()
     detail = ask(api, f"/v1/telemetry/rejected/{found[0]['id']}")
-    expect(row.locator("pre")).to_have_text(detail["raw"])
+    expect(first.locator("pre")).to_have_text(detail["raw"])
 
 
 def test_a_vehicles_day(api: httpx.Client, truth: dict[str, Any], opened: Opener) -> None:

@@ -11,8 +11,9 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from devstack.ports import Ports
 from tests.acceptance.conftest import Opener
-from tests.api_process import ApiProcess, free_port
+from tests.api_process import ApiProcess
 from tests.page import note, panel, rows, tile
 from tests.readings import iso, meter, vehicle
 from tests.workers import WorkerProcess, wait_until
@@ -171,11 +172,10 @@ def test_an_outage_is_said_and_passes(
     environment: dict[str, str],
     filled: httpx.Client,
     opened: Opener,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    port = free_port()
-    monkeypatch.setattr("tests.api_process.free_port", lambda: port)
-    with ApiProcess(environment) as process:
+    ports = Ports()
+    port = ports.take()
+    with ApiProcess(environment, port=port) as process:
         page = opened(str(process.http.base_url))
         part = panel(page, "Efficiency over 24 hours")
         expect(part.locator("tbody tr").first).to_be_visible()
@@ -192,10 +192,11 @@ def test_an_outage_is_said_and_passes(
         expect(panel(page, "The last 24 hours")).to_contain_text("Nothing to show yet")
         page.go_back()
         expect(panel(page, "Charging now")).to_contain_text("Nothing to show yet")
-    with ApiProcess(environment):
+    with ApiProcess(environment, port=port):
         expect(connection).to_have_class("connection live", timeout=RECOVERS_MS)
         expect(part.locator("tbody tr")).to_have_count(len(HOSTILE) + 1)
         expect(page.get_by_text("It is being tried again.")).to_have_count(0)
+    ports.close()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -242,7 +243,7 @@ def test_what_prints_as_the_limit_is_judged_as_the_api_does(
 def check(page: Page) -> None:
     """Landmarks, names, headers, contrast, and no scrolling sideways."""
     for landmark in ("banner", "main", "contentinfo", "search"):
-        expect(page.get_by_role(landmark)).to_have_count(1)  # type: ignore[arg-type]
+        expect(page.get_by_role(landmark)).to_have_count(1)
     expect(page.get_by_role("heading", level=1)).to_have_count(1)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert page.evaluate(UNNAMED) == []

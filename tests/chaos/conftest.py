@@ -1,4 +1,4 @@
-"""The chaos suite: services that tests may break, and the table of what they did.
+"""The chaos suite: worlds for its scenarios, and the table of what they did.
 
 Every scenario has a short form, which is part of the whole test suite, and a long one
 (`make chaos`).
@@ -6,16 +6,18 @@ Every scenario has a short form, which is part of the whole test suite, and a lo
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from devstack.stack import Stack
 from tests.chaos import report
-from tests.chaos.together import Scenario, Scene, Together
-from tests.chaos.world import World
+from tests.chaos.scene import Scene
+from tests.conftest import mend
 
-FIGURES = pytest.StashKey[list[report.CampaignFigures]]()
+PROPERTY = "chaos"
+"""What a test's figures are called in its report, which comes from a worker process."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,9 +26,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    config = terminalreporter.config
-    figures = config.stash.get(FIGURES, [])
-    if figures and config.getoption("--figures", None):
+    directory = terminalreporter.config.getoption("--figures", None)
+    figures = [
+        report.CampaignFigures(**value)
+        for reports in terminalreporter.stats.values()
+        for each in reports
+        if getattr(each, "when", None) == "teardown"
+        for name, value in each.user_properties
+        if name == PROPERTY
+    ]
+    if directory and figures:
+        report.write(figures, Path(directory))
         terminalreporter.section("chaos")
         terminalreporter.write_line(report.table(figures))
 
@@ -37,62 +47,26 @@ def long(pytestconfig: pytest.Config) -> bool:
     return bool(pytestconfig.getoption("--long", False))
 
 
-@pytest.fixture(scope="package")
-def stack() -> Iterator[Stack]:
-    """One PostgreSQL and one broker for all scenarios; whoever breaks them mends them."""
-    with Stack() as stack:
-        yield stack
-
-
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Stack]:
-    """Three brokers."""
+def three_brokers() -> Iterator[Stack]:
+    """A stack of three brokers."""
     with Stack(brokers=3) as stack:
         yield stack
 
 
-@pytest.fixture(scope="package")
-def together(request: pytest.FixtureRequest, stack: Stack, long: bool) -> Together:
-    """The scenarios that run side by side."""
-    figures = request.config.stash.setdefault(FIGURES, [])
-    names = {getattr(item, "originalname", item.name) for item in request.session.items}
-    return Together(names, lambda undo: _Scene(stack, figures, undo, long=long))
+@pytest.fixture
+def cluster(three_brokers: Stack) -> Iterator[Stack]:
+    """Three brokers that the test may kill; all of them work again after it."""
+    yield three_brokers
+    mend(three_brokers)
 
 
 @pytest.fixture
-def scene(
-    pytestconfig: pytest.Config, stack: Stack, together: Together, long: bool
-) -> Iterator[Scene]:
-    """Opens the test's world."""
-    figures = pytestconfig.stash.setdefault(FIGURES, [])
-    with ExitStack() as undo:
-        yield _Scene(stack, figures, undo, together, long=long)
-    directory = pytestconfig.getoption("--figures", None)
-    if directory:
-        report.write(figures, Path(directory))
-
-
-class _Scene:
-    def __init__(
-        self,
-        stack: Stack,
-        figures: list[report.CampaignFigures],
-        undo: ExitStack,
-        together: Together | None = None,
-        *,
-        long: bool,
-    ) -> None:
-        self._stack = stack
-        self._figures = figures
-        self._undo = undo
-        self._together = together
-        self.long = long
-
-    def __call__(self, name: str, on: Stack | None = None, **options: object) -> World:
-        world = World(name, on or self._stack, long=self.long, **options)
-        self._figures.append(world.figures)
-        return self._undo.enter_context(world)
-
-    def together(self, scenario: Scenario) -> None:
-        assert self._together
-        self._together.result_of(scenario)
+def scene(request: pytest.FixtureRequest, services: dict[str, str], long: bool) -> Iterator[Scene]:
+    """Opens the worlds of a test."""
+    figures: list[report.CampaignFigures] = []
+    try:
+        with ExitStack() as undo:
+            yield Scene(services, figures, undo, long=long)
+    finally:
+        request.node.user_properties += [(PROPERTY, asdict(each)) for each in figures]

@@ -73,7 +73,8 @@ def small_disk(world: World) -> Iterator[MountedDisk | PretendedDisk]:
     try:
         tablespace = path / "tablespace"
         tablespace.mkdir()
-        shutil.chown(tablespace, world.stack.services["postgres"].user)
+        if user := world.stack.service("postgres").user:
+            shutil.chown(tablespace, user)
         with connect(world.environment) as connection:
             database = world.environment["DB_DATABASE"]
             connection.execute(f"CREATE TABLESPACE small LOCATION '{tablespace}'".encode())

@@ -110,7 +110,7 @@ class Gateway:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._environment["KAFKA_BOOTSTRAP_SERVERS"],
             enable_idempotence=True,
-            transactional_id=f"gateway-{id(self)}" if self._transactions else None,
+            transactional_id=self._environment["KAFKA_GROUP_ID"] if self._transactions else None,
             request_timeout_ms=DELIVERY_TIMEOUT_MS,
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
             linger_ms=10,

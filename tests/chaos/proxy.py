@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
 
+LOOPBACK = "127.0.0.1"
 CHUNK = 64 * 1024
 COMMIT = b"Q\0\0\0\x0bCOMMIT\0"
 COMMITTED = b"C\0\0\0\x0bCOMMIT\0"
@@ -22,8 +23,8 @@ COPY_DATA = b"PGCOPY\n\xff\r\n\0"
 class Proxy:
     """Listens on a port of its own from the `with` line on; every method may be called any time."""
 
-    def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
+    def __init__(self, target_host: str, target_port: int) -> None:
+        self._target = target_host, target_port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._server: asyncio.Server | None = None
@@ -72,7 +73,7 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._serve, LOOPBACK, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:
@@ -89,7 +90,7 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there = await asyncio.open_connection("127.0.0.1", self._target_port)
+            there = await asyncio.open_connection(*self._target)
         except OSError:
             writer.transport.abort()
             return

@@ -2,8 +2,9 @@
 
 import psutil
 
+from devstack.stack import Stack
 from tests.chaos.admin import set_positions
-from tests.chaos.together import Scene
+from tests.chaos.scene import Scene
 from tests.chaos.world import World
 from tests.truth import Mix
 from tests.workers import WorkerProcess, wait_until
@@ -12,34 +13,34 @@ MIX = Mix(bad=0.005, clocks=0.005, conflicts=0.005, duplicates=0.10, late=0.02)
 MOST_GROWTH_BYTES = 96 * 1024 * 1024
 """Less than the readings of a minute at 5,000/s would take."""
 SETTLED_AFTER_S = 5.0
+SENT_IN_S = 300.0
 
 
-def test_campaign(scene: Scene) -> None:
-    world = scene("campaign: three workers, kills of all kinds, then all read again", mix=MIX)
+def test_campaign(scene: Scene, stack: Stack) -> None:
+    world = scene(
+        "campaign: three workers, kills of all kinds, then all read again", stack, mix=MIX
+    )
     readings, kills, outages = (300_000, 30, 2) if world.long else (10_000, 2, 1)
     world.gateway.rate = 3_000
     world.start(3)
     faults = ["worker"] * kills + ["postgres"] * outages + ["kafka"]
     world.random.shuffle(faults)
     for number, fault in enumerate(faults, 1):
-        due = readings * number / (len(faults) + 1)
-        wait_until(
-            lambda due=due: world.gateway.readings > due, f"{due:.0f} readings", patience_s=300
-        )
+        has_sent(world, readings * number // (len(faults) + 1))
         if fault == "worker":
             world.replace(world.random.choice(world.workers))
         else:
             world.kill_service(fault)
             world.wait(0, 3)
             world.start_service(fault)
-    wait_until(lambda: world.gateway.readings > readings, "all was sent", patience_s=300)
+    has_sent(world, readings)
     world.settle()
     read_all_again(world)
 
 
-def test_away_for_minutes_under_load(scene: Scene) -> None:
+def test_away_for_minutes_under_load(scene: Scene, stack: Stack) -> None:
     away_s = 300 if scene.long else 15
-    world = scene(f"PostgreSQL away for {away_s} s at 5,000 readings/s", rate=5_000)
+    world = scene(f"PostgreSQL away for {away_s} s at 5,000 readings/s", stack, rate=5_000)
     workers = world.start(2)
     for _ in workers:
         world.reads_on()
@@ -53,6 +54,11 @@ def test_away_for_minutes_under_load(scene: Scene) -> None:
     world.start_service("postgres")
     world.settle()
     assert growth < MOST_GROWTH_BYTES
+
+
+def has_sent(world: World, readings: int) -> None:
+    """Wait until the gateway has sent so many readings."""
+    wait_until(lambda: world.gateway.readings > readings, f"{readings} sent", patience_s=SENT_IN_S)
 
 
 def read_all_again(world: World) -> None:

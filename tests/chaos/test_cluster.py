@@ -2,7 +2,7 @@
 
 from devstack.stack import Stack
 from tests.chaos.admin import coordinator, leader
-from tests.chaos.together import Scene
+from tests.chaos.scene import Scene
 from tests.chaos.world import World
 from tests.truth import PARTITIONS
 

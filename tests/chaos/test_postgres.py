@@ -5,8 +5,9 @@ from contextlib import ExitStack, contextmanager
 
 import psycopg
 
+from devstack.stack import Stack
 from tests.chaos.disk import small_disk
-from tests.chaos.together import Scene, calm
+from tests.chaos.scene import Scene
 from tests.chaos.world import World
 from tests.connections import connect
 from tests.workers import wait_until
@@ -16,8 +17,8 @@ REFUSED = "too many clients"
 DISK_FULL = "not ready: database: 53100"
 
 
-def test_killed_and_restarted(scene: Scene) -> None:
-    world = scene("PostgreSQL killed with -9 and restarted", rate=2_000)
+def test_killed_and_restarted(scene: Scene, stack: Stack) -> None:
+    world = scene("PostgreSQL killed with -9 and restarted", stack, rate=2_000)
     world.start(2)
     for _ in range(8 if world.long else 1):
         world.reads_on()
@@ -29,8 +30,8 @@ def test_killed_and_restarted(scene: Scene) -> None:
     world.settle()
 
 
-def test_away_for_longer_than_a_session(scene: Scene) -> None:
-    world = scene("PostgreSQL away for longer than Kafka's session timeout")
+def test_away_for_longer_than_a_session(scene: Scene, stack: Stack) -> None:
+    world = scene("PostgreSQL away for longer than Kafka's session timeout", stack)
     (worker,) = world.start()
     world.reads_on()
     world.stack.service("postgres").stop()
@@ -41,7 +42,6 @@ def test_away_for_longer_than_a_session(scene: Scene) -> None:
     world.settle()
 
 
-@calm
 def test_connections_cut_amid_a_copy(scene: Scene) -> None:
     world = scene("connections cut amid a COPY")
     world.start(2)
@@ -52,7 +52,6 @@ def test_connections_cut_amid_a_copy(scene: Scene) -> None:
     world.settle()
 
 
-@calm
 def test_connections_lost_at_commit(scene: Scene) -> None:
     world = scene("connections lost at COMMIT, its outcome unknown")
     world.start(2)
@@ -65,7 +64,6 @@ def test_connections_lost_at_commit(scene: Scene) -> None:
     world.settle()
 
 
-@calm
 def test_unreachable(scene: Scene) -> None:
     world = scene("PostgreSQL unreachable, and all connections cut, again and again")
     world.start(2)
@@ -79,7 +77,6 @@ def test_unreachable(scene: Scene) -> None:
     world.settle()
 
 
-@calm
 def test_slow(scene: Scene) -> None:
     world = scene("a slow database: 50 ms on every packet, either way")
     world.start(2)
@@ -91,8 +88,8 @@ def test_slow(scene: Scene) -> None:
     world.settle()
 
 
-def test_too_many_connections(scene: Scene) -> None:
-    world = scene("all of PostgreSQL's connections taken")
+def test_too_many_connections(scene: Scene, stack: Stack) -> None:
+    world = scene("all of PostgreSQL's connections taken", stack)
     (worker,) = world.start()
     for _ in range(5 if world.long else 1):
         world.reads_on()
@@ -106,8 +103,8 @@ def test_too_many_connections(scene: Scene) -> None:
     world.settle()
 
 
-def test_read_only(scene: Scene) -> None:
-    world = scene("PostgreSQL read-only")
+def test_read_only(scene: Scene, stack: Stack) -> None:
+    world = scene("PostgreSQL read-only", stack)
     (worker,) = world.start()
     world.reads_on()
     with read_only(world):
@@ -119,18 +116,14 @@ def test_read_only(scene: Scene) -> None:
     world.settle()
 
 
-def test_disk_full(scene: Scene) -> None:
-    world = scene("the disk full", rate=2_000)
+def test_disk_full(scene: Scene, stack: Stack) -> None:
+    world = scene("the disk full", stack, rate=2_000)
     with small_disk(world) as disk:
         (worker,) = world.start()
         for _ in range(5 if world.long else 1):
             world.reads_on()
-            refusals = worker.log.count(DISK_FULL)
             disk.fill()
-            wait_until(
-                lambda refusals=refusals: worker.log.count(DISK_FULL) > refusals,
-                "the worker says that the disk is full",
-            )
+            worker.says_again(DISK_FULL)
             world.wait(1)
             disk.make_room()
             world.reads_on()

@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 
 from tests.chaos.admin import set_positions
-from tests.chaos.together import Scene, calm
+from tests.chaos.scene import Scene
 from tests.chaos.world import World
 from tests.connections import connect
 from tests.truth import Mix
@@ -15,7 +15,6 @@ DAY_PARTITIONS = """
 """
 
 
-@calm
 def test_every_reading_three_times(scene: Scene) -> None:
     mix = Mix(bad=0.01, conflicts=0, duplicates=0)
     world = scene("every reading three times, over partitions and restarts", copies=3, mix=mix)
@@ -27,7 +26,6 @@ def test_every_reading_three_times(scene: Scene) -> None:
     world.settle()
 
 
-@calm
 def test_everything_replayed(scene: Scene) -> None:
     world = scene("all that was ever sent, read again", rate=2_000)
     world.start(2)
@@ -43,7 +41,6 @@ def test_everything_replayed(scene: Scene) -> None:
         world.settle()
 
 
-@calm
 def test_replayed_under_live_workers(scene: Scene) -> None:
     world = scene("positions set back by force, under live workers")
     world.start(2)
@@ -58,7 +55,6 @@ def test_replayed_under_live_workers(scene: Scene) -> None:
     world.settle()
 
 
-@calm
 def test_late_and_out_of_order(scene: Scene) -> None:
     world = scene("half of the readings days late and out of order", mix=Mix(late=0.5))
     world.start(2)
@@ -67,7 +63,6 @@ def test_late_and_out_of_order(scene: Scene) -> None:
     world.settle()
 
 
-@calm
 def test_broken_clocks(scene: Scene) -> None:
     world = scene("a third of the clocks in 1970, 2106 or a year ahead", mix=Mix(clocks=0.33))
     world.start(2)

@@ -1,5 +1,7 @@
 """Topics recreated, cut short and grown under the workers; their other topic goes on."""
 
+from functools import partial
+
 from tests.chaos.admin import (
     add_partitions,
     create_topic,
@@ -9,7 +11,7 @@ from tests.chaos.admin import (
     set_positions,
 )
 from tests.chaos.gateway import Gateway
-from tests.chaos.together import Scene, calm
+from tests.chaos.scene import Scene
 from tests.chaos.world import World
 from tests.truth import PARTITIONS, Mix
 from tests.workers import wait_until
@@ -22,7 +24,6 @@ NOTICED_WITHIN_S = 30.0
 """A consumer's metadata are up to 15 s old."""
 
 
-@calm
 def test_topic_recreated_shorter(scene: Scene) -> None:
     world = scene("a topic deleted and recreated, shorter than the position", streams=["vehicle"])
     meters = world.open_gateway(rate=1_000, seed=2, streams=["meter"])
@@ -39,7 +40,6 @@ def test_topic_recreated_shorter(scene: Scene) -> None:
     world.settle()
 
 
-@calm
 def test_topic_recreated_longer(scene: Scene) -> None:
     world = scene("a topic deleted and recreated, longer than the position", streams=["vehicle"])
     meters = world.open_gateway(rate=500, seed=2, streams=["meter"])
@@ -60,7 +60,6 @@ def test_topic_recreated_longer(scene: Scene) -> None:
     world.settle()
 
 
-@calm
 def test_retention_overtakes(scene: Scene) -> None:
     world = scene("retention that overtook the workers", streams=["vehicle"])
     meters = world.open_gateway(rate=1_000, seed=2, streams=["meter"])
@@ -82,7 +81,6 @@ def test_retention_overtakes(scene: Scene) -> None:
     world.settle()
 
 
-@calm
 def test_partitions_added(scene: Scene) -> None:
     world = scene("partitions added while running", mix=Mix(conflicts=0))
     world.start(2)
@@ -90,9 +88,9 @@ def test_partitions_added(scene: Scene) -> None:
     for stream in ("meter", "vehicle"):
         add_partitions(world.environment, world.topic(stream), PARTITIONS + 2)
     world.gateway.moved = {0: PARTITIONS, 1: PARTITIONS + 1}
-    for stream in ("meter", "vehicle"):
+    for topic in (world.topic("meter"), world.topic("vehicle")):
         wait_until(
-            lambda stream=stream: world.ask(NEW_PARTITIONS, world.topic(stream), PARTITIONS),
+            partial(world.ask, NEW_PARTITIONS, topic, PARTITIONS),
             "the new partitions are read",
             patience_s=NOTICED_WITHIN_S,
         )

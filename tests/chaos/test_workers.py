@@ -2,7 +2,7 @@
 
 import signal
 
-from tests.chaos.together import Scene, calm
+from tests.chaos.scene import Scene
 from tests.chaos.world import World
 from tests.workers import WorkerProcess, wait_until
 
@@ -15,7 +15,6 @@ OPEN_TRANSACTIONS = """
 COPIES = "SELECT count(*) FROM pg_stat_progress_copy WHERE datname = current_database()"
 
 
-@calm
 def test_one_replica_killed_at_random_instants(scene: Scene) -> None:
     world = scene("one worker, kill -9 at random instants")
     world.start()
@@ -27,7 +26,6 @@ def test_one_replica_killed_at_random_instants(scene: Scene) -> None:
     world.settle()
 
 
-@calm
 def test_three_replicas_killed_at_random_instants(scene: Scene) -> None:
     world = scene("three workers, kill -9 at random instants", rate=2_000)
     world.start(3)
@@ -38,7 +36,6 @@ def test_three_replicas_killed_at_random_instants(scene: Scene) -> None:
     world.settle()
 
 
-@calm
 def test_rolling_restarts_under_load(scene: Scene) -> None:
     world = scene("rolling restarts with SIGTERM under load", rate=3_000)
     world.start(3)
@@ -51,7 +48,6 @@ def test_rolling_restarts_under_load(scene: Scene) -> None:
     world.settle()
 
 
-@calm
 def test_replicas_join_and_leave_at_random(scene: Scene) -> None:
     most = 10 if scene.long else 4
     world = scene(f"up to {most} replicas joining and leaving at random")
@@ -70,7 +66,6 @@ def test_replicas_join_and_leave_at_random(scene: Scene) -> None:
     world.settle()
 
 
-@calm
 def test_a_worker_frozen_between_flushes(scene: Scene) -> None:
     world = scene("frozen past its session between flushes, thawed")
     (frozen,) = world.start()
@@ -81,7 +76,6 @@ def test_a_worker_frozen_between_flushes(scene: Scene) -> None:
     world.settle()
 
 
-@calm
 def test_a_worker_frozen_amid_a_copy(scene: Scene) -> None:
     world = scene("frozen past its session amid a COPY, thawed")
     (frozen,) = world.start()

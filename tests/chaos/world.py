@@ -8,47 +8,72 @@ with World("workers killed", stack) as world:
 
 import random
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
+
+import psycopg
 
 from devstack.stack import Stack
 from tests.chaos.gateway import Gateway
-from tests.chaos.proxy import Proxy
+from tests.chaos.proxy import LOOPBACK, Proxy
 from tests.chaos.report import CampaignFigures
 from tests.conftest import fresh_environment
 from tests.connections import connect
-from tests.truth import Expected, all_read, assert_holds
+from tests.truth import Expected, Mix, all_read, assert_holds
 from tests.workers import WorkerProcess, wait_until
 
 CATCH_UP_S = 120.0
 LOG_TAIL_LINES = 25
+SEED = 1
+READINGS_PER_S = 1_000
+
+
+class GatewayOptions(TypedDict, total=False):
+    """What a scenario may ask of a gateway, see there."""
+
+    rate: int
+    seed: int
+    streams: Sequence[str]
+    mix: Mix
+    copies: int
+    transactions: bool
 
 
 class World:
-    """A database and topics of its own on a stack, a gateway that sends, workers that store."""
+    """A database and topics of its own, a gateway that sends, workers that store."""
 
     def __init__(
-        self, name: str, stack: Stack, *, long: bool = False, seed: int = 1, **gateway: Any
+        self,
+        name: str,
+        services: dict[str, str],
+        stack: Stack | None = None,
+        *,
+        long: bool = False,
+        **gateway: Unpack[GatewayOptions],
     ) -> None:
-        """`gateway` are the gateway's options."""
-        self.stack = stack
+        """The database and the topics are on the stack; without one, on the services."""
+        self._stack = stack
+        self._services = stack.environment if stack else services
         self.long = long
-        self.random = random.Random(seed)
+        self.random = random.Random(SEED)
         self.figures = CampaignFigures(name)
         self.workers: list[WorkerProcess] = []
-        self._options = {"rate": 1_000, "seed": seed, **gateway}
+        self._options = gateway
+        self._asking: psycopg.Connection[Any] | None = None
         self._undo = ExitStack()
         self._began = time.monotonic()
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
-            services = self.stack.environment
-            brokers = services["KAFKA_BOOTSTRAP_SERVERS"].count(",") + 1
-            self.environment = fresh_environment(services, replicas=brokers)
-            self.proxy = undo.enter_context(Proxy(self.stack.services["postgres"].port))
+            brokers = len(self._stack.services) - 1 if self._stack else 1
+            self.environment = fresh_environment(self._services, replicas=brokers)
+            port = int(self.environment["DB_PORT"])
+            self.proxy = undo.enter_context(Proxy(self.environment["DB_HOST"], port))
             self.worker_environment = {
                 **self.environment,
+                "DB_HOST": LOOPBACK,
                 "DB_PORT": str(self.proxy.port),
                 "BATCH_SIZE": "5000",
             }
@@ -70,11 +95,19 @@ class World:
             print(f"--- worker {number} of {self.figures.scenario!r}:\n{tail}")
         for worker in self.workers:
             worker.__exit__(None, None, None)
+        self._drop_connection()
         self._undo.close()
 
-    def open_gateway(self, **options: Any) -> Gateway:
+    @property
+    def stack(self) -> Stack:
+        """The services of this world alone."""
+        assert self._stack, "a scenario that breaks services names the stack they are of"
+        return self._stack
+
+    def open_gateway(self, **options: Unpack[GatewayOptions]) -> Gateway:
         """One more gateway; no two send the same stream."""
-        gateway = Gateway(self.environment, **options)
+        defaults = GatewayOptions(rate=READINGS_PER_S, seed=SEED)
+        gateway = Gateway(self.environment, **(defaults | options))
         self.gateways.append(self._undo.enter_context(gateway))
         return gateway
 
@@ -99,8 +132,7 @@ class World:
         self._dismiss(worker)
 
     def terminate(self, worker: WorkerProcess) -> None:
-        """SIGTERM, once Python is up; it must end cleanly."""
-        worker.says("metrics and health on port")
+        """SIGTERM; it must end cleanly."""
         assert worker.terminate() == 0, worker.log
         self._dismiss(worker)
 
@@ -142,9 +174,23 @@ class World:
 
     def ask(self, question: str, *parameters: Any) -> Any:
         """The one value that a query returns."""
-        with connect(self.environment) as connection:
-            (value,) = connection.execute(question.encode(), parameters).fetchone() or (None,)
-        return value
+        try:
+            row = self._connection().execute(question.encode(), parameters).fetchone()
+        except psycopg.OperationalError:  # the connection was lost with its server
+            self._drop_connection()
+            row = self._connection().execute(question.encode(), parameters).fetchone()
+        return row[0] if row else None
+
+    def _connection(self) -> psycopg.Connection[Any]:
+        """One connection for all questions: to connect costs more than most of them."""
+        if self._asking is None:
+            self._asking = connect(self.environment)
+        return self._asking
+
+    def _drop_connection(self) -> None:
+        if self._asking:
+            self._asking.close()
+            self._asking = None
 
     def reads_on(
         self,

@@ -1,11 +1,14 @@
-"""A running API for the tests that talk HTTP."""
+"""A running API for the tests that talk HTTP, a connection for those that ask the database."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
 from tests.api_process import ApiProcess
+from tests.connections import connect
 
 
 @pytest.fixture(scope="module")
@@ -13,3 +16,10 @@ def api(environment: dict[str, str]) -> Iterator[httpx.Client]:
     """A client of an API that runs on this module's environment."""
     with ApiProcess(environment) as process:
         yield process.http
+
+
+@pytest.fixture
+def database(own_environment: dict[str, str]) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to the test's own database."""
+    with connect(own_environment) as connection:
+        yield connection

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.answers import check_problem
 from tests.readings import meter, vehicle
 
 JSON = {"Content-Type": "application/json"}
@@ -21,16 +22,6 @@ TWICE = b'{"streamType":"x","streamType":"meter","payload":{}}'
 FIGURES = "/v1/analytics/performance/V"
 DAYS_40 = "?startTime=2026-01-01T00:00:00Z&endTime=2026-02-10T00:00:00Z"
 BACKWARDS = "?startTime=2026-01-02T00:00:00Z&endTime=2026-01-01T00:00:00Z"
-
-
-def check(answer: httpx.Response, status: int) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text[:300]
-    assert answer.headers["Content-Type"] == "application/json"
-    body: dict[str, Any] = answer.json()
-    assert set(body) == {"statusCode", "message", "details", "timestamp", "path"}
-    assert body["statusCode"] == status and body["timestamp"].endswith("Z")
-    assert "Traceback" not in answer.text and "<html" not in answer.text.lower()
-    return body
 
 
 @pytest.mark.parametrize(
@@ -92,7 +83,7 @@ def check(answer: httpx.Response, status: int) -> dict[str, Any]:
 )
 def test_bad_bodies_are_400(api: httpx.Client, path: str, body: Any, field: str) -> None:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    problem = check(api.post(path, content=content, headers=JSON), 400)
+    problem = check_problem(api.post(path, content=content, headers=JSON), 400)
     assert field in [entry["field"] for entry in problem["details"]]
     assert all(entry["message"] for entry in problem["details"])
     assert problem["path"] == path
@@ -121,7 +112,7 @@ def test_bad_bodies_are_400(api: httpx.Client, path: str, body: Any, field: str)
     ],
 )
 def test_bad_queries_are_400(api: httpx.Client, path: str, field: str) -> None:
-    problem = check(api.get(path), 400)
+    problem = check_problem(api.get(path), 400)
     assert [entry["field"] for entry in problem["details"]] == [field]
 
 
@@ -138,7 +129,7 @@ def test_bad_queries_are_400(api: httpx.Client, path: str, field: str) -> None:
 )
 def test_wrong_methods_are_405(api: httpx.Client, method: str, path: str, allowed: str) -> None:
     answer = api.request(method, path)
-    check(answer, 405)
+    check_problem(answer, 405)
     assert answer.headers["Allow"] == allowed
 
 
@@ -146,7 +137,7 @@ def test_wrong_methods_are_405(api: httpx.Client, method: str, path: str, allowe
     "path", ["/nope", "/v1", f"{METERS}/", f"{METERS}/a/b", "/docs/", "/docs/assets/x"]
 )
 def test_unknown_routes_are_404(api: httpx.Client, path: str) -> None:
-    check(api.get(path), 404)
+    check_problem(api.get(path), 404)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +151,7 @@ def test_unknown_routes_are_404(api: httpx.Client, path: str) -> None:
 )
 def test_other_content_types_are_415(api: httpx.Client, headers: dict[str, str]) -> None:
     for path in (INGEST, BATCH, METERS, START):
-        check(api.post(path, content=b"{}", headers=headers), 415)
+        check_problem(api.post(path, content=b"{}", headers=headers), 415)
 
 
 def chunks(count: int) -> Iterator[bytes]:
@@ -170,10 +161,10 @@ def chunks(count: int) -> Iterator[bytes]:
 
 def test_large_bodies_are_413(api: httpx.Client) -> None:
     for path in (INGEST, BATCH, METERS, START):
-        check(api.post(path, content=b" " * 20 * MEBIBYTE, headers=JSON), 413)
-        check(api.post(path, content=chunks(20), headers=JSON), 413)
-        check(api.post(path, content=chunks(8), headers=JSON), 400)
-    check(api.post("/nope", content=b" " * 20 * MEBIBYTE, headers=JSON), 404)
+        check_problem(api.post(path, content=b" " * 20 * MEBIBYTE, headers=JSON), 413)
+        check_problem(api.post(path, content=chunks(20), headers=JSON), 413)
+        check_problem(api.post(path, content=chunks(8), headers=JSON), 400)
+    check_problem(api.post("/nope", content=b" " * 20 * MEBIBYTE, headers=JSON), 404)
 
 
 def test_a_client_that_closes_gets_its_answer(api: httpx.Client) -> None:
@@ -189,7 +180,7 @@ def test_a_client_that_closes_gets_its_answer(api: httpx.Client) -> None:
 
 def test_only_the_field_around_the_records_is_blamed(api: httpx.Client) -> None:
     for batch, field in (({"records": [meter()], "extra": 1}, "extra"), ([meter()], "body")):
-        problem = check(api.post(BATCH, json=batch), 400)
+        problem = check_problem(api.post(BATCH, json=batch), 400)
         assert [entry["field"] for entry in problem["details"]] == [field]
 
 
@@ -204,7 +195,7 @@ def test_a_record_with_a_key_twice_is_told_apart(api: httpx.Client) -> None:
 
 def test_every_bad_field_has_an_entry(api: httpx.Client) -> None:
     record = meter(voltage=-1, kwhConsumedAc=None, timestamp="now")
-    problem = check(api.post(INGEST, json=record), 400)
+    problem = check_problem(api.post(INGEST, json=record), 400)
     fields = [entry["field"] for entry in problem["details"]]
     assert fields == ["payload.kwhConsumedAc", "payload.voltage", "payload.timestamp"]
 
@@ -215,7 +206,7 @@ def test_head_answers_like_get(api: httpx.Client) -> None:
 
 
 def test_what_is_no_http_is_400(api: httpx.Client) -> None:
-    check(api.request("BREW", "/health"), 400)
+    check_problem(api.request("BREW", "/health"), 400)
 
 
 def test_metrics_go_by_template(api: httpx.Client) -> None:

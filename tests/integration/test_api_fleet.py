@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 
 from ingest_worker.housekeeping.rollups import bring_up_to_date
-from schemas.settings import Settings
 from tests import fleets, reference
 from tests.connections import connect
 from tests.fleets import GRID, START
 from tests.readings import iso
 from tests.reference import Device, Reading, ReferenceFleet, Session
+from tests.settings import settings_of
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -60,8 +60,7 @@ def take_in(connection: psycopg.Connection[Any], environment: dict[str, str]) ->
         "INSERT INTO rollup_log (stream, devices, first, past)"
         " SELECT 'vehicle', ARRAY[vehicle_id], '-infinity', 'infinity' FROM vehicles"
     )
-    names = {name.lower(): value for name, value in environment.items()}
-    bring_up_to_date(connection, Settings(**names), START + 12 * HOUR, 60)
+    bring_up_to_date(connection, settings_of(environment), START + 12 * HOUR, 60)
 
 
 def get(api: httpx.Client, path: str, **query: Any) -> dict[str, Any]:
@@ -116,7 +115,6 @@ def test_as_of_is_the_oldest_change_not_taken_in(
 ) -> None:
     before = datetime.fromisoformat(get(api, "fleet")["asOf"])
     with connect(environment) as connection:
-        connection.execute("SET timezone = 'UTC'")
         row = connection.execute(
             "INSERT INTO rollup_log (stream, devices, first, past)"
             " VALUES ('meter', '{x}', now(), now()) RETURNING logged_at"

@@ -21,13 +21,13 @@ from starlette.routing import Route
 from api.database import Database
 from api.http.endpoint import Endpoint
 from api.routes.history import History
-from schemas.settings import Settings
 from schemas.streams import METER, STREAMS
 from sql.named import load_for
+from tests.answers import check_problem
 from tests.api_process import ApiProcess
 from tests.connections import connect
-from tests.integration.test_api_bad_input import check
 from tests.readings import iso, meter
+from tests.settings import settings_of
 from tests.workers import WorkerProcess, wait_until
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -182,7 +182,7 @@ def test_a_reading_that_comes_between_two_queries_makes_no_page_longer(
 
 async def pages_in_here(environment: dict[str, str], query: dict[str, Any]) -> list[list[str]]:
     """The times in each page of LATE's readings, from a route in this process."""
-    database = Database(Settings(**{name.lower(): value for name, value in environment.items()}))
+    database = Database(settings_of(environment))
     endpoint = Endpoint(History(METER, database).readings)
 
     async def readings(request: Request) -> Response:
@@ -227,7 +227,7 @@ def test_the_last_day_is_the_default(api: httpx.Client, filled: dict[str, str]) 
 
 def test_unknown_and_silent_devices(api: httpx.Client, filled: dict[str, str]) -> None:
     for path in (f"{METERS}/V/history", f"{VEHICLES}/M/history", f"{METERS}/%00/history"):
-        check(api.get(path), 404)
+        check_problem(api.get(path), 404)
     assert api.get(f"{VEHICLES}/V/history").json() == []
     empty = api.get(f"{METERS}/M/history?format=csv").text
     assert empty == "meterId,kwhConsumedAc,voltage,timestamp\n"
@@ -255,7 +255,7 @@ def test_unknown_and_silent_devices(api: httpx.Client, filled: dict[str, str]) -
 def test_bad_queries_are_400(
     api: httpx.Client, filled: dict[str, str], query: str, field: str
 ) -> None:
-    problem = check(api.get(f"{METERS}/M/history?{query}"), 400)
+    problem = check_problem(api.get(f"{METERS}/M/history?{query}"), 400)
     assert [entry["field"] for entry in problem["details"]] == [field]
 
 
@@ -321,7 +321,7 @@ def test_an_answer_cut_short_has_no_end(filled: dict[str, str], form: str) -> No
                 connection.execute(rename.format(hidden, table))
         process.says("cut short", "DENSE")
         assert "Traceback" not in process.log
-        check(process.http.get(f"{METERS}/M/history?limit=x"), 400)
+        check_problem(process.http.get(f"{METERS}/M/history?limit=x"), 400)
 
 
 def test_only_the_windows_days_are_read_in_order(filled: dict[str, str]) -> None:

@@ -32,7 +32,10 @@ def test_prepared_statements_live_through_a_new_column(own_environment: dict[str
         for _ in range(ENOUGH):
             assert [answer for answer in everything(process.http) if answer.is_error] == []
         with connect(own_environment) as connection:
-            one = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'energy-api'"
+            one = (
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE application_name = 'energy-api' AND datname = current_database()"
+            )
             assert connection.execute(one).fetchone() == (1,), "which has prepared them all"
             for table in TABLES:
                 connection.execute(f"ALTER TABLE {table} ADD COLUMN added text".encode())
@@ -51,9 +54,8 @@ def fill(http: httpx.Client, environment: dict[str, str]) -> None:
             " reason, detail, raw) VALUES ('g', 't', 0, 0, 0, 'invalid', '', '')"
         )
     with WorkerProcess(environment):
-        for kind in ("meters", "vehicles"):
-            path = f"/v1/devices/{kind}/D/state"
-            wait_until(lambda path=path: http.get(path).is_success, "both are stored")
+        paths = [f"/v1/devices/{kind}/D/state" for kind in ("meters", "vehicles")]
+        wait_until(lambda: all(http.get(path).is_success for path in paths), "both are stored")
 
 
 def everything(http: httpx.Client) -> Iterator[httpx.Response]:

@@ -1,6 +1,6 @@
 """The API while PostgreSQL or Kafka is away, and how it starts and stops.
 
-These tests break the services, so they have a stack of their own.
+The tests that break services have a stack of their own for it.
 """
 
 import os
@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
-import psycopg
 import pytest
 
+from devstack.ports import Ports
 from devstack.stack import Stack
 from sql.migrate import migrate
-from tests.api_process import ApiProcess, free_port
-from tests.connections import connect
+from tests.api_process import ApiProcess
+from tests.conftest import fresh_environment
+from tests.connections import connect, waiting_for_locks
 from tests.readings import meter
 from tests.workers import ROOT, wait_until
 
@@ -30,16 +31,14 @@ SOON_S = 15.0
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with Stack() as running:
-        with connect(running.environment) as connection:
-            migrate(connection)
-        yield running
+def breakable(breakable_stack: Stack) -> dict[str, str]:
+    """A database and topics on services that the tests stop, kill and freeze."""
+    return fresh_environment(breakable_stack.environment)
 
 
 @pytest.fixture(scope="module")
-def process(stack: Stack) -> Iterator[ApiProcess]:
-    with ApiProcess(stack.environment) as running:
+def process(breakable: dict[str, str]) -> Iterator[ApiProcess]:
+    with ApiProcess(breakable) as running:
         yield running
 
 
@@ -110,10 +109,11 @@ def test_a_restart_costs_at_most_the_requests_under_way(stack: Stack, process: A
 
 
 def test_it_serves_and_waits_before_anything_is_there() -> None:
-    nowhere = f"127.0.0.1:{free_port()}"
+    unused = Ports()
+    nowhere = f"127.0.0.1:{unused.take()}"
     environment = {
         "DB_HOST": "127.0.0.1",
-        "DB_PORT": str(free_port()),
+        "DB_PORT": str(unused.take()),
         "KAFKA_BOOTSTRAP_SERVERS": nowhere,
     }
     with ApiProcess(environment, ready=False) as process:
@@ -128,19 +128,14 @@ def test_it_serves_and_waits_before_anything_is_there() -> None:
         lines = process.log.splitlines()
         assert len([line for line in lines if "not ready: " in line]) == 2
         assert process.terminate() == 0
+    unused.close()
 
 
-def test_it_waits_for_the_schema_and_the_topics(stack: Stack) -> None:
-    environment = stack.environment | {"DB_DATABASE": "later", "KAFKA_METER_TOPIC": "not-there"}
-    with psycopg.connect(
-        host=environment["DB_HOST"],
-        port=environment["DB_PORT"],
-        user=environment["DB_USERNAME"],
-        password=environment["DB_PASSWORD"],
-        dbname="postgres",
-        autocommit=True,
-    ) as connection:
-        connection.execute("CREATE DATABASE later")
+def test_it_waits_for_the_schema_and_the_topics(environment: dict[str, str]) -> None:
+    later = f"{environment['DB_DATABASE']}_later"
+    with connect(environment) as connection:
+        connection.execute(f"CREATE DATABASE {later}".encode())
+    environment = {**environment, "DB_DATABASE": later, "KAFKA_METER_TOPIC": "not-there"}
     with ApiProcess(environment, ready=False) as process:
         process.says("not ready: PostgreSQL", "python -m sql migrate")
         process.says("not ready: Kafka", "there is no topic not-there")
@@ -152,17 +147,15 @@ def test_it_waits_for_the_schema_and_the_topics(stack: Stack) -> None:
         assert unavailable(process.http.post(INGEST, json=meter()))
 
 
-def test_requests_under_way_are_finished(stack: Stack) -> None:
-    with ApiProcess(stack.environment) as process, connect(stack.environment) as connection:
+def test_requests_under_way_are_finished(environment: dict[str, str]) -> None:
+    with ApiProcess(environment) as process, connect(environment) as connection:
         process.http.post(METERS, json={"meterId": "SLOW"})
         with connection.transaction():
             connection.execute("SELECT FROM meters WHERE meter_id = 'SLOW' FOR UPDATE")
             with ThreadPoolExecutor(1) as client:
                 change = {"location": "here"}
                 answer = client.submit(process.http.patch, f"{METERS}/SLOW", json=change)
-                waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-                with connect(stack.environment) as watcher:
-                    wait_until(lambda: watcher.execute(waiting).fetchone() == (1,), "it waits")
+                wait_until(lambda: waiting_for_locks(environment) == 1, "it waits")
                 process.process.send_signal(signal.SIGTERM)
                 wait_until(lambda: refused(process.http.base_url.port), "it takes no more")
                 connection.execute("SELECT pg_sleep(1)")  # the lock is held a second longer

@@ -1,7 +1,6 @@
 """The quarantine over HTTP: list, show, replay once, and the books that move with it."""
 
 import base64
-import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,12 +9,12 @@ import httpx
 import pytest
 
 from devstack.stack import Stack
-from sql.migrate import migrate
+from tests.answers import check_problem
 from tests.api_process import ApiProcess
-from tests.connections import connect
-from tests.integration.test_api_bad_input import check
-from tests.integration.test_worker_process import send
-from tests.readings import iso
+from tests.conftest import fresh_environment
+from tests.connections import connect, waiting_for_locks
+from tests.kafka import send
+from tests.readings import array_value, iso, meter_value
 from tests.workers import WorkerProcess, books, wait_until
 
 REJECTED = "/v1/telemetry/rejected"
@@ -24,12 +23,7 @@ OLD = NOW - timedelta(days=20)
 ESCAPES = b'{"meterId":"\xff\x1b[31m\xc3\xbc"}\n'
 
 
-def reading(device: str, time: datetime, kwh: float = 1.0) -> bytes:
-    fields = {"meterId": device, "kwhConsumedAc": kwh, "voltage": 230.5}
-    return json.dumps({**fields, "timestamp": iso(time)}).encode()
-
-
-OLD_READINGS = [reading(f"OLD-{number}", OLD) for number in range(6)]
+OLD_READINGS = [meter_value(f"OLD-{number}", OLD) for number in range(6)]
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +31,9 @@ def quarantined(environment: dict[str, str]) -> dict[str, str]:
     """Six too old ones in one array, a conflict, and bytes that are no JSON."""
     send(
         environment,
-        b"[" + b",".join(OLD_READINGS) + b"]",
-        reading("B", NOW, 1),
-        reading("B", NOW, 2),
+        array_value(*OLD_READINGS),
+        meter_value("B", NOW, 1),
+        meter_value("B", NOW, 2),
         ESCAPES,
     )
     with WorkerProcess({**environment, "MAX_READING_AGE_DAYS": "10"}) as worker:
@@ -107,7 +101,7 @@ def test_raw_bytes_are_shown_safely(api: httpx.Client, quarantined: dict[str, st
         connection.execute("UPDATE rejected_records SET raw = NULL WHERE device_id = 'OLD-5'")
     gone = api.get(f"{REJECTED}/{plain['id']}").json()
     assert [gone[name] for name in ("rawBytes", "raw", "rawEscaped", "rawBase64")] == [None] * 4
-    problem = check(api.post(f"{REJECTED}/{plain['id']}/replay"), 409)
+    problem = check_problem(api.post(f"{REJECTED}/{plain['id']}/replay"), 409)
     assert "not kept" in problem["message"]
 
 
@@ -152,7 +146,7 @@ def test_one_still_not_valid_is_409(
 ) -> None:
     before = books(quarantined)["total"]
     one = id_of(api, reason=reason)
-    problem = check(api.post(f"{REJECTED}/{one}/replay"), 409)
+    problem = check_problem(api.post(f"{REJECTED}/{one}/replay"), 409)
     assert [entry["reason"] for entry in problem["details"]] == [reason]
     assert problem["details"][0]["message"] in problem["message"]
     assert books(quarantined)["total"] == before
@@ -161,8 +155,8 @@ def test_one_still_not_valid_is_409(
 
 @pytest.mark.parametrize("name", ["999999999", "0", "-1", "1.0", "x", "01", "%00", "9" * 19])
 def test_unknown_ids_are_404(api: httpx.Client, name: str) -> None:
-    check(api.get(f"{REJECTED}/{name}"), 404)
-    check(api.post(f"{REJECTED}/{name}/replay"), 404)
+    check_problem(api.get(f"{REJECTED}/{name}"), 404)
+    check_problem(api.post(f"{REJECTED}/{name}/replay"), 404)
 
 
 @pytest.mark.parametrize(
@@ -179,36 +173,35 @@ def test_unknown_ids_are_404(api: httpx.Client, name: str) -> None:
     ],
 )
 def test_bad_queries_are_400(api: httpx.Client, query: str, field: str) -> None:
-    problem = check(api.get(f"{REJECTED}?{query}"), 400)
+    problem = check_problem(api.get(f"{REJECTED}?{query}"), 400)
     assert [entry["field"] for entry in problem["details"]] == [field]
 
 
 def test_a_replay_does_not_hang_with_postgres(stack: Stack) -> None:
-    with connect(stack.environment) as connection:
-        migrate(connection)
+    environment = fresh_environment(stack.environment)
+    group, topic = environment["KAFKA_GROUP_ID"], environment["KAFKA_METER_TOPIC"]
+    with connect(environment) as connection:
         connection.execute(
             "INSERT INTO ingest_offsets (group_id, topic, partition, next_offset, read, rejected)"
-            " VALUES ('energy-ingest', 'meter-telemetry', 0, 1, 1, 1)"
+            " VALUES (%s, %s, 0, 1, 1, 1)",
+            (group, topic),
         )
         connection.execute(
             'INSERT INTO rejected_records (group_id, topic, partition, "offset", record_ms,'
-            " reason, detail, raw) VALUES ('energy-ingest', 'meter-telemetry', 0, 0, 0, 'too_old',"
-            " '', %s)",
-            (reading("HELD", NOW),),
+            " reason, detail, raw) VALUES (%s, %s, 0, 0, 0, 'too_old', '', %s)",
+            (group, topic, meter_value("HELD", NOW)),
         )
     postgres = stack.service("postgres")
-    with ApiProcess(stack.environment) as process, ThreadPoolExecutor(1) as client:
+    with ApiProcess(environment) as process, ThreadPoolExecutor(1) as client:
         path = f"{REJECTED}/%{ord(str(id_of(process.http))):x}/replay"
-        with connect(stack.environment) as connection, connection.transaction():
+        with connect(environment) as connection, connection.transaction():
             connection.execute("SELECT FROM ingest_offsets FOR UPDATE")
             held = client.submit(process.http.post, path)
-            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            with connect(stack.environment) as watcher:
-                wait_until(lambda: watcher.execute(waiting).fetchone() == (1,), "it waits")
-                assert_unavailable(held.result())
-                assert process.http.get(REJECTED).status_code == 200
-                held = client.submit(process.http.post, path)
-                wait_until(lambda: watcher.execute(waiting).fetchone() == (1,), "it waits")
+            wait_until(lambda: waiting_for_locks(environment) == 1, "it waits")
+            assert_unavailable(held.result())
+            assert process.http.get(REJECTED).status_code == 200
+            held = client.submit(process.http.post, path)
+            wait_until(lambda: waiting_for_locks(environment) == 1, "it waits")
             postgres.freeze()
             try:
                 assert_unavailable(held.result())
@@ -216,10 +209,10 @@ def test_a_replay_does_not_hang_with_postgres(stack: Stack) -> None:
                 assert process.terminate() == 0  # no thread that waits for ever keeps it
             finally:
                 postgres.thaw()
-    with ApiProcess(stack.environment) as process:
+    with ApiProcess(environment) as process:
         assert process.http.post(path).json()["outcome"] == "stored"
 
 
 def assert_unavailable(answer: httpx.Response) -> None:
-    check(answer, 503)
+    check_problem(answer, 503)
     assert answer.elapsed.total_seconds() < 10

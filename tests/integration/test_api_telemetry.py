@@ -15,9 +15,9 @@ from api.lag import LagReader
 from api.metrics import Metrics
 from api.producer import Producer
 from api.routes.stats import StatsRoutes
-from schemas.settings import Settings
 from tests.connections import connect
 from tests.readings import meter, now, vehicle
+from tests.settings import settings_of
 
 PARTITIONS = 6
 JSON = {"Content-Type": "application/json"}
@@ -130,14 +130,14 @@ def test_only_the_lag_is_unknown_when_kafka_went_away_unnoticed(
     environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def stats() -> Any:
-        settings = Settings(**{name.lower(): value for name, value in environment.items()})
+        settings = settings_of(environment)
         database, producer = Database(settings), Producer(settings, Metrics())
         monkeypatch.setattr(Producer, "trouble", None)  # though it never connects
         await database.run()
         books = StatsRoutes(settings, database, producer, LagReader(settings))
         answer = await books.stats(Request({"type": "http"}))
         await database.close()
-        return json.loads(answer.body)
+        return json.loads(bytes(answer.body))
 
     assert [topic["lag"] for topic in asyncio.run(stats())["topics"]] == [None, None]
 

@@ -198,7 +198,13 @@ def test_up_killed_leaves_nothing_running_and_a_second_start_finds_its_data(
     wait_for(lambda: gone(services))
     assert "no stack answers at" in up.refusal("stop", "postgres")
     for option, made in ("--partitions", 1), ("--brokers", 1):
-        words = ["up", "--data-dir", passable / "kept", "--env-file", tmp_path / "other"]
+        words: list[str | Path] = [
+            "up",
+            "--data-dir",
+            passable / "kept",
+            "--env-file",
+            tmp_path / "other",
+        ]
         words += ["--partitions", "1", option, "2"]
         assert f"was made with {option} {made}, not 2" in refusal(*words)
 
@@ -291,7 +297,7 @@ def test_the_file_of_a_running_stack_is_not_taken_over(up: Up) -> None:
 def test_a_data_directory_in_use_is_refused(up: Up, tmp_path: Path) -> None:
     before = up.env_file.read_bytes()
     directory = up.env_file.parent / "shared"
-    words = ["up", "--data-dir", directory, "--env-file", tmp_path / "other"]
+    words: list[str | Path] = ["up", "--data-dir", directory, "--env-file", tmp_path / "other"]
     assert f"another stack is running on {directory}" in refusal(*words)
     assert up.env_file.read_bytes() == before and list(tmp_path.iterdir()) == []
     assert "postgres is not frozen" in up.refusal("thaw", "postgres")
@@ -301,7 +307,7 @@ def test_a_data_directory_in_use_is_refused(up: Up, tmp_path: Path) -> None:
 def test_damaged_notes_are_named(tmp_path: Path, notes: str) -> None:
     path = tmp_path / "stack.json"
     path.write_text(notes, errors="surrogateescape")
-    words = ["up", "--data-dir", tmp_path, "--env-file", tmp_path / "environment"]
+    words: list[str | Path] = ["up", "--data-dir", tmp_path, "--env-file", tmp_path / "environment"]
     assert f"{path} is damaged" in refusal(*words)
     assert path.read_text(errors="surrogateescape") == notes
 

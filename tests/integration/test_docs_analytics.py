@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from ingest_worker.housekeeping.rollups import bring_up_to_date
-from schemas.settings import Settings
 from tests.connections import connect
 from tests.readings import iso
+from tests.settings import settings_of
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "analytics.md").read_text()
 CLAIM = re.compile(r"`([\w.]+)`: ([-+*/(). \d]+?) = (\d+(?:\.\d+)?)")
@@ -80,8 +80,7 @@ def sessions(environment: dict[str, str]) -> dict[str, str]:
                 " battery_temp, soc) VALUES (%s, %s, %s, %s, %s)",
                 (name, at(time), *values),
             )
-        names = {name.lower(): value for name, value in environment.items()}
-        bring_up_to_date(connection, Settings(**names), DAY + timedelta(days=1), 60)
+        bring_up_to_date(connection, settings_of(environment), DAY + timedelta(days=1), 60)
     return ids
 
 

@@ -77,7 +77,7 @@ def test_sessions_reach_the_api(api: httpx.Client, environment: dict[str, str]) 
     fleet = start_fleet(
         environment,
         *("--meters", "6", "--vehicles", "6", "--speed", "0", "--backfill-h", "12"),
-        *("--live-interval-s", "0.2", "--seconds", "2", "--api", str(api.base_url)),
+        *("--live-interval-s", "0.2", "--seconds", "10", "--api", str(api.base_url)),
     )
     truth = truth_of(fleet)
     assert len(api.get("/v1/devices/meters").json()) == 6

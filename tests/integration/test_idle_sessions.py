@@ -12,8 +12,8 @@ from aiokafka import AIOKafkaProducer
 
 from ingest_worker.connections import Connections
 from ingest_worker.housekeeping.rounds import do_rounds
-from schemas.settings import Settings
 from tests.connections import connect
+from tests.settings import settings_of
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 MINUTE = timedelta(minutes=1)
@@ -53,8 +53,7 @@ def hear(database: psycopg.Connection[Any], *, meter: int | None, vehicle: int |
 
 
 def round_at(environment: dict[str, str], now: datetime = NOW) -> None:
-    names = {name.lower(): value for name, value in environment.items()}
-    settings = Settings(**names, session_idle_timeout_minutes=TIMEOUT)  # type: ignore[arg-type]
+    settings = settings_of(environment, session_idle_timeout_minutes=TIMEOUT)
     assert do_rounds(settings, Connections(), now)
 
 

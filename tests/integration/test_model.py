@@ -28,11 +28,8 @@ from hypothesis.stateful import (
 from ingest_worker.errors import FencedError
 from ingest_worker.write.batch import Batch
 from ingest_worker.write.sink import Sink
-from schemas.streams import METER
-from schemas.streams.decoder import Decoder
-from schemas.streams.times import clock_limits
 from tests.connections import connect
-from tests.integration.test_sink import NOW, Record, new_sink
+from tests.sinks import Record, new_batch, new_sink
 
 PARTITIONS = [TopicPartition("meters", number) for number in range(2)]
 REFUSED_KWH = 13
@@ -250,14 +247,7 @@ class SinkAgainstModel(RuleBasedStateMachine):
             owner.sink.close()
 
     def _batch(self, owner: Owner, partitions: list[TopicPartition], most: int) -> Batch:
-        batch = Batch(
-            {"meters": Decoder(METER)},
-            max_readings=1000,
-            max_bytes=10**6,
-            limits=lambda: clock_limits(
-                NOW, max_age_days=730, retention_days=0, max_skew_seconds=0
-            ),
-        )
+        batch = new_batch()
         for partition in partitions:
             start = owner.positions[partition]
             values = self.log[partition][start : start + most]

@@ -76,8 +76,8 @@ def filled(api: httpx.Client, environment: dict[str, str]) -> Iterator[dict[str,
     batch = {"records": [meter("MTR-001"), vehicle("VH-001")]}
     assert api.post("/v1/telemetry/ingest/batch", json=batch).status_code == 202
     with WorkerProcess(environment):
-        for path in ("meters/MTR-001", "vehicles/VH-001"):
-            wait_until(lambda path=path: api.get(f"/v1/telemetry/{path}/history").json(), "stored")
+        urls = [f"/v1/telemetry/{path}/history" for path in ("meters/MTR-001", "vehicles/VH-001")]
+        wait_until(lambda: all(api.get(url).json() for url in urls), "both are stored")
         yield environment
 
 

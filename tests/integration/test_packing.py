@@ -43,7 +43,7 @@ def key_bytes(connection: psycopg.Connection[Any]) -> int:
     return int(row[0])
 
 
-def test_a_day_that_is_over_and_at_rest_is_packed_once(database) -> None:
+def test_a_day_that_is_over_and_at_rest_is_packed_once(database: psycopg.Connection[Any]) -> None:
     before = key_bytes(database)
     rows = database.execute("SELECT count(*), sum(kwh_consumed_ac) FROM meter_telemetry_history")
     assert pack_day(database, AFTER - timedelta(seconds=1)) is None
@@ -57,7 +57,9 @@ def test_a_day_that_is_over_and_at_rest_is_packed_once(database) -> None:
     assert pack_day(database, AFTER) is None
 
 
-def test_a_day_that_grows_on_is_packed_again_when_it_rests(database) -> None:
+def test_a_day_that_grows_on_is_packed_again_when_it_rests(
+    database: psycopg.Connection[Any],
+) -> None:
     pack_day(database, AFTER)
     assert pack_day(database, AFTER) == PARTITION
     grow(database, first=600, minutes=600)
@@ -67,7 +69,9 @@ def test_a_day_that_grows_on_is_packed_again_when_it_rests(database) -> None:
     assert pack_day(database, AFTER) == PARTITION
 
 
-def test_what_an_interrupted_run_left_behind_is_removed(database, own_environment) -> None:
+def test_what_an_interrupted_run_left_behind_is_removed(
+    database: psycopg.Connection[Any], own_environment: dict[str, str]
+) -> None:
     pack_day(database, AFTER)
     with connect(own_environment) as reader:
         reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")

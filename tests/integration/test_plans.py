@@ -30,7 +30,6 @@ def connection(environment: dict[str, str]) -> Iterator[psycopg.Connection[Any]]
     Devices with an even number are registers.
     """
     with connect(environment) as connection:
-        connection.execute("SET timezone = 'UTC'")
         for table in HISTORIES:
             for day in range(-DAYS, 2):
                 connection.execute(
@@ -179,7 +178,7 @@ def test_rejected_readings_are_counted_and_found_through_the_index_of_the_open_o
     books = {"group_id": "g", "topics": ["m", "v"]}
     found = scans(connection, load("telemetry")["rejected_by_reason"], books)
     assert found == {"rejected_records": {"Index Only Scan"}}
-    filters = {"topic": "m", "reason": "conflict"}
+    filters: dict[str, str | None] = {"topic": "m", "reason": "conflict"}
     filters |= dict.fromkeys(("device_id", "since", "until"))
     found = scans(connection, load("rejected")["select_open"], filters)
     assert found["rejected_records"] <= {"Index Scan", "Bitmap Heap Scan"}

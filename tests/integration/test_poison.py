@@ -6,7 +6,7 @@ Real Kafka, a real worker; every bad record has good neighbours, and all of thos
 import asyncio
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -142,7 +142,7 @@ def neighbours(start: int, count: int) -> Iterator[bytes]:
 
 
 async def send(
-    environment: dict[str, str], values: list[bytes | None], **options: Any
+    environment: dict[str, str], values: Sequence[bytes | None], **options: Any
 ) -> list[int]:
     """Send records to the meters' first partition, with a key only where there is no value;
     returns their offsets."""

@@ -1,7 +1,6 @@
 """Rejected readings get another chance: stored once, and the books move with them."""
 
 import asyncio
-import json
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,13 +11,9 @@ from aiokafka import AIOKafkaProducer
 
 from tests.chaos.admin import delete_records
 from tests.connections import connect
-from tests.integration.test_worker_process import send
-from tests.workers import WorkerProcess, books, command, wait_until
-
-
-def reading(device: str, time: datetime, kwh: float = 1.0) -> bytes:
-    fields = {"meterId": device, "kwhConsumedAc": kwh, "voltage": 230.5}
-    return json.dumps({**fields, "timestamp": time.isoformat()}).encode()
+from tests.kafka import send
+from tests.readings import array_value, meter_value
+from tests.workers import WorkerProcess, books, command, counted, wait_until
 
 
 def rejected(environment: dict[str, str], *words: str) -> Any:
@@ -36,14 +31,14 @@ def quarantined(own_environment: dict[str, str]) -> dict[str, str]:
         )
     send(
         environment,
-        reading("A", now - timedelta(days=20)),
-        reading("B", now, 1),
-        reading("B", now, 2),
+        meter_value("A", now - timedelta(days=20)),
+        meter_value("B", now, 1),
+        meter_value("B", now, 2),
         b"junk",
-        b"[" + reading("Z", now) + b"," + reading("C", now) + b"]",
+        array_value(meter_value("Z", now), meter_value("C", now)),
     )
     with WorkerProcess({**environment, "MAX_READING_AGE_DAYS": "10"}) as worker:
-        wait_until(lambda: books(environment)["total"]["read"] == 6, "all were read")
+        wait_until(lambda: counted(environment)["read"] == 6, "all were read")
         assert worker.terminate() == 0
     assert outcomes(environment) == {"stored": 2, "duplicate": 0, "rejected": 4}
     return environment
@@ -107,7 +102,7 @@ def test_one_that_was_stored_meanwhile_is_a_duplicate(quarantined: dict[str, str
         (value,) = raw.fetchone() or (b"",)
     send(quarantined, value)
     with WorkerProcess(quarantined) as worker:
-        wait_until(lambda: outcomes(quarantined)["stored"] == 3, "it was stored")
+        wait_until(lambda: counted(quarantined)["stored"] == 3, "it was stored")
         worker.terminate()
     done = rejected(quarantined, "replay", "--reason", "too_old")
     assert (done.returncode, done.stdout) == (0, "duplicate: 1\n")
@@ -126,10 +121,10 @@ def test_replay_fills_what_history_lacks(own_environment: dict[str, str]) -> Non
     topic = environment["KAFKA_METER_TOPIC"]
     began = datetime.now(UTC) - timedelta(minutes=1)
     now = datetime.now(UTC)
-    values = [reading(f"M{n}", now - timedelta(seconds=n)) for n in range(50)]
+    values = [meter_value(f"M{n}", now - timedelta(seconds=n)) for n in range(50)]
     send(environment, *values, b"junk")
     with WorkerProcess(environment) as worker:
-        wait_until(lambda: books(environment, "--quick")["total"]["read"] == 51, "all were read")
+        wait_until(lambda: counted(environment)["read"] == 51, "all were read")
         worker.terminate()
     with connect(environment) as connection:
         connection.execute("DELETE FROM meter_telemetry_history WHERE meter_id LIKE 'M1%'")
@@ -155,10 +150,10 @@ def test_replay_of_a_time_that_kafka_deleted_is_refused(own_environment: dict[st
     environment = own_environment
     topic = environment["KAFKA_METER_TOPIC"]
     now = datetime.now(UTC)
-    send(environment, *(reading(f"M{n}", now) for n in range(4)))
+    send(environment, *(meter_value(f"M{n}", now) for n in range(4)))
     sent_ms = time.time_ns() // 1_000_000
     wait_until(lambda: time.time_ns() // 1_000_000 > sent_ms, "Kafka's clock, in ms, has moved on")
-    send(environment, reading("M4", now))
+    send(environment, meter_value("M4", now))
     delete_records(environment, topic, {0: 3})
     words = ("ingest_worker", "replay", "--topic", topic, "--from")
     refused = command(environment, *words, "2026-01-01")
@@ -180,7 +175,7 @@ def test_replay_ends_behind_a_transaction(own_environment: dict[str, str]) -> No
         async with AIOKafkaProducer(bootstrap_servers=servers, transactional_id=topic) as producer:
             for number in range(6):
                 await producer.begin_transaction()
-                await producer.send(topic, reading(f"M{number}", now), partition=0)
+                await producer.send(topic, meter_value(f"M{number}", now), partition=0)
                 if number % 3 == 1:
                     await producer.abort_transaction()
                 else:

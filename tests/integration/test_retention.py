@@ -9,9 +9,9 @@ import pytest
 
 from ingest_worker.housekeeping.retention import retire_days
 from tests.connections import connect
-from tests.integration.test_quarantine import reading
-from tests.integration.test_worker_process import send
-from tests.workers import WorkerProcess, books, wait_until
+from tests.kafka import send
+from tests.readings import meter_value
+from tests.workers import WorkerProcess, books, counted, wait_until
 
 NOW = datetime.now(UTC)
 
@@ -20,9 +20,9 @@ NOW = datetime.now(UTC)
 def filled(own_environment: dict[str, str]) -> dict[str, str]:
     """Readings of today and of 4, 5, 6 days ago, stored."""
     days = (0, 4, 5, 6)
-    send(own_environment, *(reading("A", NOW - timedelta(days=day)) for day in days))
+    send(own_environment, *(meter_value("A", NOW - timedelta(days=day)) for day in days))
     with WorkerProcess(own_environment) as worker:
-        wait_until(lambda: books(own_environment)["total"]["stored"] == 4, "all were stored")
+        wait_until(lambda: counted(own_environment)["stored"] == 4, "all were stored")
         worker.terminate()
     return own_environment
 
@@ -103,9 +103,9 @@ def test_writing_goes_on_while_a_day_is_retired(filled: dict[str, str]) -> None:
 def test_a_reading_older_than_retention_brings_no_day_back(filled: dict[str, str]) -> None:
     with connect(filled) as connection:
         retire_days(connection, NOW + timedelta(hours=2), 3)
-        send(filled, reading("B", NOW - timedelta(days=5)))
+        send(filled, meter_value("B", NOW - timedelta(days=5)))
         with WorkerProcess({**filled, "RETENTION_DAYS": "3"}) as worker:
-            wait_until(lambda: books(filled)["total"]["rejected"] == 1, "it was rejected")
+            wait_until(lambda: counted(filled)["rejected"] == 1, "it was rejected")
             worker.terminate()
         assert day(5) not in days(connection)
         row = connection.execute("SELECT reason FROM rejected_records").fetchone()

@@ -1,13 +1,13 @@
 """The rounds that keep the rollups: bounded, safe when killed, final once the readings are gone."""
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import pytest
+from psycopg.rows import class_row
 
 from ingest_worker.connections import Connections
 from ingest_worker.housekeeping import rollups
@@ -15,35 +15,43 @@ from ingest_worker.housekeeping.retention import retire_days
 from ingest_worker.housekeeping.rollups import backlog, bring_up_to_date
 from ingest_worker.housekeeping.rounds import do_rounds
 from ingest_worker.write.sink import Sink
-from schemas.settings import Settings
 from tests.connections import connect
-from tests.integration.test_sink import VEHICLES, new_sink, parts
+from tests.readings import vehicle_value
+from tests.settings import settings_of
+from tests.sinks import VEHICLES, open_sink, parts
 
 DAY = datetime(2026, 1, 30, tzinfo=UTC)
 NOW = DAY + timedelta(days=1)
 HOUR = timedelta(hours=1)
 OF_NO_STEP = ("log_readings", "log_everything", "backlog", "set_energy_reading", "take_first_hours")
+OLD_DAY = "vehicle_telemetry_history_2026_01_20"
 
 
 @pytest.fixture
-def database(own_environment: dict[str, str]) -> Iterator[psycopg.Connection[Any]]:
-    with connect(own_environment) as connection:
-        connection.execute("SET timezone = 'UTC'")
-        yield connection
-
-
-@pytest.fixture
-def sink(own_environment: dict[str, str], database: object) -> Iterator[Sink]:
-    sink = new_sink(own_environment)
-    sink.take({VEHICLES: 0})
-    yield sink
-    sink.close()
+def sink(own_environment: dict[str, str]) -> Iterator[Sink]:
+    with open_sink(own_environment, VEHICLES) as sink:
+        yield sink
 
 
 def reading(name: str, hour: float, kwh: float = 1.0, day: int = 30) -> bytes:
-    time = datetime(2026, 1, day, tzinfo=UTC) + hour * HOUR
-    fields = {"vehicleId": name, "kwhDeliveredDc": kwh, "soc": 50, "batteryTemp": 20}
-    return json.dumps(fields | {"timestamp": f"{time:%Y-%m-%dT%H:%M:%SZ}"}).encode()
+    return vehicle_value(name, datetime(2026, 1, day, tzinfo=UTC) + hour * HOUR, kwh)
+
+
+class Hour(NamedTuple):
+    """A vehicle's hour in the rollups."""
+
+    vehicle: str
+    hour: str
+    readings: int
+    energy: float
+
+
+class Entry(NamedTuple):
+    """An entry of the rollup log: from when, how long, whose."""
+
+    first: str
+    length: timedelta
+    devices: list[str]
 
 
 class Feed:
@@ -62,21 +70,25 @@ def feed(sink: Sink) -> Feed:
     return Feed(sink)
 
 
-def settings(environment: dict[str, str], **more: Any) -> Settings:
-    return Settings(**{name.lower(): value for name, value in environment.items()}, **more)
+def hours(database: psycopg.Connection[Any]) -> list[Hour]:
+    rows = database.cursor(row_factory=class_row(Hour)).execute(
+        "SELECT vehicle_id AS vehicle, to_char(hour, 'DD HH24') AS hour, readings,"
+        " energy_outside::float8 AS energy FROM vehicle_hours ORDER BY 1, 2"
+    )
+    return rows.fetchall()
 
 
-def hours(database: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
-    return database.execute(
-        "SELECT vehicle_id, to_char(hour, 'DD HH24'), readings, energy_outside::float8"
-        " FROM vehicle_hours ORDER BY 1, 2"
-    ).fetchall()
+def entries(database: psycopg.Connection[Any]) -> list[Entry]:
+    rows = database.cursor(row_factory=class_row(Entry)).execute(
+        "SELECT to_char(first, 'DD HH24') AS first, past - first AS length, devices"
+        " FROM rollup_log ORDER BY id"
+    )
+    return rows.fetchall()
 
 
-def entries(database: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
-    return database.execute(
-        "SELECT to_char(first, 'DD HH24'), past - first, devices FROM rollup_log ORDER BY id"
-    ).fetchall()
+def is_gone(database: psycopg.Connection[Any], partition: str) -> bool:
+    row = database.execute("SELECT to_regclass(%s) IS NULL", (partition,)).fetchone()
+    return row == (True,)
 
 
 def test_a_flush_logs_each_hour_once_with_its_devices(
@@ -85,7 +97,7 @@ def test_a_flush_logs_each_hour_once_with_its_devices(
     feed(
         *(reading(name, 8 + minute / 60) for name in "BA" for minute in range(60)), reading("A", 9)
     )
-    assert entries(database) == [("30 08", HOUR, ["A", "B"]), ("30 09", HOUR, ["A"])]
+    assert entries(database) == [Entry("30 08", HOUR, ["A", "B"]), Entry("30 09", HOUR, ["A"])]
 
 
 def test_late_readings_are_logged_and_repeated_ones_are_not(
@@ -93,15 +105,15 @@ def test_late_readings_are_logged_and_repeated_ones_are_not(
 ) -> None:
     feed(reading("A", 8))
     feed(reading("A", 3), reading("A", 8), reading("A", 8, kwh=2))
-    assert [entry[0] for entry in entries(database)] == ["30 08", "30 03"]
+    assert [entry.first for entry in entries(database)] == ["30 08", "30 03"]
 
 
 def test_a_round_brings_the_rollups_up_to_date(
     feed: Feed, database: psycopg.Connection[Any], own_environment: dict[str, str]
 ) -> None:
     feed(reading("A", 8), reading("A", 8.5, 0.5), reading("A", 10))
-    assert bring_up_to_date(database, settings(own_environment), NOW, 10)
-    assert hours(database) == [("A", "30 08", 2, 1.5), ("A", "30 10", 1, 1.0)]
+    assert bring_up_to_date(database, settings_of(own_environment), NOW, 10)
+    assert hours(database) == [Hour("A", "30 08", 2, 1.5), Hour("A", "30 10", 1, 1.0)]
     assert backlog(database).entries == 0
 
 
@@ -119,10 +131,10 @@ def test_a_step_that_is_killed_is_done_again(
             die = "SELECT pg_terminate_backend(pg_backend_pid())"
             patch.setattr(rollups, "QUERIES", rollups.QUERIES | {name: die})
             with pytest.raises(psycopg.OperationalError):
-                bring_up_to_date(doomed, settings(own_environment), NOW, 10)
+                bring_up_to_date(doomed, settings_of(own_environment), NOW, 10)
         assert hours(database) == [] and len(entries(database)) == 1, name
-    bring_up_to_date(database, settings(own_environment), NOW, 10)
-    assert [row[0] for row in hours(database)] == ["A", "B"]
+    bring_up_to_date(database, settings_of(own_environment), NOW, 10)
+    assert [row.vehicle for row in hours(database)] == ["A", "B"]
 
 
 def test_a_large_entry_is_taken_in_parts(
@@ -132,14 +144,14 @@ def test_a_large_entry_is_taken_in_parts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     feed(*(reading("A", hour) for hour in range(24)))
-    bring_up_to_date(database, settings(own_environment), NOW, 10)
+    bring_up_to_date(database, settings_of(own_environment), NOW, 10)
     database.execute("INSERT INTO vehicles (vehicle_id, energy_reading) VALUES ('A', 'register')")
     monkeypatch.setattr(rollups, "MAX_UNITS", 5)
     taken = 0
-    while not bring_up_to_date(database, settings(own_environment), NOW, 0):
+    while not bring_up_to_date(database, settings_of(own_environment), NOW, 0):
         taken += 1
     assert taken >= 5
-    assert sum(row[3] for row in hours(database)) == 0
+    assert sum(row.energy for row in hours(database)) == 0
 
 
 def test_whole_histories_wait_for_everything_else(
@@ -149,33 +161,33 @@ def test_whole_histories_wait_for_everything_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     feed(*(reading("A", hour) for hour in range(10)))
-    bring_up_to_date(database, settings(own_environment), NOW, 10)
+    bring_up_to_date(database, settings_of(own_environment), NOW, 10)
     database.execute("INSERT INTO vehicles (vehicle_id, energy_reading) VALUES ('A', 'register')")
     feed(reading("B", 3))
     monkeypatch.setattr(rollups, "MAX_UNITS", 1)
-    assert not bring_up_to_date(database, settings(own_environment), NOW, 0)
-    assert hours(database)[-1][0] == "B"
+    assert not bring_up_to_date(database, settings_of(own_environment), NOW, 0)
+    assert hours(database)[-1].vehicle == "B"
 
 
 def test_another_energy_reading_of_the_deployment_redoes_everything(
     feed: Feed, database: psycopg.Connection[Any], own_environment: dict[str, str]
 ) -> None:
     feed(reading("A", 8, 10), reading("A", 9, 12))
-    bring_up_to_date(database, settings(own_environment), NOW, 10)
-    bring_up_to_date(database, settings(own_environment, energy_reading="register"), NOW, 10)
-    assert [row[3] for row in hours(database)] == [0, 2]
+    bring_up_to_date(database, settings_of(own_environment), NOW, 10)
+    bring_up_to_date(database, settings_of(own_environment, energy_reading="register"), NOW, 10)
+    assert [row.energy for row in hours(database)] == [0, 2]
 
 
 def test_a_retired_day_keeps_its_rollups(
     feed: Feed, database: psycopg.Connection[Any], own_environment: dict[str, str]
 ) -> None:
     feed(reading("A", 8, 3, day=20), reading("A", 8, 4, day=30))
-    bring_up_to_date(database, settings(own_environment), NOW, 10)
+    bring_up_to_date(database, settings_of(own_environment), NOW, 10)
     retired = retire_days(database, NOW, 5)
-    assert "vehicle_telemetry_history_2026_01_20" in retired
+    assert OLD_DAY in retired
     database.execute("INSERT INTO vehicles (vehicle_id, energy_reading) VALUES ('A', 'register')")
-    bring_up_to_date(database, settings(own_environment), NOW, 10)
-    assert hours(database) == [("A", "20 08", 1, 3.0), ("A", "30 08", 1, 0.0)]
+    bring_up_to_date(database, settings_of(own_environment), NOW, 10)
+    assert hours(database) == [Hour("A", "20 08", 1, 3.0), Hour("A", "30 08", 1, 0.0)]
     days = database.execute("SELECT energy_outside FROM vehicle_days ORDER BY hour").fetchall()
     assert days == [(Decimal(3),), (Decimal(0),)]
 
@@ -184,7 +196,7 @@ def test_a_day_on_its_way_out_is_final_already(
     feed: Feed, database: psycopg.Connection[Any], own_environment: dict[str, str]
 ) -> None:
     feed(reading("A", 8, 3, day=20))
-    bring_up_to_date(database, settings(own_environment), NOW, 10)
+    bring_up_to_date(database, settings_of(own_environment), NOW, 10)
     with connect(own_environment) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT FROM vehicle_telemetry_history_2026_01_20")
@@ -196,18 +208,17 @@ def test_a_day_on_its_way_out_is_final_already(
         "INSERT INTO rollup_log (stream, devices, first, past)"
         " VALUES ('vehicle', '{A}', '2026-01-20Z', '2026-01-21Z')"
     )
-    bring_up_to_date(database, settings(own_environment), NOW, 10)
-    assert ("A", "20 08", 1, 3.0) in hours(database)
+    bring_up_to_date(database, settings_of(own_environment), NOW, 10)
+    assert Hour("A", "20 08", 1, 3.0) in hours(database)
 
 
 def test_housekeeping_takes_in_what_is_logged_before_a_day_goes(
     feed: Feed, database: psycopg.Connection[Any], own_environment: dict[str, str]
 ) -> None:
     feed(reading("A", 8, 3, day=20), reading("A", 8, 4, day=30))
-    assert do_rounds(settings(own_environment, retention_days=5), Connections(), NOW)
-    assert hours(database) == [("A", "20 08", 1, 3.0), ("A", "30 08", 1, 4.0)]
-    gone = "SELECT to_regclass('vehicle_telemetry_history_2026_01_20') IS NULL"
-    assert database.execute(gone).fetchone() == (True,)
+    assert do_rounds(settings_of(own_environment, retention_days=5), Connections(), NOW)
+    assert hours(database) == [Hour("A", "20 08", 1, 3.0), Hour("A", "30 08", 1, 4.0)]
+    assert is_gone(database, OLD_DAY)
 
 
 def test_a_round_in_between_keeps_the_rollups_alone(
@@ -215,8 +226,7 @@ def test_a_round_in_between_keeps_the_rollups_alone(
 ) -> None:
     feed(reading("A", 8, 3, day=20))
     assert do_rounds(
-        settings(own_environment, retention_days=5), Connections(), NOW, everything=False
+        settings_of(own_environment, retention_days=5), Connections(), NOW, everything=False
     )
-    assert hours(database) == [("A", "20 08", 1, 3.0)]
-    gone = "SELECT to_regclass('vehicle_telemetry_history_2026_01_20') IS NULL"
-    assert database.execute(gone).fetchone() == (False,)
+    assert hours(database) == [Hour("A", "20 08", 1, 3.0)]
+    assert not is_gone(database, OLD_DAY)

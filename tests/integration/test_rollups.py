@@ -13,7 +13,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from ingest_worker.housekeeping.rollups import backlog, bring_up_to_date
-from schemas.settings import Settings
 from schemas.streams import METER, VEHICLE
 from schemas.streams.times import to_micros
 from sql import store
@@ -21,6 +20,7 @@ from tests import fleets, reference
 from tests.connections import connect
 from tests.fleets import GRID, SLOTS, START
 from tests.reference import Reading
+from tests.settings import settings_of
 
 NOW = START + SLOTS * GRID + timedelta(hours=3)
 HOUR = timedelta(hours=1)
@@ -30,13 +30,8 @@ numbers = count(1)
 @pytest.fixture(scope="module")
 def connection(environment: dict[str, str]) -> Iterator[psycopg.Connection[Any]]:
     with connect(environment) as connection:
-        connection.execute("SET timezone = 'UTC'")
         fleets.create_days(connection)
         yield connection
-
-
-def settings(environment: dict[str, str], **more: Any) -> Settings:
-    return Settings(**{name.lower(): value for name, value in environment.items()}, **more)
 
 
 Rows = Counter[tuple[Any, ...]]
@@ -159,7 +154,7 @@ class Changing:
         )
 
     def agree(self, environment: dict[str, str]) -> None:
-        assert bring_up_to_date(self.connection, settings(environment), NOW, 60)
+        assert bring_up_to_date(self.connection, settings_of(environment), NOW, 60)
         assert backlog(self.connection).entries == 0
         assert stored(self.connection, self.prefix) == expected(self.fleet, self.prefix)
 

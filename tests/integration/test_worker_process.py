@@ -1,44 +1,17 @@
 """A worker as a process: what it waits for, what stops it, what operators do beside it."""
 
-import asyncio
-import json
 import urllib.error
 import urllib.request
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
 
 from devstack.stack import Stack
 from tests.conftest import fresh_environment
 from tests.connections import connect
-from tests.workers import WorkerProcess, books, command, wait_until
-
-
-def send(environment: dict[str, str], *values: bytes, partition: int = 0) -> None:
-    """Produce records to the meters' topic."""
-
-    async def produce() -> None:
-        servers = environment["KAFKA_BOOTSTRAP_SERVERS"]
-        async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
-            for value in values:
-                await producer.send_and_wait(
-                    environment["KAFKA_METER_TOPIC"], value, partition=partition
-                )
-
-    asyncio.run(produce())
-
-
-def reading(device: str, kwh: float = 1.0) -> bytes:
-    time = datetime.now(UTC).isoformat()
-    fields = {"meterId": device, "kwhConsumedAc": kwh, "voltage": 230.5, "timestamp": time}
-    return json.dumps(fields).encode()
-
-
-def total(environment: dict[str, str]) -> dict[str, int]:
-    counts: dict[str, int] = books(environment, "--quick")["total"]
-    return counts
+from tests.kafka import send
+from tests.readings import array_value, meter_value
+from tests.workers import WorkerProcess, books, command, counted, wait_until
 
 
 def ask(worker: WorkerProcess, path: str) -> tuple[int, Any]:
@@ -54,9 +27,9 @@ def ask(worker: WorkerProcess, path: str) -> tuple[int, Any]:
 
 
 def test_a_worker_reads_says_how_it_is_and_ends_cleanly(environment: dict[str, str]) -> None:
-    send(environment, reading("A"), b"junk")
+    send(environment, meter_value("A"), b"junk")
     with WorkerProcess(environment) as worker:
-        wait_until(lambda: total(environment)["read"] == 2, "both were read")
+        wait_until(lambda: counted(environment)["read"] == 2, "both were read")
         assert ask(worker, "/health/live")[0] == 200
         wait_until(lambda: ask(worker, "/health/ready")[0] == 200, "ready")
         status, text = ask(worker, "/metrics")
@@ -68,12 +41,13 @@ def test_a_worker_reads_says_how_it_is_and_ends_cleanly(environment: dict[str, s
         assert ask(worker, "/elsewhere")[0] == 404
         assert worker.terminate() == 0
         assert "stopped" in worker.log
+    assert books(environment, "--quick")["total"]["read"] == 2
 
 
 @pytest.mark.parametrize("away", ["postgres", "kafka"])
 def test_a_worker_waits_for_what_is_away(stack: Stack, away: str) -> None:
     environment = fresh_environment(stack.environment)
-    send(environment, reading("A"))
+    send(environment, meter_value("A"))
     stack.service(away).stop()
     name = {"postgres": "database", "kafka": "kafka"}[away]
     with WorkerProcess(environment) as worker:
@@ -83,7 +57,7 @@ def test_a_worker_waits_for_what_is_away(stack: Stack, away: str) -> None:
         assert status == 503
         assert name in text
         stack.service(away).start()
-        wait_until(lambda: total(environment)["stored"] == 1, "it was stored")
+        wait_until(lambda: counted(environment)["stored"] == 1, "it was stored")
         wait_until(lambda: ask(worker, "/health/ready")[0] == 200, "ready")
         assert worker.terminate() == 0
 
@@ -91,11 +65,11 @@ def test_a_worker_waits_for_what_is_away(stack: Stack, away: str) -> None:
 @pytest.mark.parametrize("frozen", ["postgres", "kafka"])
 def test_a_worker_lives_and_ends_beside_a_frozen_service(stack: Stack, frozen: str) -> None:
     environment = fresh_environment(stack.environment)
-    send(environment, reading("A"))
+    send(environment, meter_value("A"))
     with WorkerProcess(environment) as worker:
-        wait_until(lambda: total(environment)["stored"] == 1, "it was stored")
+        wait_until(lambda: counted(environment)["stored"] == 1, "it was stored")
         if frozen == "postgres":
-            send(environment, reading("B"))
+            send(environment, meter_value("B"))
         stack.service(frozen).freeze()
         try:
             wait_until(lambda: ask(worker, "/health/ready")[0] == 503, "not ready")
@@ -105,7 +79,8 @@ def test_a_worker_lives_and_ends_beside_a_frozen_service(stack: Stack, frozen: s
             stack.service(frozen).thaw()
     with WorkerProcess(environment) as worker:
         sent = 2 if frozen == "postgres" else 1
-        wait_until(lambda: total(environment)["stored"] == sent, "nothing was lost")
+        wait_until(lambda: counted(environment)["stored"] == sent, "nothing was lost")
+        wait_until(lambda: ask(worker, "/health/ready")[0] == 200, "ready")
         assert worker.terminate() == 0
 
 
@@ -116,10 +91,9 @@ def test_many_readings_of_which_postgresql_refuses_some(own_environment: dict[st
             "ALTER TABLE meter_live_state ADD CONSTRAINT operators CHECK (meter_id NOT LIKE '%7')"
         )
     hundreds = [range(first, first + 100) for first in range(0, 12_000, 100)]
-    records = [b",".join(reading(f"M{number}") for number in ids) for ids in hundreds]
-    send(environment, *(b"[" + record + b"]" for record in records))
+    send(environment, *(array_value(*(meter_value(f"M{n}") for n in ids)) for ids in hundreds))
     with WorkerProcess(environment) as worker:
-        wait_until(lambda: total(environment)["read"] == 12_000, "all were read")
+        wait_until(lambda: counted(environment)["read"] == 12_000, "all were read")
         assert worker.terminate() == 0
     counts = books(environment)["total"]
     assert (counts["stored"], counts["rejected"]) == (10_800, 1_200)
@@ -161,16 +135,16 @@ def test_a_bad_variable_stops_the_worker_with_its_name(
 
 def test_positions_of_a_live_owner_move_only_by_force(own_environment: dict[str, str]) -> None:
     environment = own_environment
-    send(environment, *(reading(f"M{n}") for n in range(5)))
+    send(environment, *(meter_value(f"M{n}") for n in range(5)))
     words = ("ingest_worker", "positions", "set", "--topic", environment["KAFKA_METER_TOPIC"])
     with WorkerProcess(environment) as worker:
-        wait_until(lambda: total(environment)["read"] == 5, "all were read")
+        wait_until(lambda: counted(environment)["read"] == 5, "all were read")
         refused = command(environment, *words, "--partition", "0", "--to", "earliest")
         assert refused.returncode == 1
         assert "--force" in refused.stderr
         forced = command(environment, *words, "--partition", "0", "--to", "2", "--force")
         assert forced.returncode == 0, forced.stderr
-        wait_until(lambda: total(environment)["duplicate"] == 3, "three were read again")
+        wait_until(lambda: counted(environment)["duplicate"] == 3, "three were read again")
         assert worker.terminate() == 0
     beyond = command(environment, *words, "--partition", "all", "--to", "9")
     assert "holds offsets 0 to 5" in beyond.stderr
@@ -185,9 +159,9 @@ def test_positions_of_a_live_owner_move_only_by_force(own_environment: dict[str,
 
 def test_rejected_readings_can_be_listed_and_shown(own_environment: dict[str, str]) -> None:
     environment = own_environment
-    send(environment, b"\x1b[31mred\xff", reading("A", -1))
+    send(environment, b"\x1b[31mred\xff", meter_value("A", kwh=-1))
     with WorkerProcess(environment) as worker:
-        wait_until(lambda: total(environment)["rejected"] == 2, "both were rejected")
+        wait_until(lambda: counted(environment)["rejected"] == 2, "both were rejected")
         worker.terminate()
     listed = command(environment, "ingest_worker", "rejected", "list").stdout
     assert "malformed" in listed

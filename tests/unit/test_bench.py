@@ -15,6 +15,7 @@ from bench.report import TARGETS, Target, measured, table, verdict
 from bench.svg import Bar, chart
 from schemas.streams import METER, STREAMS, VEHICLE
 from schemas.streams.decoder import Decoder
+from schemas.streams.stream import Stream
 from schemas.streams.times import clock_limits
 
 START = datetime(2026, 1, 31, tzinfo=UTC)
@@ -24,7 +25,7 @@ LIMITS = clock_limits(
 
 
 @pytest.mark.parametrize("stream", [METER, VEHICLE])
-def test_a_record_and_a_copy_line_are_the_same_valid_reading(stream):
+def test_a_record_and_a_copy_line_are_the_same_valid_reading(stream: Stream) -> None:
     readings = BenchReadings(stream, devices=100, start=START)
     for device in range(100):
         fields = readings.minute(7)(device)
@@ -37,7 +38,7 @@ def test_a_record_and_a_copy_line_are_the_same_valid_reading(stream):
         assert len(row[-1]) == 9
 
 
-def test_timestamps_are_a_minute_apart_and_hardly_repeat():
+def test_timestamps_are_a_minute_apart_and_hardly_repeat() -> None:
     readings = BenchReadings(METER, devices=1000, start=START)
     times = [
         [datetime.fromisoformat(readings.minute(minute)(device)[1]) for minute in range(3)]
@@ -51,7 +52,7 @@ def test_timestamps_are_a_minute_apart_and_hardly_repeat():
 
 @pytest.mark.parametrize("stream", list(STREAMS.values()))
 @pytest.mark.parametrize("repeats", [False, True])
-def test_both_forms_hold_the_same_readings(stream, repeats):
+def test_both_forms_hold_the_same_readings(stream: Stream, repeats: bool) -> None:
     readings = BenchReadings(stream, devices=120, start=START)
     singles, arrays = _Singles(readings), _Arrays(readings)
     one_by_one: list[str] = []
@@ -69,7 +70,7 @@ def test_both_forms_hold_the_same_readings(stream, repeats):
     assert share == pytest.approx(1 / (REPEAT_EVERY + 1) if repeats else 0, abs=0.01)
 
 
-def test_a_fleet_counts_both_streams():
+def test_a_fleet_counts_both_streams() -> None:
     assert fleet(devices=10, minutes=6, start=START, clock="seconds").readings == 120
 
 
@@ -84,11 +85,13 @@ def test_a_fleet_counts_both_streams():
         (15, 5, 4, "aim reached"),
     ],
 )
-def test_whether_more_or_less_is_better_follows_from_the_aim(at_least, aim, value, expected):
+def test_whether_more_or_less_is_better_follows_from_the_aim(
+    at_least: float, aim: float, value: float, expected: str
+) -> None:
     assert verdict(Target("figure", at_least, aim, "", ""), value) == expected
 
 
-def test_the_table_leaves_out_what_was_not_measured():
+def test_the_table_leaves_out_what_was_not_measured() -> None:
     parts = {"drain": {"median": {"single": {"ratio": 0.7, "peak_rss_mb": 120}}}}
     _, *lines = table(parts)
     assert len(lines) == 2
@@ -97,7 +100,7 @@ def test_the_table_leaves_out_what_was_not_measured():
     assert len({target.path for target in TARGETS}) == len(TARGETS)
 
 
-def test_only_a_run_of_full_sizes_draws_the_plots_of_the_docs():
+def test_only_a_run_of_full_sizes_draws_the_plots_of_the_docs() -> None:
     _, options = parse(["drain"], {"drain": ""})
     assert options == Options()
     _, quick = parse(["--quick"], {"drain": ""})
@@ -107,7 +110,7 @@ def test_only_a_run_of_full_sizes_draws_the_plots_of_the_docs():
         assert is_full({"options": sizes | {"out": "elsewhere"}}) == full
 
 
-def test_a_chart_is_well_formed_and_shows_every_value():
+def test_a_chart_is_well_formed_and_shows_every_value() -> None:
     drawn = chart("a < b", "ms", [Bar("x", 12.0, "p50"), Bar("x", 1234.5, "p99")], "a note")
     texts = [text for text in ET.fromstring(drawn).itertext() if text.strip()]
     assert {"a < b", "12 ms", "1,234 ms", "p50", "p99", "a note"} <= set(texts)

@@ -27,7 +27,7 @@ def settings_table() -> str:
     return "\n".join(rows)
 
 
-def test_the_readme_lists_every_setting_with_its_default():
+def test_the_readme_lists_every_setting_with_its_default() -> None:
     readme = (ROOT / "README.md").read_text()
     assert [row.group(0) for row in ROW.finditer(readme)] == settings_table().splitlines()
 
@@ -43,10 +43,10 @@ def test_the_readme_lists_every_field_of_a_reading_with_its_limits() -> None:
     assert FIELD_ROW.findall(readme) == rows
 
 
-def test_every_metric_is_explained():
+def test_every_metric_is_explained() -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
     names = {
-        metric.describe()[0].name
+        next(iter(metric.describe())).name
         for metric in [*vars(metrics).values(), *vars(Metrics()).values()]
         if isinstance(
             metric,
@@ -57,13 +57,13 @@ def test_every_metric_is_explained():
     assert [name for name in sorted(names) if f"`{name}" not in text] == []
 
 
-def test_links_lead_somewhere():
+def test_links_lead_somewhere() -> None:
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         for target in LINK.findall(page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_every_test_that_stands_for_a_guarantee_is_there():
+def test_every_test_that_stands_for_a_guarantee_is_there() -> None:
     named = TEST.findall((ROOT / "docs" / "guarantees.md").read_text())
     assert len(named) > 10
     for path, test in named:

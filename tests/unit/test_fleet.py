@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,13 +19,13 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 PARTITIONS = {"meter": 6, "vehicle": 4}
 STEP_S = 60
 STEPS = 200
-SMALL = {"meters": 20, "vehicles": 24}
+SMALL = FleetOptions(meters=20, vehicles=24)
 
 
 def live(
     steps: int = STEPS, hold: bool = False, **options: Any
 ) -> tuple[SimulatedFleet, list[Record]]:
-    fleet = SimulatedFleet(FleetOptions(**{**SMALL, **options}), START, PARTITIONS)
+    fleet = SimulatedFleet(replace(SMALL, **options), START, PARTITIONS)
     records: list[Record] = []
     for _ in range(steps):
         records += fleet.advance(STEP_S, hold=hold).records
@@ -89,7 +90,7 @@ def test_truth_is_what_an_independent_count_finds(faults: str, shape: dict[str, 
 
 
 def test_equal_options_give_equal_records() -> None:
-    options = {"faults": parse_faults("all"), "array_size": 5, "seed": 7}
+    options: dict[str, Any] = {"faults": parse_faults("all"), "array_size": 5, "seed": 7}
     assert live(**options)[1] == live(**options)[1]
     assert live(**options)[1] != live(**{**options, "seed": 8})[1]
 
@@ -151,7 +152,7 @@ def test_mixed_gateways_send_both() -> None:
 
 
 def test_every_device_reads_once_a_step_and_never_ahead_of_it() -> None:
-    fleet = SimulatedFleet(FleetOptions(**SMALL), START, PARTITIONS)
+    fleet = SimulatedFleet(SMALL, START, PARTITIONS)
     for step in range(1, 4):
         fleet.advance(STEP_S)
         assert fleet.truth.outcomes["meter"]["stored"] == step * 20

@@ -1,16 +1,19 @@
 """No stored reading is ever taken for new, as long as PostgreSQL is asked for what is stored."""
 
+from collections.abc import Iterable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest_worker.write.newest_known import NewestKnown
+from schemas.streams.stream import Row
 
 
-def row(device: str, time: int) -> tuple[object, ...]:
+def row(device: str, time: int) -> Row:
     return (0.0, time, 0.0, device)
 
 
-def test_newer_readings_are_new_all_others_are_not():
+def test_newer_readings_are_new_all_others_are_not() -> None:
     known = NewestKnown()
     rows = [row("A", 5), row("A", 7), row("A", 6), row("B", 1), row("A", 7)]
     new, others = known.split(rows, lambda ids: {"B": 1})
@@ -18,10 +21,10 @@ def test_newer_readings_are_new_all_others_are_not():
     assert others == [2, 3, 4]
 
 
-def test_known_devices_are_not_looked_up_again_until_forgotten():
-    asked = []
+def test_known_devices_are_not_looked_up_again_until_forgotten() -> None:
+    asked: list[set[str]] = []
 
-    def look_up(ids):
+    def look_up(ids: Iterable[str]) -> dict[str, int]:
         asked.append(set(ids))
         return {}
 
@@ -37,14 +40,18 @@ def test_known_devices_are_not_looked_up_again_until_forgotten():
     st.lists(st.tuples(st.sampled_from("ABCD"), st.integers(0, 9)), max_size=40),
     st.integers(1, 4),
 )
-def test_what_is_called_new_was_never_stored(readings, max_devices):
+def test_what_is_called_new_was_never_stored(
+    readings: list[tuple[str, int]], max_devices: int
+) -> None:
     known = NewestKnown(max_devices)
-    stored = set()
-    for reading in readings:
+    stored: set[tuple[str, int]] = set()
+
+    def look_up(ids: Iterable[str]) -> dict[str, int]:
         newest = {device: max(t for d, t in stored if d == device) for device, _ in stored}
-        new, _ = known.split(
-            [row(*reading)], lambda ids, n=newest: {i: n[i] for i in ids if i in n}
-        )
+        return {device: newest[device] for device in ids if device in newest}
+
+    for reading in readings:
+        new, _ = known.split([row(*reading)], look_up)
         if any(new.values()):
             assert reading not in stored
         stored.add(reading)

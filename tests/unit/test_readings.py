@@ -2,13 +2,15 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.streams import METER, VEHICLE
-from schemas.streams.decoder import Decoder
+from schemas.streams.decoder import Decoder, Rejection
+from schemas.streams.stream import DEVICE, TIME, Row, Stream
 from schemas.streams.times import (
     clock_limits,
     format_micros,
@@ -29,27 +31,32 @@ GOOD = {
 RAW = json.dumps(GOOD).encode()
 
 
-def outcome(value: bytes | None, stream=METER):
-    rows, _, rejections = Decoder(stream).decode(value, LIMITS)
-    if len(rows) == 1 and not rejections:
-        return rows[0]
+def row_of(value: bytes | None, stream: Stream = METER) -> Row:
+    """The row that the only reading of a record becomes."""
+    (row,), _, rejections = Decoder(stream).decode(value, LIMITS)
+    assert not rejections
+    return row
+
+
+def rejection_of(value: bytes | None) -> Rejection:
+    """Why the only reading of a record is rejected."""
+    rows, _, (rejection,) = Decoder(METER).decode(value, LIMITS)
     assert not rows
-    (rejection,) = rejections
     return rejection
 
 
-def changed(**fields) -> bytes:
+def changed(**fields: Any) -> bytes:
     return json.dumps({**GOOD, **fields}).encode()
 
 
-def test_a_good_reading_is_a_row_in_the_order_of_its_table():
+def test_a_good_reading_is_a_row_in_the_order_of_its_table() -> None:
     micros = to_micros(datetime(2026, 1, 31, 12, tzinfo=UTC))
-    assert outcome(RAW) == (150.5, micros, 230.5, "MTR-001")
+    assert row_of(RAW) == (150.5, micros, 230.5, "MTR-001")
     vehicle = (
         b'{"vehicleId":"VH-1","soc":75.5,"kwhDeliveredDc":45.2,"batteryTemp":-32.5,'
         b'"timestamp":"2026-01-31T12:00:00Z"}'
     )
-    assert outcome(vehicle, VEHICLE) == (45.2, micros, 75.5, -32.5, "VH-1")
+    assert row_of(vehicle, VEHICLE) == (45.2, micros, 75.5, -32.5, "VH-1")
 
 
 @pytest.mark.parametrize(
@@ -84,8 +91,8 @@ def test_a_good_reading_is_a_row_in_the_order_of_its_table():
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_malformed(value):
-    rejection = outcome(value)
+def test_malformed(value: bytes | None) -> None:
+    rejection = rejection_of(value)
     assert (rejection.place, rejection.reason, rejection.raw) == (None, "malformed", value or b"")
     assert rejection.detail
 
@@ -145,16 +152,16 @@ def test_malformed(value):
     ],
     ids=lambda value: repr(value)[:90],
 )
-def test_invalid(value):
-    rejection = outcome(value)
+def test_invalid(value: bytes) -> None:
+    rejection = rejection_of(value)
     assert (rejection.place, rejection.reason) == (0, "invalid")
     assert rejection.detail
     assert "\x00" not in rejection.detail + (rejection.device_id or "")
 
 
 @pytest.mark.parametrize("value", [changed(meterId="\ud800"), RAW[:-1] + b',"x":"\\ud800"}'])
-def test_lone_surrogates_are_rejected(value):
-    assert outcome(value).reason in ("malformed", "invalid")
+def test_lone_surrogates_are_rejected(value: bytes) -> None:
+    assert rejection_of(value).reason in ("malformed", "invalid")
 
 
 @pytest.mark.parametrize(
@@ -168,17 +175,17 @@ def test_lone_surrogates_are_rejected(value):
         (changed(timestamp="9999-12-31T23:59:59-14:00"), "in_future"),
     ],
 )
-def test_clocks(value, reason):
-    rejection = outcome(value)
+def test_clocks(value: bytes, reason: str) -> None:
+    rejection = rejection_of(value)
     assert (rejection.reason, rejection.device_id, rejection.raw) == (reason, "MTR-001", value)
 
 
 @pytest.mark.parametrize("time", ["2024-02-02T12:00:00Z", "2026-02-01T12:05:00Z"])
-def test_the_ends_of_the_accepted_time_are_accepted(time):
-    assert outcome(changed(timestamp=time))[-1] == "MTR-001"
+def test_the_ends_of_the_accepted_time_are_accepted(time: str) -> None:
+    assert row_of(changed(timestamp=time))[DEVICE] == "MTR-001"
 
 
-def test_retention_shortens_the_accepted_time():
+def test_retention_shortens_the_accepted_time() -> None:
     def reason(retention_days: int) -> list[str]:
         limits = clock_limits(
             NOW + timedelta(seconds=1),
@@ -192,7 +199,7 @@ def test_retention_shortens_the_accepted_time():
 
 
 @pytest.mark.parametrize(
-    ("value", "row"),
+    ("value", "expected"),
     [
         (changed(kwhConsumedAc=0), 0.0),
         (RAW.replace(b"150.5", b"-0.0"), 0.0),
@@ -204,17 +211,17 @@ def test_retention_shortens_the_accepted_time():
         (b"\n\t " + RAW + b" \r\n", 150.5),
     ],
 )
-def test_valid_though_unusual(value, row):
-    energy = outcome(value)[0]
-    assert (energy, str(energy)) == (row, str(row))
+def test_valid_though_unusual(value: bytes, expected: float) -> None:
+    energy, *_ = row_of(value)
+    assert (energy, str(energy)) == (expected, str(expected))
 
 
-def test_ids_may_hold_any_other_character():
+def test_ids_may_hold_any_other_character() -> None:
     for device_id in ("a b", "ä/ö", "M" * 64, "\U0001f600", "\u200b", "\xa0", '"', "/", "."):
-        assert outcome(changed(meterId=device_id))[-1] == device_id
+        assert row_of(changed(meterId=device_id))[DEVICE] == device_id
 
 
-def test_an_array_with_bad_elements_keeps_the_good_ones():
+def test_an_array_with_bad_elements_keeps_the_good_ones() -> None:
     old = changed(timestamp="1970-01-01T00:00:00Z")
     value = b"[" + b" , ".join([RAW, b"null", changed(meterId="B"), old]) + b"]"
     rows, places, rejections = Decoder(METER).decode(value, LIMITS)
@@ -227,7 +234,7 @@ def test_an_array_with_bad_elements_keeps_the_good_ones():
 
 
 @given(st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)), st.integers(-1439, 1439))  # noqa: DTZ001
-def test_times_with_any_offset(naive, minutes):
+def test_times_with_any_offset(naive: datetime, minutes: int) -> None:
     offset = timedelta(minutes=minutes)
     sign, rest = "-" if minutes < 0 else "+", abs(minutes)
     text = f"{naive.isoformat()}{sign}{rest // 60:02}:{rest % 60:02}"
@@ -237,17 +244,17 @@ def test_times_with_any_offset(naive, minutes):
 
 
 @given(st.lists(st.datetimes(datetime(2026, 1, 30), datetime(2026, 1, 31)), min_size=1))  # noqa: DTZ001
-def test_what_is_remembered_of_a_time_is_right(times):
+def test_what_is_remembered_of_a_time_is_right(times: list[datetime]) -> None:
     for naive in times * 2:
         milliseconds = naive.replace(microsecond=naive.microsecond // 1000 * 1000)
         for shown in (naive, milliseconds, naive.replace(microsecond=0)):
             for timespec in ("auto", "milliseconds"):
                 text = shown.isoformat(timespec=timespec) + "Z"
                 expected = to_micros(datetime.fromisoformat(text))
-                assert outcome(changed(timestamp=text))[1] == expected
+                assert row_of(changed(timestamp=text))[TIME] == expected
 
 
-def test_fractions_are_cut_to_microseconds():
+def test_fractions_are_cut_to_microseconds() -> None:
     second = parse_timestamp("2026-01-31T12:00:00Z")
     assert parse_timestamp("2026-01-31T12:00:00.1Z") == second + 100_000
     assert parse_timestamp("2026-01-31T12:00:00.123456999Z") == second + 123_456
@@ -255,17 +262,17 @@ def test_fractions_are_cut_to_microseconds():
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_raise(value):
+def test_no_bytes_raise(value: bytes) -> None:
     rows, _, rejections = Decoder(VEHICLE).decode(value, LIMITS)
     assert len(rows) + len(rejections) >= 1
 
 
 @given(st.integers(-(10**15), 10**15))
-def test_micros_and_datetimes_are_each_others_inverse(micros):
+def test_micros_and_datetimes_are_each_others_inverse(micros: int) -> None:
     assert to_micros(to_datetime(micros)) == micros
 
 
-def test_check_id_says_what_is_wrong():
+def test_check_id_says_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="control character"):
         check_id("a\nb")
     with pytest.raises(ValueError, match="1 to 64"):
@@ -282,17 +289,17 @@ def test_check_id_says_what_is_wrong():
         b'"voltage":501',
     ],
 )
-def test_each_of_repeated_keys_must_be_valid(extra):
+def test_each_of_repeated_keys_must_be_valid(extra: bytes) -> None:
     repeated = b"{" + extra + b"," + RAW[1:]
-    assert outcome(repeated).reason == "invalid"
+    assert rejection_of(repeated).reason == "invalid"
     assert Decoder(METER).decode_singles([RAW, repeated], LIMITS) is None
     rows, places, rejections = Decoder(METER).decode(b"[" + RAW + b"," + repeated + b"]", LIMITS)
     assert (len(rows), places) == (1, [0])
     assert [(one.place, one.reason) for one in rejections] == [(1, "invalid")]
 
 
-def test_the_last_of_repeated_keys_counts_and_ignored_ones_are_ignored():
+def test_the_last_of_repeated_keys_counts_and_ignored_ones_are_ignored() -> None:
     again = b'{"meterId":"first","timestamp":"2026-01-01T00:00:00Z",' + RAW[1:]
-    assert outcome(again) == outcome(RAW)
+    assert row_of(again) == row_of(RAW)
     nested = RAW[:-1] + b',"ignored":{"timestamp":"soon","meterId":' + b"9" * 5000 + b"}}"
-    assert outcome(nested) == outcome(RAW)
+    assert row_of(nested) == row_of(RAW)

@@ -9,7 +9,7 @@ from ingest_worker.loop.takeover import forget_partitions
 MINE, ANOTHERS = TopicPartition("let-go", 0), TopicPartition("let-go", 1)
 
 
-def test_a_partition_that_went_elsewhere_is_no_longer_our_concern():
+def test_a_partition_that_went_elsewhere_is_no_longer_our_concern() -> None:
     status = Status()
     status.works("start")
     for partition in (MINE, ANOTHERS):

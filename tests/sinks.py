@@ -1,0 +1,71 @@
+"""The sink of a worker in the test's own process, and batches for it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from aiokafka import TopicPartition
+
+from ingest_worker.connections import Connections
+from ingest_worker.write.batch import Batch, Part
+from ingest_worker.write.ledger import APPLICATION_NAME, Ledger
+from ingest_worker.write.newest_known import NewestKnown
+from ingest_worker.write.sink import Sink
+from schemas.streams import METER, STREAMS, VEHICLE
+from schemas.streams.decoder import Decoder
+from schemas.streams.times import ClockLimits, clock_limits
+from sql.connect import conninfo
+from tests.settings import settings_of
+
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
+METERS = TopicPartition("meters", 0)
+VEHICLES = TopicPartition("vehicles", 1)
+
+
+@dataclass
+class Record:
+    """What a batch wants of a Kafka record."""
+
+    offset: int
+    value: bytes | None
+    timestamp: int = 1_700_000_000_000
+
+
+def new_sink(environment: dict[str, str], max_quarantine_bytes: int = 10**9) -> Sink:
+    """A sink with a memory of its own; the caller closes it."""
+    hints = {name: NewestKnown() for name in STREAMS}
+    ledger = Ledger("group", max_quarantine_bytes)
+    database = conninfo(settings_of(environment), APPLICATION_NAME)
+    return Sink(Connections(), database, ledger, hints)
+
+
+@contextmanager
+def open_sink(environment: dict[str, str], *partitions: TopicPartition) -> Iterator[Sink]:
+    """A sink that has taken these partitions from their beginning."""
+    sink = new_sink(environment)
+    sink.take(dict.fromkeys(partitions, 0))
+    yield sink
+    sink.close()
+
+
+def new_batch() -> Batch:
+    """An empty batch of both streams, with room for all that tests put in."""
+    return Batch(
+        {"meters": Decoder(METER), "vehicles": Decoder(VEHICLE)},
+        max_readings=10**6,
+        max_bytes=10**9,
+        limits=limits,
+    )
+
+
+def limits() -> ClockLimits:
+    """The clock limits of someone who reads at NOW."""
+    return clock_limits(NOW, max_age_days=730, retention_days=0, max_skew_seconds=0)
+
+
+def parts(*values: bytes, start: int = 0, source: TopicPartition = METERS) -> list[Part]:
+    """One part: each value a record, from `start` on."""
+    batch = new_batch()
+    batch.add(source, start, [Record(start + n, value) for n, value in enumerate(values)])
+    return list(batch.parts.values())
