@@ -34,10 +34,10 @@ class Record:
 
 def new_sink(environment: dict[str, str], max_quarantine_bytes: int = 10**9) -> Sink:
     """A sink with a memory of its own; the caller closes it."""
-    hints = {name: NewestKnown() for name in STREAMS}
+    newest_known = {name: NewestKnown() for name in STREAMS}
     ledger = Ledger("group", max_quarantine_bytes)
     database = conninfo(settings_of(environment), APPLICATION_NAME)
-    return Sink(Connections(), database, ledger, hints)
+    return Sink(Connections(), database, ledger, newest_known)
 
 
 @contextmanager

@@ -7,8 +7,10 @@ import httpx
 import psycopg
 import pytest
 
+from ingest_worker.write.sink import Sink
 from tests.api_process import ApiProcess
 from tests.connections import connect
+from tests.sinks import METERS, VEHICLES, open_sink
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +25,10 @@ def database(own_environment: dict[str, str]) -> Iterator[psycopg.Connection[Any
     """A connection to the test's own database."""
     with connect(own_environment) as connection:
         yield connection
+
+
+@pytest.fixture
+def sink(own_environment: dict[str, str]) -> Iterator[Sink]:
+    """A sink that has taken a partition of meters and one of vehicles."""
+    with open_sink(own_environment, METERS, VEHICLES) as sink:
+        yield sink

@@ -4,52 +4,30 @@ The same SQLSTATE out of a statement that keeps the books is held like an outage
 nothing is rejected, and the same parts are stored once PostgreSQL takes them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
 
 from ingest_worker.write.sink import Sink
-from tests.connections import connect
-from tests.integration.test_sink import (
-    SOURCE,
-    VEHICLES,
-    books,
-    history,
-    new_sink,
-    parts,
-    reading,
-    rejected,
-)
+from tests.sinks import parts
+from tests.stored import Books, Rejected, books, history, reading, rejected
+
+Database = psycopg.Connection[Any]
 
 BOOKS = ("ingest_offsets", "rollup_log", "rejected_records")
 RAISE = """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN RAISE EXCEPTION 'not now'; END $$"""
 
 
-@pytest.fixture
-def database(own_environment: dict[str, str]) -> Iterator[psycopg.Connection[Any]]:
-    with connect(own_environment) as connection:
-        connection.execute("SET timezone = 'UTC'")
-        yield connection
-
-
-@pytest.fixture
-def sink(own_environment: dict[str, str], database: psycopg.Connection[Any]) -> Iterator[Sink]:
-    sink = new_sink(own_environment)
-    sink.take({SOURCE: 0, VEHICLES: 0})
-    yield sink
-    sink.close()
-
-
-def object_by_check(database: psycopg.Connection[Any], table: str) -> tuple[str, str]:
+def object_by_check(database: Database, table: str) -> tuple[str, str]:
     """A CHECK that no new row passes; returns its SQLSTATE and how it is taken back."""
     database.execute(f"ALTER TABLE {table} ADD CONSTRAINT operators CHECK (false) NOT VALID")
     return "23514", f"ALTER TABLE {table} DROP CONSTRAINT operators"
 
 
-def object_by_trigger(database: psycopg.Connection[Any], table: str) -> tuple[str, str]:
+def object_by_trigger(database: Database, table: str) -> tuple[str, str]:
     """A trigger that raises without an SQLSTATE of its own."""
     database.execute(RAISE)
     database.execute(
@@ -61,24 +39,31 @@ def object_by_trigger(database: psycopg.Connection[Any], table: str) -> tuple[st
 
 @pytest.mark.parametrize("table", BOOKS)
 @pytest.mark.parametrize("object_to", [object_by_check, object_by_trigger])
-def test_an_objection_to_the_books_is_an_outage(sink, database, table, object_to) -> None:
+def test_an_objection_to_the_books_is_an_outage(
+    sink: Sink,
+    database: Database,
+    table: str,
+    object_to: Callable[[Database, str], tuple[str, str]],
+) -> None:
     flushed = parts(reading("A", 1), b"junk", reading("B", 1))
     sqlstate, take_back = object_to(database, table)
     for _ in range(2):
         with pytest.raises(psycopg.Error) as raised:
             sink.flush(flushed)
         assert raised.value.sqlstate == sqlstate
-        assert books(database) == (0, 0, 0, 0, 0)
+        assert books(database) == Books(0, read=0, stored=0, duplicate=0, rejected=0)
         assert history(database) == []
         assert rejected(database) == []
     database.execute(take_back)
     sink.flush(flushed)
-    assert books(database) == (3, 3, 2, 0, 1)
-    assert [row[0] for row in history(database)] == ["A", "B"]
-    assert rejected(database) == [(1, None, "malformed", b"junk")]
+    assert books(database) == Books(3, read=3, stored=2, duplicate=0, rejected=1)
+    assert [row.device for row in history(database)] == ["A", "B"]
+    assert rejected(database) == [Rejected(1, None, "malformed", b"junk")]
 
 
-def test_a_deferred_trigger_on_history_refuses_exactly_its_row(sink, database) -> None:
+def test_a_deferred_trigger_on_history_refuses_exactly_its_row(
+    sink: Sink, database: Database
+) -> None:
     database.execute(
         """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
@@ -92,6 +77,6 @@ def test_a_deferred_trigger_on_history_refuses_exactly_its_row(sink, database) -
     )
     readings = [reading(f"M{number}", 1) for number in range(5)]
     sink.flush(parts(*readings))
-    assert books(database) == (5, 5, 4, 0, 1)
-    assert [row[0] for row in history(database)] == ["M0", "M1", "M2", "M4"]
-    assert rejected(database) == [(3, 0, "refused", readings[3])]
+    assert books(database) == Books(5, read=5, stored=4, duplicate=0, rejected=1)
+    assert [row.device for row in history(database)] == ["M0", "M1", "M2", "M4"]
+    assert rejected(database) == [Rejected(3, 0, "refused", readings[3])]

@@ -1,15 +1,13 @@
 """One flush against a real PostgreSQL: what it writes, what it refuses, what it survives."""
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import errors
-from psycopg.rows import class_row
 
 from ingest_worker.errors import FencedError
 from ingest_worker.write.ledger import LOCK_TIMEOUT_S
@@ -17,73 +15,9 @@ from ingest_worker.write.sink import Sink
 from schemas.streams import METER
 from sql import store
 from tests.connections import connect
-from tests.readings import meter_value, vehicle_value
-from tests.sinks import METERS, VEHICLES, new_sink, open_sink, parts
-
-
-class Stored(NamedTuple):
-    """A row of history."""
-
-    device: str
-    time: str
-    kwh: float
-
-
-class Books(NamedTuple):
-    """The books of one partition."""
-
-    next_offset: int
-    read: int
-    stored: int
-    duplicate: int
-    rejected: int
-
-
-class Rejected(NamedTuple):
-    """A rejected reading."""
-
-    offset: int
-    record_index: int | None
-    reason: str
-    raw: bytes | None = None
-
-
-@pytest.fixture
-def sink(own_environment: dict[str, str]) -> Iterator[Sink]:
-    with open_sink(own_environment, METERS, VEHICLES) as sink:
-        yield sink
-
-
-def reading(device: str, minute: int, kwh: float = 1.0, day: int = 30) -> bytes:
-    return meter_value(device, datetime(2026, 1, day, 12, minute, tzinfo=UTC), kwh)
-
-
-def history(database: psycopg.Connection[Any]) -> list[Stored]:
-    rows = database.cursor(row_factory=class_row(Stored)).execute(
-        """SELECT meter_id AS device, to_char("timestamp", 'DD HH24:MI') AS time,
-            kwh_consumed_ac AS kwh
-        FROM meter_telemetry_history ORDER BY 1, 2"""
-    )
-    return rows.fetchall()
-
-
-def books(database: psycopg.Connection[Any]) -> Books:
-    """The books of the meters' partition."""
-    row = database.cursor(row_factory=class_row(Books)).execute(
-        "SELECT next_offset, read, stored, duplicate, rejected FROM ingest_offsets"
-        " WHERE topic = 'meters'"
-    )
-    (found,) = row.fetchall()
-    return found
-
-
-def rejected(database: psycopg.Connection[Any], *, raw: bool = True) -> list[Rejected]:
-    """The rejected readings in their order, with their bytes unless these do not matter."""
-    rows = database.cursor(row_factory=class_row(Rejected)).execute(
-        'SELECT "offset", record_index, reason, raw FROM rejected_records ORDER BY 1, 2'
-    )
-    return [row if raw else row._replace(raw=None) for row in rows]
-
+from tests.readings import vehicle_value
+from tests.sinks import METERS, VEHICLES, new_sink, parts
+from tests.stored import Books, Rejected, Stored, books, history, reading, rejected
 
 REFUSE = """
     CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -43,7 +43,7 @@ def test_a_task_that_fails_is_logged_counted_and_started_again(
     parts, runs = asyncio.run(serve())
     restarts = {
         sample.labels["task"]: sample.value
-        for sample in parts.metrics.task_restarts.collect()[0].samples
+        for sample in next(iter(parts.metrics.task_restarts.collect())).samples
         if sample.name == "energy_api_task_restarts_total"
     }
     assert (runs, restarts) == (3, {"kafka": 2})

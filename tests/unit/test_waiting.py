@@ -43,7 +43,7 @@ def test_a_worker_is_ready_once_it_waits_for_nothing() -> None:
     assert status.ready() == (False, {"reasons": {"start": "starting"}})
     status.waits("database", "refused")
     status.works("start")
-    assert (status.ready()[0], metrics.READY.collect()[0].samples[0].value) == (False, 0)
+    assert (status.ready()[0], next(iter(metrics.READY.collect())).samples[0].value) == (False, 0)
     status.works("database")
     assert status.ready() == (True, {"reasons": {}})
-    assert metrics.READY.collect()[0].samples[0].value == 1
+    assert next(iter(metrics.READY.collect())).samples[0].value == 1
