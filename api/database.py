@@ -14,6 +14,7 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from api.http.errors import unavailable
+from reporting.applications import Application
 from reporting.waiting import NOT_CONNECTED, Waiting
 from schemas.settings import Settings
 from schemas.text import one_line
@@ -22,7 +23,6 @@ from sql.errors import MigrationError
 from sql.migrate import is_current
 from sql.named import load
 
-APPLICATION_NAME = "energy-api"
 SCHEMA_POLL_S = 1.0
 CONNECTION_WAIT_S = 4.0
 """How long a request waits for a connection before it is answered with 503."""
@@ -46,7 +46,7 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self.name = f"PostgreSQL at {settings.db_host}:{settings.db_port}/{settings.db_database}"
         self._waiting = Waiting({self.name: NOT_CONNECTED})
-        self._conninfo = conninfo(settings, APPLICATION_NAME, options=OPTIONS)
+        self._conninfo = conninfo(settings, Application.API, options=OPTIONS)
         self._pool = AsyncConnectionPool[Connection](
             self._conninfo,
             kwargs={"autocommit": True, "row_factory": dict_row},

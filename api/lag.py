@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaError
 
 from brokers.connect import kafka_options
 from brokers.partitions import bounds_of
+from reporting.applications import Application
 from schemas.settings import Settings
 
 ANSWER_TIMEOUT_S = 3.0
@@ -48,7 +49,9 @@ class LagReader:
 
     async def _connect(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
-            **self._options, client_id="energy-api", request_timeout_ms=int(ANSWER_TIMEOUT_S * 1000)
+            **self._options,
+            client_id=Application.API,
+            request_timeout_ms=int(ANSWER_TIMEOUT_S * 1000),
         )
         self._consumer = consumer
         await consumer.start()

@@ -19,6 +19,7 @@ from api.http.errors import ApiError, unavailable
 from api.kafka_records import MAX_RECORD_BYTES, OutgoingRecord
 from api.metrics import Metrics
 from brokers.connect import kafka_options
+from reporting.applications import Application
 from reporting.waiting import NOT_CONNECTED, Waiting
 from schemas.settings import Settings
 from schemas.text import one_line
@@ -58,7 +59,7 @@ class Producer:
         while True:
             producer = AIOKafkaProducer(
                 **self._options,
-                client_id="energy-api",
+                client_id=Application.API,
                 enable_idempotence=True,
                 acks="all",
                 max_batch_size=MAX_BATCH_BYTES,

@@ -18,6 +18,7 @@ from bench.options import Options
 from bench.usage import peak_rss_mb
 from bench.watching import Watch
 from devstack.demo.child import Child
+from reporting.applications import Application
 from schemas.settings import Settings
 from sql.connect import conninfo
 
@@ -111,6 +112,6 @@ def _probe(lab: Lab, environment: Environment, seconds: float) -> dict[str, Any]
     return {
         "servers": lab.servers,
         "topics": topics_of(environment),
-        "conninfo": conninfo(reached, "bench-prober"),
+        "conninfo": conninfo(reached, Application.BENCH),
         "seconds": seconds,
     }

@@ -18,9 +18,10 @@ from ingest_worker.loop.side_tasks import SideTasks
 from ingest_worker.loop.source import Source
 from ingest_worker.loop.startup import wait_for_database, wait_for_kafka
 from ingest_worker.loop.worker import Worker
-from ingest_worker.write.ledger import APPLICATION_NAME, Ledger
+from ingest_worker.write.ledger import Ledger
 from ingest_worker.write.newest_known import NewestKnown
 from ingest_worker.write.sink import Sink
+from reporting.applications import Application
 from schemas.settings import Settings
 from schemas.streams import STREAMS
 from sql.connect import conninfo
@@ -89,7 +90,7 @@ async def _work(
     await wait_for_kafka(source, status, stopping)
     if stopping.is_set():
         return
-    where = conninfo(settings, APPLICATION_NAME)
+    where = conninfo(settings, Application.WORKER)
     positions = HeldPositions()
     sinks = _sinks(settings, connections, where)
     worker = Worker(source, sinks, batch_rules(settings), positions, status, stopping)

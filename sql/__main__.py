@@ -5,6 +5,7 @@ import sys
 
 import psycopg
 
+from reporting.applications import Application
 from schemas.settings import SettingsError, load_settings
 from schemas.text import one_line
 from sql.connect import conninfo
@@ -21,10 +22,12 @@ def main() -> int:
     command = parser.parse_args().command
     try:
         settings = load_settings()
-        with psycopg.connect(conninfo(settings, "energy-migrate"), autocommit=True) as connection:
-            where = f"{settings.db_database} on {settings.db_host}:{settings.db_port}"
+        with psycopg.connect(
+            conninfo(settings, Application.MIGRATION), autocommit=True
+        ) as connection:
+            database = f"{settings.db_database} on {settings.db_host}:{settings.db_port}"
             if command == "migrate":
-                print(f"migrating {where}", file=sys.stderr)
+                print(f"migrating {database}", file=sys.stderr)
                 for name in migrate(connection):
                     print(f"applied {name}")
                 print("up to date", file=sys.stderr)

@@ -8,12 +8,13 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from reporting.applications import Application
 from schemas.settings import Settings
 
 Connection = psycopg.Connection[Any]
 
 
-def conninfo(settings: Settings, application_name: str, **parameters: Any) -> str:
+def conninfo(settings: Settings, application: Application, **parameters: Any) -> str:
     """libpq connection string; dead peers are noticed within about half a minute.
 
     `parameters` are further ones of libpq, such as `options`.
@@ -25,7 +26,7 @@ def conninfo(settings: Settings, application_name: str, **parameters: Any) -> st
         password=settings.db_password,
         dbname=settings.db_database,
         sslmode=settings.db_sslmode,
-        application_name=application_name,
+        application_name=application,
         connect_timeout=10,
         keepalives_idle=10,
         keepalives_interval=5,

@@ -9,9 +9,10 @@ from aiokafka import TopicPartition
 
 from ingest_worker.connections import Connections
 from ingest_worker.write.batch import Batch, Part
-from ingest_worker.write.ledger import APPLICATION_NAME, Ledger
+from ingest_worker.write.ledger import Ledger
 from ingest_worker.write.newest_known import NewestKnown
 from ingest_worker.write.sink import Sink
+from reporting.applications import Application
 from schemas.streams import METER, STREAMS, VEHICLE
 from schemas.streams.decoder import Decoder
 from schemas.streams.times import ClockLimits, clock_limits
@@ -36,7 +37,7 @@ def new_sink(environment: dict[str, str], max_quarantine_bytes: int = 10**9) -> 
     """A sink with a memory of its own; the caller closes it."""
     newest_known = {name: NewestKnown() for name in STREAMS}
     ledger = Ledger("group", max_quarantine_bytes)
-    database = conninfo(settings_of(environment), APPLICATION_NAME)
+    database = conninfo(settings_of(environment), Application.WORKER)
     return Sink(Connections(), database, ledger, newest_known)
 
 

@@ -22,6 +22,7 @@ from api.database import OPTIONS, Database
 from api.http.endpoint import answers
 from api.http.errors import ApiError, not_found
 from api.http.responses import JsonResponse, list_response
+from reporting.applications import Application
 from schemas.errors import Problem
 from schemas.fields import utc_now
 from schemas.rejected import MAX_ID, Rejected, RejectedDetail, RejectedFilter, RejectedId, Replay
@@ -88,7 +89,7 @@ class RejectedReadings:
         return row
 
     def _replay(self, rejected_id: int, who: str) -> quarantine.Replayed:
-        where = conninfo(self._settings, "energy-api-replay", options=OPTIONS)
+        where = conninfo(self._settings, Application.API_REPLAY, options=OPTIONS)
         with (
             psycopg.connect(
                 where, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S

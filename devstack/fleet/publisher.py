@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from brokers.connect import kafka_options
 from devstack.errors import DevstackError
 from devstack.fleet.gateway import Record
+from reporting.applications import Application
 from schemas.settings import Settings
 from schemas.streams import METER, VEHICLE
 
@@ -32,7 +33,7 @@ class Publisher:
     async def __aenter__(self) -> Self:
         self._producer = AIOKafkaProducer(
             **self._options,
-            client_id="energy-fleet",
+            client_id=Application.FLEET,
             enable_idempotence=True,
             linger_ms=LINGER_MS,
             max_batch_size=BATCH_BYTES,

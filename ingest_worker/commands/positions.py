@@ -17,6 +17,7 @@ from brokers.partitions import lag, log_bounds, log_ends, name_of
 from ingest_worker.errors import CommandRefusedError
 from ingest_worker.operator import operator
 from ingest_worker.write.ledger import LOCK_TIMEOUT_S
+from reporting.applications import Application
 from reporting.tables import partition_line, to_the_second
 from schemas.settings import Settings
 from sql.connect import conninfo
@@ -28,7 +29,7 @@ QUERIES = load("positions")
 def list_positions(settings: Settings) -> None:
     """Print every position with its lag."""
     with psycopg.connect(
-        conninfo(settings, "energy-positions"), row_factory=dict_row
+        conninfo(settings, Application.POSITIONS), row_factory=dict_row
     ) as connection:
         rows = connection.execute(QUERIES["list"]).fetchall()
     ends = log_ends(settings, {row["topic"] for row in rows})
@@ -52,7 +53,7 @@ def set_positions(settings: Settings, topic: str, number: str, to: str, *, force
         raise CommandRefusedError(
             "the group is still rebalancing: try again, or use --force"
         ) from None
-    with psycopg.connect(conninfo(settings, "energy-positions")) as connection:
+    with psycopg.connect(conninfo(settings, Application.POSITIONS)) as connection:
         connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
         for partition, offset in sorted(targets.items()):
             _set(

@@ -16,6 +16,7 @@ from psycopg import errors, sql
 from psycopg.rows import dict_row
 
 from brokers.partitions import lag, log_ends
+from reporting.applications import Application
 from reporting.tables import partition_line
 from schemas.settings import Settings
 from schemas.streams import STREAMS
@@ -76,7 +77,7 @@ def _read_books(
 ) -> tuple[list[dict[str, Any]], dict[str, int] | None]:
     queries = load("positions")
     with psycopg.connect(
-        conninfo(settings, "energy-reconcile"), row_factory=dict_row
+        conninfo(settings, Application.RECONCILE), row_factory=dict_row
     ) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         rows = connection.execute(queries["list"]).fetchall()

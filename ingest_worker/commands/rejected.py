@@ -8,6 +8,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from ingest_worker.operator import operator
+from reporting.applications import Application
 from reporting.progress import Progress
 from reporting.tables import to_the_second
 from schemas.settings import Settings
@@ -70,7 +71,7 @@ def replay_rejected(
     decoders = settings.decoders()
     who = operator()
     outcomes: Counter[str] = Counter()
-    with psycopg.connect(conninfo(settings, "energy-rejected"), autocommit=True) as connection:
+    with psycopg.connect(conninfo(settings, Application.REJECTED), autocommit=True) as connection:
         quarantine.prepare(connection)
         ids = [rejected_id] if rejected_id is not None else _open_ids(connection, filters)
         progress = Progress("replaying rejected readings", len(ids))
@@ -98,4 +99,4 @@ def _open_ids(connection: psycopg.Connection[Any], filters: dict[str, Any]) -> l
 
 
 def _connect(settings: Settings) -> psycopg.Connection[dict[str, Any]]:
-    return psycopg.connect(conninfo(settings, "energy-rejected"), row_factory=dict_row)
+    return psycopg.connect(conninfo(settings, Application.REJECTED), row_factory=dict_row)

@@ -18,9 +18,10 @@ from brokers.partitions import log_bounds, name_of
 from ingest_worker.connections import Connections
 from ingest_worker.errors import CommandRefusedError
 from ingest_worker.write.batch import MAX_BATCH_BYTES, Batch, Part
-from ingest_worker.write.ledger import APPLICATION_NAME, Ledger
+from ingest_worker.write.ledger import Ledger
 from ingest_worker.write.newest_known import NewestKnown
 from ingest_worker.write.sink import CROSSED, Sink
+from reporting.applications import Application
 from reporting.progress import Progress
 from schemas.settings import Settings
 from schemas.streams import STREAMS
@@ -42,7 +43,7 @@ async def replay(settings: Settings, topic: str, since: datetime, until: datetim
     if topic not in settings.decoders():
         raise CommandRefusedError(f"--topic must be one of {', '.join(settings.decoders())}")
     group_id = f"{settings.kafka_group_id}:replay"
-    where = conninfo(settings, APPLICATION_NAME)
+    where = conninfo(settings, Application.WORKER)
     ledger = Ledger(group_id, settings.rejected_raw_limit_mb * 1_000_000)
     sink = Sink(Connections(), where, ledger, {name: NewestKnown() for name in STREAMS})
     options = kafka_options(settings)

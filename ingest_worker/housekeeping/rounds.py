@@ -19,6 +19,7 @@ from ingest_worker.housekeeping.idle_sessions import end_idle_sessions
 from ingest_worker.housekeeping.reindexing import pack_day
 from ingest_worker.housekeeping.retention import retire_days
 from ingest_worker.housekeeping.rollups import backlog, bring_up_to_date
+from reporting.applications import Application
 from schemas.settings import Settings
 from schemas.streams import STREAMS
 from schemas.streams.times import DAY_US, to_micros
@@ -72,7 +73,7 @@ def do_rounds(
 
     Returns the seconds the rollups took; None when another worker is at it.
     """
-    with connections.open(conninfo(settings, "energy-housekeeping")) as connection:
+    with connections.open(conninfo(settings, Application.HOUSEKEEPING)) as connection:
         if not locks.try_lock(connection, locks.HOUSEKEEPING):
             return None
         if everything:

@@ -7,6 +7,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
+from reporting.applications import Application
+
 SESSION_TIMEOUT_MS = 10_000
 HEARTBEAT_INTERVAL_MS = 3_000
 MAX_POLL_INTERVAL_MS = 3_600_000
@@ -17,7 +19,6 @@ FETCH_WAIT_MS = 100
 """How long a broker gathers records before it answers: few answers when few records come."""
 FETCH_MIN_BYTES = 1_000_000
 """A broker that has so much to send answers at once."""
-CLIENT_ID = "energy-worker"
 
 
 def new_consumer(
@@ -29,7 +30,7 @@ def new_consumer(
     """
     return AIOKafkaConsumer(
         group_id=group_id,
-        client_id=CLIENT_ID,
+        client_id=Application.WORKER,
         enable_auto_commit=False,
         auto_offset_reset="none",
         isolation_level="read_committed",

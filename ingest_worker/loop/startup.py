@@ -10,7 +10,7 @@ from ingest_worker.connections import Connections
 from ingest_worker.health import Status
 from ingest_worker.loop.pause import pause
 from ingest_worker.loop.source import Source
-from ingest_worker.write.ledger import APPLICATION_NAME
+from reporting.applications import Application
 from schemas.settings import Settings
 from schemas.text import one_line
 from sql.connect import conninfo
@@ -27,7 +27,7 @@ async def wait_for_database(
 
     def check() -> str | None:
         try:
-            with connections.open(conninfo(settings, APPLICATION_NAME)) as connection:
+            with connections.open(conninfo(settings, Application.WORKER)) as connection:
                 return None if is_current(connection) else "the schema is not migrated yet"
         except (psycopg.Error, MigrationError) as error:
             return one_line(error)

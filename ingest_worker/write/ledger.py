@@ -16,11 +16,11 @@ from brokers.partitions import name_of
 from ingest_worker import metrics
 from ingest_worker.errors import FencedError
 from ingest_worker.write.batch import Part, Record
+from reporting.applications import Application
 from schemas.streams.decoder import Rejection
 from sql.connect import Connection
 from sql.named import load
 
-APPLICATION_NAME = "energy-worker"
 LOCK_TIMEOUT_S = 3
 QUERIES = load("positions")
 
@@ -106,7 +106,7 @@ class Ledger:
             yield
         except errors.LockNotAvailable:
             holders = {
-                "application_name": APPLICATION_NAME,
+                "application_name": Application.WORKER,
                 "held_longer_than": f"{LOCK_TIMEOUT_S - 1} s",
             }
             ended = connection.execute(
