@@ -4,7 +4,7 @@ Each promise is a coroutine that is given fresh logs and fails where the promise
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ WITHIN_S = 30.0
 FETCH_MS = 200
 
 
-class Rebalances(ConsumerRebalanceListener):
+class Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
     """Keeps what a consumer says of its rebalances."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class Logs(Protocol):
         """A consumer that is the only member of its group, assigned all partitions."""
 
 
-Promise = Callable[[Logs], Awaitable[None]]
+Promise = Callable[[Logs], Coroutine[Any, Any, None]]
 PROMISES: list[Promise] = []
 
 

@@ -143,7 +143,7 @@ class FakeConsumer:
         self._highwaters[partition] = log.end
         if not log.start <= position <= log.end:
             raise OffsetOutOfRangeError({partition: position})
-        taken = []
+        taken: list[FakeRecord] = []
         following = (record for record in log.records if record.offset >= position)
         for record in following:
             if len(taken) == count:

@@ -9,10 +9,10 @@ from aiokafka import TopicPartition
 from ingest_worker.errors import FencedError
 from ingest_worker.write.batch import Part
 from ingest_worker.write.ledger import Position
-from ingest_worker.write.sink import Outcome
+from ingest_worker.write.sink import Outcome, Sink
 
 
-class FakeSink:
+class FakeSink(Sink):
     """Moves positions by compare-and-set, as PostgreSQL does; several sinks may share a table."""
 
     def __init__(self, table: dict[TopicPartition, Position] | None = None) -> None:

@@ -19,7 +19,9 @@ from tests.unit.loop.readings import METER_READING, METERS, rules
         (3, 2.0, True, 0, None),
     ],
 )
-def test_a_batch_is_flushed_for_a_cause(readings, age_s, writing, behind, cause):
+def test_a_batch_is_flushed_for_a_cause(
+    readings: int, age_s: float, writing: bool, behind: int, cause: str | None
+) -> None:
     flushing = rules(max_readings=5, flush_interval_s=2.0)
     batch = flushing.new_batch()
     batch.add(METERS, 0, [FakeRecord(offset, METER_READING) for offset in range(readings)])

@@ -31,7 +31,7 @@ class Reader:
 
     def __init__(self, consumer: FakeConsumer, monkeypatch: pytest.MonkeyPatch) -> None:
         self._now = 100.0
-        monkeypatch.setattr(fetching.time, "monotonic", lambda: self._now)
+        monkeypatch.setattr("ingest_worker.loop.fetching.time.monotonic", lambda: self._now)
         monkeypatch.setattr(fetching, "EMPTY_FETCH_PAUSE_S", 0)
         self.consumer = consumer
         self.got: dict[TopicPartition, list[int]] = {A: [], B: []}
@@ -90,9 +90,7 @@ def test_a_failing_partition_is_tried_ever_more_seldom(monkeypatch: pytest.Monke
     assert reader.consumer.paused == {B}
 
 
-def test_an_offset_that_the_log_does_not_hold_is_raised(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_offset_that_the_log_does_not_hold_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader(logs(0, 0), monkeypatch)
     reader.consumer.seek(A, 7)
     with pytest.raises(OffsetOutOfRangeError):

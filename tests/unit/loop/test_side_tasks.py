@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
@@ -46,7 +48,9 @@ async def is_cancelled_by_something_else() -> None:
         (is_cancelled_by_something_else, "died: it ended by itself"),
     ],
 )
-def test_a_side_task_that_dies_ends_the_loop(dies, why, caplog) -> None:
+def test_a_side_task_that_dies_ends_the_loop(
+    dies: Callable[[], Coroutine[Any, Any, None]], why: str, caplog: pytest.LogCaptureFixture
+) -> None:
     name = dies.__name__
 
     async def story() -> None:
@@ -68,7 +72,9 @@ def test_a_side_task_that_dies_ends_the_loop(dies, why, caplog) -> None:
         assert "Traceback" in caplog.text
 
 
-def test_side_tasks_that_end_as_they_are_told_are_no_failure(caplog) -> None:
+def test_side_tasks_that_end_as_they_are_told_are_no_failure(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def story() -> None:
         side_tasks = SideTasks(asyncio.Event())
         side_tasks.start("runs", runs())

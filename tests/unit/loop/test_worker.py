@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from ingest_worker import metrics
@@ -14,8 +15,9 @@ from ingest_worker.errors import FencedError, InDoubtError, LostPositionError
 from ingest_worker.health import Status
 from ingest_worker.loop import worker as worker_module
 from ingest_worker.loop.held_positions import HeldPositions
-from ingest_worker.loop.source import Source
+from ingest_worker.loop.source import Fetched, Source
 from ingest_worker.loop.worker import Worker
+from ingest_worker.write.ledger import Position
 from tests.unit.loop.fake_consumer import FakeConsumer, FakeLog
 from tests.unit.loop.fake_sink import FakeSink
 from tests.unit.loop.readings import CHARGERS, METER_READING, METERS, VEHICLES, rules
@@ -49,7 +51,7 @@ class Running:
         )
 
     @asynccontextmanager
-    async def loop(self):
+    async def loop(self) -> AsyncIterator[asyncio.Task[None]]:
         """The worker runs until the end of the block, or until it fails."""
         running = asyncio.create_task(self.worker.run())
         try:
@@ -89,10 +91,12 @@ class Running:
 
 
 def takeovers(cause: str) -> float:
-    return metrics.TAKEOVERS.labels(cause)._value.get()
+    return float(metrics.TAKEOVERS.labels(cause)._value.get())
 
 
-def test_what_comes_in_is_written_and_acknowledged_at_the_end(monkeypatch) -> None:
+def test_what_comes_in_is_written_and_acknowledged_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def story() -> None:
         case = Running(monkeypatch)
         for log in case.logs.values():
@@ -108,7 +112,7 @@ def test_what_comes_in_is_written_and_acknowledged_at_the_end(monkeypatch) -> No
     asyncio.run(story())
 
 
-def test_the_end_of_a_log_without_records_is_passed_over(monkeypatch) -> None:
+def test_the_end_of_a_log_without_records_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         case = Running(monkeypatch)
         case.logs[METERS].append(METER_READING)
@@ -129,7 +133,9 @@ def test_the_end_of_a_log_without_records_is_passed_over(monkeypatch) -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_after_an_error_of_a_write_everything_is_written_once(monkeypatch, error) -> None:
+def test_after_an_error_of_a_write_everything_is_written_once(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     async def story() -> None:
         case = Running(monkeypatch)
         case.logs[METERS].append(METER_READING, METER_READING)
@@ -141,7 +147,9 @@ def test_after_an_error_of_a_write_everything_is_written_once(monkeypatch, error
     asyncio.run(story())
 
 
-def test_a_fenced_batch_is_dropped_and_the_positions_are_read_again(monkeypatch) -> None:
+def test_a_fenced_batch_is_dropped_and_the_positions_are_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def story() -> None:
         case = Running(monkeypatch)
         fenced = takeovers("FencedError")
@@ -158,7 +166,9 @@ def test_a_fenced_batch_is_dropped_and_the_positions_are_read_again(monkeypatch)
     asyncio.run(story())
 
 
-def test_after_errors_of_fetches_everything_is_written_once(monkeypatch) -> None:
+def test_after_errors_of_fetches_everything_is_written_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def story() -> None:
         case = Running(monkeypatch)
         case.logs[METERS].append(METER_READING, METER_READING)
@@ -175,7 +185,9 @@ def test_after_errors_of_fetches_everything_is_written_once(monkeypatch) -> None
     [KafkaConnectionError("away"), psycopg.OperationalError("away")],
     ids=["kafka", "database"],
 )
-def test_positions_that_cannot_be_read_are_tried_again_and_reported(monkeypatch, error) -> None:
+def test_positions_that_cannot_be_read_are_tried_again_and_reported(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     async def story() -> None:
         case = Running(monkeypatch)
         case.logs[METERS].append(METER_READING)
@@ -183,7 +195,7 @@ def test_positions_that_cannot_be_read_are_tried_again_and_reported(monkeypatch,
         monkeypatch.setattr(case.status, "waits", lambda name, why: reported.append((name, why)))
         take, failures = case.sink.take, [error] * 3
 
-        def failing_take(starts):
+        def failing_take(starts: dict[TopicPartition, int]) -> dict[TopicPartition, Position]:
             if failures:
                 raise failures.pop()
             return take(starts)
@@ -198,13 +210,15 @@ def test_positions_that_cannot_be_read_are_tried_again_and_reported(monkeypatch,
     asyncio.run(story())
 
 
-def test_a_position_that_is_lost_stops_its_partition_and_no_other(monkeypatch) -> None:
+def test_a_position_that_is_lost_stops_its_partition_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def story() -> None:
         case = Running(monkeypatch)
         fetch = case.source.fetch
         lost = [LostPositionError(METERS, 0, "the topic was created anew")]
 
-        async def losing_fetch(wait_s):
+        async def losing_fetch(wait_s: float) -> Fetched:
             if lost:
                 raise lost.pop()
             return await fetch(wait_s)
@@ -224,7 +238,9 @@ def test_a_position_that_is_lost_stops_its_partition_and_no_other(monkeypatch) -
     asyncio.run(story())
 
 
-def test_a_doubt_has_the_batches_dropped_and_the_positions_read_again(monkeypatch) -> None:
+def test_a_doubt_has_the_batches_dropped_and_the_positions_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def story() -> None:
         case = Running(monkeypatch)
         case.logs[METERS].append(METER_READING, METER_READING)
@@ -242,7 +258,9 @@ def test_a_doubt_has_the_batches_dropped_and_the_positions_read_again(monkeypatc
     asyncio.run(story())
 
 
-def test_a_collected_batch_is_not_written_once_there_is_a_doubt(monkeypatch) -> None:
+def test_a_collected_batch_is_not_written_once_there_is_a_doubt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def story() -> None:
         case = Running(monkeypatch)
         case.logs[METERS].append(METER_READING)
@@ -261,7 +279,9 @@ def test_a_collected_batch_is_not_written_once_there_is_a_doubt(monkeypatch) -> 
     asyncio.run(story())
 
 
-def test_a_rebalance_leaves_only_the_partitions_that_are_held_now(monkeypatch) -> None:
+def test_a_rebalance_leaves_only_the_partitions_that_are_held_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def story() -> None:
         case = Running(monkeypatch)
         async with case.loop():
@@ -277,7 +297,9 @@ def test_a_rebalance_leaves_only_the_partitions_that_are_held_now(monkeypatch) -
     asyncio.run(story())
 
 
-def test_the_batch_that_is_being_written_at_the_end_is_finished(monkeypatch) -> None:
+def test_the_batch_that_is_being_written_at_the_end_is_finished(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def story() -> None:
         case = Running(monkeypatch)
         case.logs[METERS].append(METER_READING)
@@ -293,7 +315,7 @@ def test_the_batch_that_is_being_written_at_the_end_is_finished(monkeypatch) -> 
     asyncio.run(story())
 
 
-def test_an_unforeseen_error_of_a_write_ends_the_loop(monkeypatch) -> None:
+def test_an_unforeseen_error_of_a_write_ends_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         case = Running(monkeypatch)
         case.logs[METERS].append(METER_READING)
@@ -305,7 +327,7 @@ def test_an_unforeseen_error_of_a_write_ends_the_loop(monkeypatch) -> None:
 
 
 def test_an_acknowledge_that_fails_is_logged_and_counted_and_stops_nothing(
-    monkeypatch, caplog
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     failed = metrics.SIDE_TASK_FAILURES.labels("acknowledge")._value.get
 

@@ -11,7 +11,7 @@ from ingest_worker.health import Status
 from ingest_worker.loop import writing
 from ingest_worker.loop.held_positions import HeldPositions
 from ingest_worker.loop.writing import BatchWriter
-from ingest_worker.write.batch import Batch
+from ingest_worker.write.batch import Batch, Part
 from tests.unit.loop.fake_consumer import FakeRecord
 from tests.unit.loop.fake_sink import FakeSink
 from tests.unit.loop.readings import CHARGERS, METERS, MORE_METERS, VEHICLES, rules
@@ -56,7 +56,7 @@ class Writing:
         }
 
 
-def test_a_small_batch_goes_in_one_transaction(monkeypatch) -> None:
+def test_a_small_batch_goes_in_one_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Writing(monkeypatch)
     asyncio.run(case.write())
     together = [["meter", "meter", "vehicle", "charger"]]
@@ -64,7 +64,9 @@ def test_a_small_batch_goes_in_one_transaction(monkeypatch) -> None:
     assert case.positions.committed == dict.fromkeys(ALL, 1)
 
 
-def test_a_large_batch_goes_through_the_sink_of_each_of_three_streams(monkeypatch) -> None:
+def test_a_large_batch_goes_through_the_sink_of_each_of_three_streams(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     case = Writing(monkeypatch, side_by_side=True)
     asyncio.run(case.write())
     assert case.flushed() == {
@@ -75,7 +77,9 @@ def test_a_large_batch_goes_through_the_sink_of_each_of_three_streams(monkeypatc
     assert case.positions.committed == dict.fromkeys(ALL, 1)
 
 
-def test_a_stream_without_a_sink_is_noticed_before_anything_is_written(monkeypatch) -> None:
+def test_a_stream_without_a_sink_is_noticed_before_anything_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     case = Writing(monkeypatch, side_by_side=True)
     del case.sinks["charger"]
     with pytest.raises(KeyError, match="charger"):
@@ -84,12 +88,12 @@ def test_a_stream_without_a_sink_is_noticed_before_anything_is_written(monkeypat
 
 
 def test_a_part_that_no_transaction_holds_is_noticed_before_anything_is_written(
-    monkeypatch,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     case = Writing(monkeypatch, side_by_side=True)
     by_stream = Batch.by_stream
 
-    def lossy(batch: Batch):
+    def lossy(batch: Batch) -> dict[str, list[Part]]:
         return {name: parts[-1:] for name, parts in by_stream(batch).items()}
 
     monkeypatch.setattr(Batch, "by_stream", lossy)
@@ -98,13 +102,16 @@ def test_a_part_that_no_transaction_holds_is_noticed_before_anything_is_written(
     assert not any(case.flushed().values())
 
 
-def test_an_outage_is_waited_out_and_reported(monkeypatch) -> None:
+def test_an_outage_is_waited_out_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Writing(monkeypatch)
-    reported = []
+    reported: list[tuple[str, str]] = []
     waits = case.status.waits
-    monkeypatch.setattr(
-        case.status, "waits", lambda name, why: reported.append((name, why)) or waits(name, why)
-    )
+
+    def noting(name: str, why: str) -> None:
+        reported.append((name, why))
+        waits(name, why)
+
+    monkeypatch.setattr(case.status, "waits", noting)
     case.sinks["meter"].failures = [psycopg.OperationalError("away"), errors.DeadlockDetected()]
     asyncio.run(case.write())
     assert reported == [("database", "OperationalError: away")]
@@ -112,7 +119,9 @@ def test_an_outage_is_waited_out_and_reported(monkeypatch) -> None:
     assert case.positions.committed == dict.fromkeys(ALL, 1)
 
 
-def test_a_fenced_transaction_keeps_no_other_from_being_written(monkeypatch) -> None:
+def test_a_fenced_transaction_keeps_no_other_from_being_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     case = Writing(monkeypatch, side_by_side=True)
     case.sinks["vehicle"].failures = [FencedError("elsewhere")]
     with pytest.raises(FencedError):
@@ -121,7 +130,9 @@ def test_a_fenced_transaction_keeps_no_other_from_being_written(monkeypatch) -> 
     assert not case.positions.moving
 
 
-def test_a_batch_is_given_up_when_it_is_interrupted_between_two_tries(monkeypatch) -> None:
+def test_a_batch_is_given_up_when_it_is_interrupted_between_two_tries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     case = Writing(monkeypatch)
     case.interrupted = True
     with pytest.raises(InDoubtError, match="dropped"):
@@ -129,7 +140,7 @@ def test_a_batch_is_given_up_when_it_is_interrupted_between_two_tries(monkeypatc
     assert not any(case.flushed().values())
 
 
-def test_a_batch_that_was_held_too_long_is_given_up(monkeypatch) -> None:
+def test_a_batch_that_was_held_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Writing(monkeypatch)
     monkeypatch.setattr(writing, "MAX_BATCH_AGE_S", 0.0)
     case.sinks["meter"].failures = [psycopg.OperationalError("away")] * 3
@@ -138,7 +149,7 @@ def test_a_batch_that_was_held_too_long_is_given_up(monkeypatch) -> None:
     assert not any(case.flushed().values())
 
 
-def test_positions_are_moving_while_a_flush_is_under_way(monkeypatch) -> None:
+def test_positions_are_moving_while_a_flush_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Writing(monkeypatch)
     sink = case.sinks["meter"]
 
@@ -150,15 +161,13 @@ def test_positions_are_moving_while_a_flush_is_under_way(monkeypatch) -> None:
         assert case.positions.moving
         sink.may_flush.set()
         await case.writer.finish()
-        assert not case.positions.moving
-        assert not case.writer.busy
-        assert not case.writer.failed
+        assert (case.positions.moving, case.writer.busy, case.writer.failed) == (False,) * 3
 
     asyncio.run(story())
 
 
 @pytest.mark.parametrize("cut_off", ["flush deadline", "end"])
-def test_a_flush_that_hangs_is_cut_off(monkeypatch, cut_off: str) -> None:
+def test_a_flush_that_hangs_is_cut_off(monkeypatch: pytest.MonkeyPatch, cut_off: str) -> None:
     case = Writing(monkeypatch)
     sink = case.sinks["meter"]
     sink.may_flush.clear()
