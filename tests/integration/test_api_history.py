@@ -105,9 +105,9 @@ def test_a_month_as_csv(api: httpx.Client, filled: dict[str, str]) -> None:
     assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''M.csv"
     lines = answer.text.splitlines()
-    assert lines[0] == "meterId,kwhConsumedAc,voltage,timestamp"
+    assert lines[0] == ",".join(METER.json_names)
     assert lines[1:] == [
-        ",".join(str(value) for value in expected(number).values())
+        ",".join(str(expected(number).get(name, "")) for name in METER.json_names)
         for number in range(MONTH_READINGS)
     ]
 
@@ -230,7 +230,7 @@ def test_unknown_and_silent_devices(api: httpx.Client, filled: dict[str, str]) -
         check_problem(api.get(path), 404)
     assert api.get(f"{VEHICLES}/V/history").json() == []
     empty = api.get(f"{METERS}/M/history?format=csv").text
-    assert empty == "meterId,kwhConsumedAc,voltage,timestamp\n"
+    assert empty == ",".join(METER.json_names) + "\n"
     with connect(filled) as connection:
         connection.execute(
             'INSERT INTO meter_live_state (kwh_consumed_ac, "timestamp", voltage, meter_id)'

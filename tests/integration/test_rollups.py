@@ -101,10 +101,22 @@ def flush(
     device_id = prefix + name
     with connection.transaction():
         if vehicle:
-            rows = [(float(r.kwh), to_micros(r.time), 50.0, float(r.temp), device_id) for r in new]
+            rows = [
+                VEHICLE.row(
+                    device_id,
+                    to_micros(r.time),
+                    kwhDeliveredDc=float(r.kwh),
+                    soc=50.0,
+                    batteryTemp=float(r.temp),
+                )
+                for r in new
+            ]
             store.store_staged(connection, VEHICLE, rows)
         else:
-            meter_rows = [(float(r.kwh), to_micros(r.time), 230.0, device_id) for r in new]
+            meter_rows = [
+                METER.row(device_id, to_micros(r.time), kwhConsumedAc=float(r.kwh), voltage=230.0)
+                for r in new
+            ]
             store.store_staged(connection, METER, meter_rows)
 
 

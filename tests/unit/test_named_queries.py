@@ -91,8 +91,10 @@ def test_every_fragment_is_included() -> None:
 
 
 def test_the_hot_statements_of_meters() -> None:
+    assert METER.row_columns[:3] == ("kwh_consumed_ac", "timestamp", "voltage")
     statements = {name: text.as_string() for name, text in named.load_for(METER).items()}
-    columns = '"kwh_consumed_ac", "timestamp", "voltage", "meter_id"'
+    columns = ", ".join(f'"{column}"' for column in METER.row_columns)
+    changes = ", ".join(f'"{column}" = EXCLUDED."{column}"' for column in METER.row_columns[:-1])
     assert statements["copy_staged"] == 'COPY "staged_meter" FROM STDIN (FORMAT binary)'
     assert statements["copy_newest"] == 'COPY "newest_meter" FROM STDIN (FORMAT binary)'
     assert statements["copy_history"].endswith(
@@ -113,8 +115,7 @@ INSERT INTO "meter_live_state" AS live ({columns})
 SELECT {columns}
 FROM "newest_meter"
 ON CONFLICT ("meter_id") DO UPDATE
-SET "kwh_consumed_ac" = EXCLUDED."kwh_consumed_ac", "timestamp" = EXCLUDED."timestamp", \
-"voltage" = EXCLUDED."voltage", updated_at = now()
+SET {changes}, updated_at = now()
 WHERE live."timestamp" < EXCLUDED."timestamp"'''
     )
 

@@ -51,12 +51,14 @@ def changed(**fields: Any) -> bytes:
 
 def test_a_good_reading_is_a_row_in_the_order_of_its_table() -> None:
     micros = to_micros(datetime(2026, 1, 31, 12, tzinfo=UTC))
-    assert row_of(RAW) == (150.5, micros, 230.5, "MTR-001")
+    assert row_of(RAW) == METER.row("MTR-001", micros, kwhConsumedAc=150.5, voltage=230.5)
     vehicle = (
         b'{"vehicleId":"VH-1","soc":75.5,"kwhDeliveredDc":45.2,"batteryTemp":-32.5,'
         b'"timestamp":"2026-01-31T12:00:00Z"}'
     )
-    assert row_of(vehicle, VEHICLE) == (45.2, micros, 75.5, -32.5, "VH-1")
+    values = {"kwhDeliveredDc": 45.2, "soc": 75.5, "batteryTemp": -32.5}
+    assert row_of(vehicle, VEHICLE) == VEHICLE.row("VH-1", micros, **values)
+    assert list(row_of(vehicle, VEHICLE))[:4] == [45.2, micros, 75.5, -32.5]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ class FakeSink(Sink):
         self.flushed: list[list[Part]] = []
         self.stopped: list[tuple[TopicPartition, int, str]] = []
         self.takes = 0
+        self.flushing = threading.Event()
+        """The first flush has begun."""
         self.may_flush = threading.Event()
         """A flush hangs until it is set."""
         self.may_flush.set()
@@ -36,6 +38,7 @@ class FakeSink(Sink):
 
     def flush(self, parts: Sequence[Part]) -> dict[str, Outcome]:
         """Move the parts' positions."""
+        self.flushing.set()
         assert self.may_flush.wait(10)
         if self.failures:
             raise self.failures.pop(0)

@@ -305,9 +305,8 @@ def test_the_batch_that_is_being_written_at_the_end_is_finished(
         case.logs[METERS].append(METER_READING)
         case.sink.may_flush.clear()
         async with case.loop():
-            await case.until(lambda: case.positions.moving)
+            await case.until(case.sink.flushing.is_set)
             case.stopping.set()
-            await asyncio.sleep(0.01)
             case.sink.may_flush.set()
         assert case.written_offsets() == [0]
         assert case.consumer.committed[METERS] == 1
