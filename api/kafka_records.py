@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from aiokafka.partitioner import murmur2
+from brokers import partitions as kafka_partitions
 
 MAX_RECORD_BYTES = 900_000
 """Below the 1 MiB a broker takes by default, with room for what is around a record."""
@@ -26,13 +26,13 @@ class OutgoingRecord(NamedTuple):
 
 
 @lru_cache(maxsize=MAX_CACHED_IDS)
-def _hash(device_id: str) -> int:
-    return int(murmur2(device_id.encode())) & 0x7FFFFFFF
+def _place(device_id: str, partitions: int) -> int:
+    return kafka_partitions.partition_of(device_id.encode(), partitions)
 
 
 def partition_of(device_id: str, partitions: Sequence[int]) -> int:
     """The one of the sorted `partitions` that Kafka's default partitioner chooses for this key."""
-    return partitions[_hash(device_id) % len(partitions)]
+    return partitions[_place(device_id, len(partitions))]
 
 
 class RecordBuilder:
