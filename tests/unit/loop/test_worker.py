@@ -266,7 +266,7 @@ def test_a_collected_batch_is_not_written_once_there_is_a_doubt(
         case.logs[METERS].append(METER_READING)
         case.sink.may_flush.clear()
         async with case.loop():
-            await case.until(lambda: case.positions.moving)
+            await case.until(case.sink.flushing.is_set)
             case.logs[METERS].append(METER_READING)
             await case.until(lambda: case.worker._next[METERS] == 2)
             case.positions.raise_doubt("an operator set a position")
