@@ -21,6 +21,8 @@ from api.http.protocol import JsonErrorProtocol
 from brokers.connect import kafka_options
 from reporting.logs import configure_logging
 from schemas.settings import Settings, SettingsError, load_settings
+from schemas.text import one_line
+from sql.errors import UnsuitableDatabaseError
 
 HOST = "0.0.0.0"
 BACKLOG = 2048
@@ -59,14 +61,28 @@ def main() -> int:
         )
         return 1
     with listener:
-        uvloop.run(serve(settings, listener))
+        try:
+            uvloop.run(serve(settings, listener))
+        except UnsuitableDatabaseError as error:
+            print(f"error: {one_line(error)}", file=sys.stderr)
+            return 1
     return 0
 
 
 async def serve(settings: Settings, listener: socket.socket) -> None:
-    """Answer requests on `listener` until a signal; requests under way are finished."""
+    """Answer requests on `listener` until a signal; requests under way are finished.
+
+    Raises UnsuitableDatabaseError.
+    """
+    unsuitable: UnsuitableDatabaseError | None = None
+
+    def give_up(error: UnsuitableDatabaseError) -> None:
+        nonlocal unsuitable
+        unsuitable = error
+        server.should_exit = True
+
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, give_up),
         http=JsonErrorProtocol,
         ws="none",
         log_config=None,
@@ -85,6 +101,8 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     log.info("serving on http://%s:%d", *listener.getsockname())
     await server.serve(sockets=[listener])
     log.info("stopped")
+    if unsuitable:
+        raise unsuitable
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Paths are matched before percent-decoding, so that an id may hold a slash as %2F
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -37,13 +37,21 @@ from api.routes.stats import StatsRoutes
 from api.routes.telemetry import Telemetry
 from schemas.settings import Settings
 from schemas.streams import STREAMS
+from sql.errors import UnsuitableDatabaseError
+
+GiveUp = Callable[[UnsuitableDatabaseError], None]
+
+
+def _raised(error: UnsuitableDatabaseError) -> None:
+    raise error
 
 
 class Parts:
     """What the routes work with. A process has one of each."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, give_up: GiveUp = _raised) -> None:
         self.settings = settings
+        self._give_up = give_up
         self.metrics = Metrics()
         self.database = Database(settings)
         self.producer = Producer(settings, self.metrics)
@@ -54,7 +62,7 @@ class Parts:
         """Connect in the background, while requests are answered; close everything at the end."""
         tasks = [
             asyncio.create_task(keep_running(name, run, self.metrics.task_restarts))
-            for name, run in {"database": self.database.run, "kafka": self.producer.run}.items()
+            for name, run in {"database": self._database, "kafka": self.producer.run}.items()
         ]
         try:
             yield
@@ -64,6 +72,12 @@ class Parts:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.lag_reader.close()
             await self.database.close()
+
+    async def _database(self) -> None:
+        try:
+            await self.database.run()
+        except UnsuitableDatabaseError as error:
+            self._give_up(error)
 
 
 def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
@@ -120,9 +134,12 @@ def device_routes(devices: Devices) -> dict[str, dict[str, Handler]]:
     }
 
 
-def create_app(settings: Settings) -> ASGIApp:
-    """The ASGI application. Must be called inside the event loop that will run it."""
-    parts = Parts(settings)
+def create_app(settings: Settings, give_up: GiveUp = _raised) -> ASGIApp:
+    """The ASGI application. Must be called inside the event loop that will run it.
+
+    `give_up` is told of an error that ends the process, since waiting would not help.
+    """
+    parts = Parts(settings, give_up)
     table = routes(parts)
     docs, console = Docs(table), PageRoutes()
     table |= {"/openapi.json": {"GET": docs.document}, "/docs": {"GET": docs.page}}

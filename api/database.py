@@ -18,9 +18,9 @@ from reporting.applications import Application
 from reporting.waiting import NOT_CONNECTED, Waiting
 from schemas.settings import Settings
 from schemas.text import one_line
-from sql.connect import conninfo
-from sql.errors import MigrationError
-from sql.migrate import is_current
+from sql.connect import connect, conninfo, settle
+from sql.errors import MigrationError, UnsuitableDatabaseError
+from sql.migrate import NOT_MIGRATED, is_current
 from sql.named import load
 
 SCHEMA_POLL_S = 1.0
@@ -28,12 +28,8 @@ CONNECTION_WAIT_S = 4.0
 """How long a request waits for a connection before it is answered with 503."""
 RECONNECT_S = 3.0
 """How long the pool tries to reconnect by itself; after that, each request makes it try again."""
-STATEMENT_TIMEOUT_MS = 8_000
-LOCK_TIMEOUT_MS = 5_000
-OPTIONS = (
-    f"-c timezone=UTC -c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS}"
-)
-"""The options of every connection of the API."""
+SESSION = {"statement_timeout": "8s", "lock_timeout": "5s"}
+"""What every connection of the API is opened with."""
 CHECK_TIMEOUT_S = 2.0
 MIN_CONNECTIONS = 2
 
@@ -46,7 +42,7 @@ class Database:
     def __init__(self, settings: Settings) -> None:
         self.name = f"PostgreSQL at {settings.db_host}:{settings.db_port}/{settings.db_database}"
         self._waiting = Waiting({self.name: NOT_CONNECTED})
-        self._conninfo = conninfo(settings, Application.API, options=OPTIONS)
+        self._conninfo = conninfo(settings, Application.API)
         self._pool = AsyncConnectionPool[Connection](
             self._conninfo,
             kwargs={"autocommit": True, "row_factory": dict_row},
@@ -65,7 +61,10 @@ class Database:
         return self._waiting.reasons.get(self.name)
 
     async def run(self) -> None:
-        """Wait for PostgreSQL and an up-to-date schema, then open the pool."""
+        """Wait for PostgreSQL and an up-to-date schema, then open the pool.
+
+        Raises UnsuitableDatabaseError: waiting would not help.
+        """
         while trouble := await asyncio.to_thread(_schema_trouble, self._conninfo):
             self._waiting.missing(self.name, trouble)
             await asyncio.sleep(SCHEMA_POLL_S)
@@ -137,15 +136,16 @@ class Database:
 
 
 async def _configure(connection: AsyncConnection[Any]) -> None:
+    await settle(connection, SESSION)
     set_json_loads(orjson.loads, connection)
     set_json_dumps(orjson.dumps, connection)
 
 
-def _schema_trouble(conninfo: str) -> str | None:
+def _schema_trouble(where: str) -> str | None:
     try:
-        with psycopg.connect(conninfo, autocommit=True) as connection:
-            if is_current(connection):
-                return None
-            return "the schema is missing or old, run `python -m sql migrate`"
+        with connect(where) as connection:
+            return None if is_current(connection) else NOT_MIGRATED
+    except UnsuitableDatabaseError:
+        raise
     except (psycopg.Error, MigrationError) as error:
-        return str(error)
+        return one_line(error)

@@ -5,10 +5,11 @@ is cut off, its call raises.
 """
 
 import weakref
+from collections.abc import Mapping
 
 import psycopg
 
-from sql.connect import Connection, cut
+from sql.connect import NOTHING_ELSE, Connection, connect, cut
 
 
 class Connections:
@@ -18,11 +19,11 @@ class Connections:
         self._opened: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._ended = False
 
-    def open(self, conninfo: str) -> Connection:
-        """A new connection in autocommit mode. Raises psycopg.OperationalError."""
+    def open(self, where: str, session: Mapping[str, str] = NOTHING_ELSE) -> Connection:
+        """A new autocommit connection, as `sql.connect.connect` makes it. Raises what that does."""
         if self._ended:
             raise psycopg.OperationalError("this process is about to end")
-        connection: Connection = psycopg.connect(conninfo, autocommit=True)
+        connection = connect(where, session)
         self._opened.add(connection)
         return connection
 

@@ -2,7 +2,8 @@
 
 They are served from a thread of its own, so that a probe is answered while the worker is busy.
 Live means that the loop turns. Ready means that nothing the worker needs is missing; if something
-is, the answer says what and why.
+is, the answer says what and why. Degraded means that readings are stored, and yet somebody should
+look after something: that is said, too, and a degraded worker is ready.
 """
 
 import logging
@@ -26,13 +27,15 @@ log = logging.getLogger(__name__)
 
 
 class Status:
-    """What keeps the worker from its work, and whether its loop turns.
+    """What keeps the worker from its work or degrades it, and whether its loop turns.
 
-    What it waits for has a name: start, database, positions, kafka, or a partition's.
+    What it waits for has a name: start, database, positions, kafka, or a partition's. So has what
+    degrades it: a duty of housekeeping, a topic's configuration.
     """
 
     def __init__(self) -> None:
         self._waiting = Waiting({"start": "starting"})
+        self._degraded = Waiting({}, what="degraded")
         self._turned_at = time.monotonic()
 
     def turned(self) -> None:
@@ -49,15 +52,23 @@ class Status:
         self._waiting.present(name)
         metrics.READY.set(0 if self._waiting.reasons else 1)
 
+    def degraded(self, name: str, why: str) -> None:
+        """Note that `name` should be looked after; a new reason is logged once, as a warning."""
+        self._degraded.missing(name, why)
+
+    def recovered(self, name: str) -> None:
+        """Note that `name` is fine; logged when it was not before."""
+        self._degraded.present(name)
+
     def live(self) -> tuple[bool, dict[str, Any]]:
         """Whether the loop turns, and for how many seconds it has not."""
         still_s = time.monotonic() - self._turned_at
         return still_s < STALLED_AFTER_S, {"secondsSinceTurn": round(still_s, 1)}
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Whether the worker waits for nothing, and the reasons by name."""
-        reasons = self._waiting.reasons
-        return not reasons, {"reasons": reasons}
+        """Whether the worker waits for nothing; the reasons by name, and what is degraded."""
+        reasons, degraded = self._waiting.reasons, self._degraded.reasons
+        return not reasons, {"reasons": reasons} | ({"degraded": degraded} if degraded else {})
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -104,6 +115,7 @@ def _app(status: Status) -> Callable[..., Any]:
         start_response(
             "200 OK" if fine else "503 Service Unavailable", [("Content-Type", "application/json")]
         )
-        return [orjson.dumps({"status": "ok" if fine else "unavailable", **detail})]
+        word = "unavailable" if not fine else "degraded" if detail.get("degraded") else "ok"
+        return [orjson.dumps({"status": word, **detail})]
 
     return app

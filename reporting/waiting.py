@@ -17,16 +17,20 @@ class Waiting:
     One thread changes it; others may read `reasons`, a mapping that never changes once it is seen.
     """
 
-    def __init__(self, reasons: Mapping[str, str]) -> None:
-        """`reasons`: what is missing from the start; the log does not mention it."""
+    def __init__(self, reasons: Mapping[str, str], *, what: str = "not ready") -> None:
+        """`reasons`: what is missing from the start; the log does not mention it.
+
+        `what` is the log's word for it.
+        """
         self.reasons: Mapping[str, str] = dict(reasons)
+        self._what = what
 
     def missing(self, name: str, why: object) -> None:
         """Note that `name` cannot be used; `why` is an error or a text, kept as one line."""
         reason = one_line(why)
         if self.reasons.get(name) != reason:
             self.reasons = {**self.reasons, name: reason}
-            log.warning("not ready: %s: %s", name, reason)
+            log.warning("%s: %s: %s", self._what, name, reason)
 
     def present(self, name: str) -> None:
         """Note that `name` can be used."""

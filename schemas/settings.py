@@ -8,7 +8,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.streams import STREAMS
@@ -31,6 +38,10 @@ def _check_servers(text: str) -> str:
         if not host or not port.isdecimal() or not 1 <= int(port) <= MAX_PORT:
             raise ValueError(f"{server!r} is not host:port; name one or several, comma separated")
     return text
+
+
+def _lower_case(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 class EnergyReading(StrEnum):
@@ -81,6 +92,8 @@ class Settings(BaseSettings):
     """SASL password, required with a SASL_* protocol."""
     kafka_ssl_cafile: str | None = None
     """PEM file of the authority that signed the brokers' certificates; default: the system's."""
+    max_record_bytes: int = Field(16 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024)
+    """Largest Kafka record, unpacked; a larger one is rejected as malformed."""
     metrics_port: int = Field(9400, ge=0, le=MAX_PORT)
     """A worker's port for /metrics and /health; when taken, the next free one; 0 = any."""
     energy_reading: EnergyReading = EnergyReading.INTERVAL
@@ -93,10 +106,16 @@ class Settings(BaseSettings):
     """Days of history to keep; 0 = keep all."""
     rejected_raw_limit_mb: int = Field(1024, ge=0, le=1_000_000)
     """Size of rejected_records from which readings are kept without their raw bytes; 0 = none."""
+    rejected_raw_bytes: int = Field(1024 * 1024, ge=0, le=64 * 1024 * 1024)
+    """Most bytes kept of one rejected reading; its true size is noted."""
     session_idle_timeout_minutes: int = Field(0, ge=0, le=525_600)
     """Close a session once neither side was heard of for so long; 0 = never."""
     log_format: Literal["text", "json"] = "text"
     """Form of log lines on stderr."""
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], BeforeValidator(_lower_case)
+    ] = "info"
+    """Least severe log lines that are written: debug, info, warning or error."""
 
     @model_validator(mode="after")
     def _together(self) -> "Settings":

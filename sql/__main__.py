@@ -8,7 +8,7 @@ import psycopg
 from reporting.applications import Application
 from schemas.settings import SettingsError, load_settings
 from schemas.text import one_line
-from sql.connect import conninfo
+from sql.connect import connect, conninfo
 from sql.errors import MigrationError
 from sql.migrate import migrate, migrations
 
@@ -22,9 +22,7 @@ def main() -> int:
     command = parser.parse_args().command
     try:
         settings = load_settings()
-        with psycopg.connect(
-            conninfo(settings, Application.MIGRATION), autocommit=True
-        ) as connection:
+        with connect(conninfo(settings, Application.MIGRATION)) as connection:
             database = f"{settings.db_database} on {settings.db_host}:{settings.db_port}"
             if command == "migrate":
                 print(f"migrating {database}", file=sys.stderr)

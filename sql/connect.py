@@ -1,23 +1,64 @@
-"""How every process of the project reaches PostgreSQL, and how it lets go of it."""
+"""How every process of the project reaches PostgreSQL, and how it lets go of it.
+
+All connections come from `connect`, or are handed to `settle` by the pool that made them. Each then
+sets for itself whatever our statements depend on: a server, a database, a role, a pooler or the
+environment (PGDATESTYLE) may have other defaults. It does so by statements: a pooler such as
+PgBouncer refuses unknown startup parameters.
+"""
 
 import contextlib
 import os
 import socket
+from collections.abc import Mapping
+from threading import Timer
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
+from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
+from psycopg.rows import RowFactory, dict_row, tuple_row
 
 from reporting.applications import Application
 from schemas.settings import Settings
+from schemas.text import one_line
+from sql.errors import UnsuitableDatabaseError
+from sql.named import load
 
 Connection = psycopg.Connection[Any]
+
+OLDEST_VERSION = 150_000
+"""PostgreSQL 15: the first that knows UNIQUE NULLS NOT DISTINCT."""
+VERSIONS_A_MAJOR = 10_000
+ENCODING = "UTF8"
+SESSION = {
+    "client_encoding": ENCODING,
+    "datestyle": "ISO, MDY",
+    "intervalstyle": "postgres",
+    "timezone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "transaction_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+}
+"""What our statements depend on, unless a connection asks for something else. That transactions may
+write is left to the server: one that was made read-only is to be waited for."""
+NOTHING_ELSE: Mapping[str, str] = MappingProxyType({})
+POOLER_ANSWERS_WITHIN_S = 3.0
+_pooled_by_session: set[str] = set()
+"""Connection strings that lead to a pooler of sessions, which was looked at already."""
 
 
 def conninfo(settings: Settings, application: Application, **parameters: Any) -> str:
     """libpq connection string; dead peers are noticed within about half a minute.
 
-    `parameters` are further ones of libpq, such as `options`.
+    `parameters` are further ones of libpq; what is to be set on the server goes to `connect`.
     """
     return make_conninfo(
         host=settings.db_host,
@@ -36,6 +77,46 @@ def conninfo(settings: Settings, application: Application, **parameters: Any) ->
     )
 
 
+def connect(
+    where: str,
+    session: Mapping[str, str] = NOTHING_ELSE,
+    *,
+    autocommit: bool = True,
+    row_factory: RowFactory[Any] = tuple_row,
+) -> Connection:
+    """A connection on which our statements mean what they say.
+
+    `session` are parameters of the server beside those of SESSION, such as `lock_timeout`; those
+    that an older server does not know are left out. Raises UnsuitableDatabaseError, or another
+    psycopg.OperationalError when the server cannot be reached.
+    """
+    connection: Connection = psycopg.connect(where, autocommit=True, row_factory=row_factory)
+    try:
+        with connection.cursor(row_factory=dict_row) as cursor:
+            found = cursor.execute(load("connections")["settle"], _wanted(session)).fetchone()
+        pid = _suitable(found)
+        if pid != connection.info.backend_pid and where not in _pooled_by_session:
+            _check_pooler(where, pid)
+            _pooled_by_session.add(where)
+        connection.autocommit = autocommit
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+async def settle(
+    connection: AsyncConnection[Any], session: Mapping[str, str] = NOTHING_ELSE
+) -> None:
+    """Make a new autocommit connection of a pool what `connect` returns.
+
+    Poolers are not looked at: a process has called `connect` before. Raises as `connect` does.
+    """
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(load("connections")["settle"], _wanted(session))
+        _suitable(await cursor.fetchone())
+
+
 def cut(connection: Connection) -> None:
     """Cut the connection under a thread that waits for PostgreSQL; its call then raises."""
     if connection.closed:
@@ -45,3 +126,52 @@ def cut(connection: Connection) -> None:
         socket.socket(fileno=os.dup(connection.fileno())) as ours,
     ):
         ours.shutdown(socket.SHUT_RDWR)
+
+
+def _wanted(session: Mapping[str, str]) -> dict[str, list[str]]:
+    wanted = SESSION | dict(session)
+    return {"names": list(wanted), "values": list(wanted.values())}
+
+
+def _suitable(found: dict[str, Any] | None) -> int:
+    """The backend's process id, if server and database can be used."""
+    assert found is not None
+    if found["version"] < OLDEST_VERSION:
+        raise UnsuitableDatabaseError(
+            f"PostgreSQL {found['version'] // VERSIONS_A_MAJOR} is too old,"
+            f" {OLDEST_VERSION // VERSIONS_A_MAJOR} or newer is needed"
+        )
+    if found["encoding"] != ENCODING:
+        raise UnsuitableDatabaseError(
+            f"the database is encoded in {found['encoding']}, which cannot hold every reading;"
+            f" it must be {ENCODING}: CREATE DATABASE ... ENCODING '{ENCODING}' TEMPLATE template0"
+        )
+    return int(found["pid"])
+
+
+def _check_pooler(where: str, pid: int) -> None:
+    """Raise UnsuitableDatabaseError if the pooler gives backends out by transaction.
+
+    `pid` is the backend of a connection that is open and has no transaction. When a transaction of
+    another connection gets that very backend, it did not belong to the first any more. A second
+    connection that gets none at all waits for the first to end: so sessions are what is pooled.
+    """
+    with psycopg.connect(where) as other:
+        late = Timer(POOLER_ANSWERS_WITHIN_S, cut, (other,))
+        late.start()
+        try:
+            row: Any = other.execute(load("connections")["backend"]).fetchone()
+        except psycopg.OperationalError as error:
+            if late.finished.is_set():
+                return
+            raise UnsuitableDatabaseError(f"{_POOLER} ({one_line(error)})") from error
+        finally:
+            late.cancel()
+        if row[0] == pid:
+            raise UnsuitableDatabaseError(_POOLER)
+
+
+_POOLER = (
+    "PostgreSQL is reached through a pooler that gives connections out by transaction, which loses"
+    " locks and settings; set its pool_mode to session, or connect to PostgreSQL itself"
+)

@@ -1,9 +1,11 @@
 """What this room raises beside psycopg's own errors.
 
     Exception
-    ├── MigrationError          the database and the migrations cannot be brought together
-    ├── RowsRefusedError        PostgreSQL takes a statement, but not the readings it carries
-    └── UnknownRejectedError    there is no rejected reading of that id
+    ├── MigrationError              the database and the migrations cannot be brought together
+    ├── RowsRefusedError            PostgreSQL takes a statement, but not the readings it carries
+    ├── UnknownRejectedError        there is no rejected reading of that id
+    └── psycopg.OperationalError
+        └── UnsuitableDatabaseError    server, database or pooler is none that we can work with
 
 Only statements that carry readings raise RowsRefusedError. The same SQLSTATE out of a statement
 that keeps the books is a psycopg.Error like an outage: no reading is rejected because of it.
@@ -20,6 +22,13 @@ CHECK_VIOLATION = "23514"
 
 class MigrationError(Exception):
     """The database and the files cannot be brought together; the text says why."""
+
+
+class UnsuitableDatabaseError(psycopg.OperationalError):
+    """Server, database or pooler cannot be used; the text says why, and what would do.
+
+    A process that starts ends with it. One that runs already takes it for an outage.
+    """
 
 
 class UnknownRejectedError(Exception):

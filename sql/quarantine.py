@@ -14,9 +14,12 @@ from sql.connect import Connection
 from sql.errors import RowsRefusedError, UnknownRejectedError
 from sql.named import load
 
-LOCK_TIMEOUT_S = 10
-TRANSACTION_TIMEOUT_S = 30
-"""Who is stopped amid a replay must not hold the workers up."""
+SESSION = {
+    "lock_timeout": "10s",
+    "transaction_timeout": "30s",
+    "idle_in_transaction_session_timeout": "30s",
+}
+"""What a connection for replays is opened with: one that hangs must not hold the workers up."""
 
 
 class Replayed(NamedTuple):
@@ -30,12 +33,8 @@ class Replayed(NamedTuple):
 
 
 def prepare(connection: Connection) -> None:
-    """Make a new autocommit connection ready for replays."""
+    """Make a new autocommit connection, opened with SESSION, ready for replays."""
     store.prepare(connection)
-    connection.execute(
-        f"SET lock_timeout = '{LOCK_TIMEOUT_S}s';"
-        f" SET transaction_timeout = '{TRANSACTION_TIMEOUT_S}s'"
-    )
 
 
 def replay(

@@ -15,10 +15,11 @@ from typing import Any
 from urllib.parse import unquote
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.database import OPTIONS, Database
+from api.database import SESSION, Database
 from api.http.endpoint import answers
 from api.http.errors import ApiError, not_found
 from api.http.responses import JsonResponse, list_response
@@ -29,7 +30,7 @@ from schemas.rejected import MAX_ID, Rejected, RejectedDetail, RejectedFilter, R
 from schemas.settings import Settings
 from schemas.text import printable
 from sql import quarantine
-from sql.connect import conninfo, cut
+from sql.connect import connect, conninfo, cut
 from sql.named import load
 
 SQL = load("rejected")
@@ -89,11 +90,10 @@ class RejectedReadings:
         return row
 
     def _replay(self, rejected_id: int, who: str) -> quarantine.Replayed:
-        where = conninfo(self._settings, Application.API_REPLAY, options=OPTIONS)
+        where = conninfo(self._settings, Application.API_REPLAY)
+        where = make_conninfo(where, connect_timeout=CONNECT_TIMEOUT_S)
         with (
-            psycopg.connect(
-                where, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S
-            ) as connection,
+            connect(where, SESSION | quarantine.SESSION) as connection,
             _cut_after(connection, REPLAY_TIMEOUT_S),
         ):
             quarantine.prepare(connection)

@@ -20,7 +20,7 @@ from ingest_worker.write.ledger import LOCK_TIMEOUT_S
 from reporting.applications import Application
 from reporting.tables import partition_line, to_the_second
 from schemas.settings import Settings
-from sql.connect import conninfo
+from sql.connect import connect, conninfo
 from sql.named import load
 
 QUERIES = load("positions")
@@ -28,9 +28,8 @@ QUERIES = load("positions")
 
 def list_positions(settings: Settings) -> None:
     """Print every position with its lag."""
-    with psycopg.connect(
-        conninfo(settings, Application.POSITIONS), row_factory=dict_row
-    ) as connection:
+    where = conninfo(settings, Application.POSITIONS)
+    with connect(where, row_factory=dict_row) as connection:
         rows = connection.execute(QUERIES["list"]).fetchall()
     ends = log_ends(settings, {row["topic"] for row in rows})
     print(f"{partition_line('group', 'topic', 'partition', ['position', 'lag'])}  last moved")
@@ -53,8 +52,8 @@ def set_positions(settings: Settings, topic: str, number: str, to: str, *, force
         raise CommandRefusedError(
             "the group is still rebalancing: try again, or use --force"
         ) from None
-    with psycopg.connect(conninfo(settings, Application.POSITIONS)) as connection:
-        connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'")
+    where = conninfo(settings, Application.POSITIONS)
+    with connect(where, {"lock_timeout": f"{LOCK_TIMEOUT_S}s"}, autocommit=False) as connection:
         for partition, offset in sorted(targets.items()):
             _set(
                 connection,

@@ -21,7 +21,7 @@ from reporting.tables import partition_line
 from schemas.settings import Settings
 from schemas.streams import STREAMS
 from schemas.streams.stream import Stream
-from sql.connect import conninfo
+from sql.connect import connect, conninfo
 from sql.named import load, load_for
 
 LOOKS = 3
@@ -76,9 +76,8 @@ def _read_books(
     settings: Settings, *, quick: bool
 ) -> tuple[list[dict[str, Any]], dict[str, int] | None]:
     queries = load("positions")
-    with psycopg.connect(
-        conninfo(settings, Application.RECONCILE), row_factory=dict_row
-    ) as connection:
+    where = conninfo(settings, Application.RECONCILE)
+    with connect(where, autocommit=False, row_factory=dict_row) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         rows = connection.execute(queries["list"]).fetchall()
         if quick:

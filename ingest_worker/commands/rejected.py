@@ -14,7 +14,7 @@ from reporting.tables import to_the_second
 from schemas.settings import Settings
 from schemas.text import printable
 from sql import quarantine
-from sql.connect import conninfo
+from sql.connect import connect, conninfo
 from sql.errors import UnknownRejectedError
 from sql.named import load
 
@@ -71,7 +71,8 @@ def replay_rejected(
     decoders = settings.decoders()
     who = operator()
     outcomes: Counter[str] = Counter()
-    with psycopg.connect(conninfo(settings, Application.REJECTED), autocommit=True) as connection:
+    where = conninfo(settings, Application.REJECTED)
+    with connect(where, quarantine.SESSION) as connection:
         quarantine.prepare(connection)
         ids = [rejected_id] if rejected_id is not None else _open_ids(connection, filters)
         progress = Progress("replaying rejected readings", len(ids))
@@ -99,4 +100,4 @@ def _open_ids(connection: psycopg.Connection[Any], filters: dict[str, Any]) -> l
 
 
 def _connect(settings: Settings) -> psycopg.Connection[dict[str, Any]]:
-    return psycopg.connect(conninfo(settings, Application.REJECTED), row_factory=dict_row)
+    return connect(conninfo(settings, Application.REJECTED), row_factory=dict_row)

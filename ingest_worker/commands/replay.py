@@ -10,7 +10,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from brokers.connect import kafka_options
@@ -26,7 +25,7 @@ from reporting.progress import Progress
 from schemas.settings import Settings
 from schemas.streams import STREAMS
 from sql import locks
-from sql.connect import conninfo
+from sql.connect import connect, conninfo
 
 FETCH_WAIT_MS = 1_000
 MAX_READINGS = 10_000
@@ -47,7 +46,7 @@ async def replay(settings: Settings, topic: str, since: datetime, until: datetim
     ledger = Ledger(group_id, settings.rejected_raw_limit_mb * 1_000_000)
     sink = Sink(Connections(), where, ledger, {name: NewestKnown() for name in STREAMS})
     options = kafka_options(settings)
-    with psycopg.connect(where, autocommit=True) as connection:
+    with connect(where) as connection:
         if not locks.try_lock(connection, locks.REPLAY):
             raise CommandRefusedError("another replay is running")
         consumer = AIOKafkaConsumer(

@@ -54,7 +54,6 @@ def bring_up_to_date(
     Wants autocommit. Raises psycopg.Error.
     """
     until = time.monotonic() + budget_s
-    connection.execute("SET timezone = 'UTC'")
     mode = {"energy_reading": settings.energy_reading}
     _note_energy_reading(connection, mode)
     row: Any = connection.execute(QUERIES["newest_entry"]).fetchone()

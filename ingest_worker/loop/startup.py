@@ -14,8 +14,8 @@ from reporting.applications import Application
 from schemas.settings import Settings
 from schemas.text import one_line
 from sql.connect import conninfo
-from sql.errors import MigrationError
-from sql.migrate import is_current
+from sql.errors import MigrationError, UnsuitableDatabaseError
+from sql.migrate import NOT_MIGRATED, is_current
 
 RETRY_S = 1.0
 
@@ -23,12 +23,17 @@ RETRY_S = 1.0
 async def wait_for_database(
     settings: Settings, status: Status, connections: Connections, stopping: asyncio.Event
 ) -> None:
-    """Return once PostgreSQL answers and has the current schema, or `stopping` is set."""
+    """Return once PostgreSQL answers and has the current schema, or `stopping` is set.
+
+    Raises UnsuitableDatabaseError: waiting would not help.
+    """
 
     def check() -> str | None:
         try:
             with connections.open(conninfo(settings, Application.WORKER)) as connection:
-                return None if is_current(connection) else "the schema is not migrated yet"
+                return None if is_current(connection) else NOT_MIGRATED
+        except UnsuitableDatabaseError:
+            raise
         except (psycopg.Error, MigrationError) as error:
             return one_line(error)
 

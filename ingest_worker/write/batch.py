@@ -27,6 +27,18 @@ class Record(Protocol):
     value: bytes | None
 
 
+@dataclass(frozen=True)
+class OversizedRecord:
+    """A record of more than MAX_RECORD_BYTES, which nobody has unpacked whole."""
+
+    offset: int
+    timestamp: int
+    value: bytes
+    """Its first bytes, as many as are kept of a rejected reading."""
+    size: int
+    """How many bytes it unpacks to."""
+
+
 @dataclass
 class Part:
     """The readings of one partition from `start` up to, not including, `end`."""

@@ -33,6 +33,12 @@ from sql.connect import Connection, cut
 from sql.errors import RowsRefusedError
 
 TRANSACTION_TIMEOUT_S = 300
+SESSION = {
+    "lock_timeout": f"{LOCK_TIMEOUT_S}s",
+    "transaction_timeout": f"{TRANSACTION_TIMEOUT_S}s",
+    "idle_in_transaction_session_timeout": f"{TRANSACTION_TIMEOUT_S}s",
+}
+"""What a sink's connection is opened with. Servers before PostgreSQL 17 know the last one only."""
 CROSSED = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
 """Another transaction came in between. That is no outage: the next try may succeed."""
 
@@ -140,11 +146,7 @@ class Sink:
 
     def _connect(self) -> Connection:
         if self._connection is None or self._connection.closed:
-            connection = self._connections.open(self._conninfo)
-            connection.execute(
-                f"SET lock_timeout = '{LOCK_TIMEOUT_S}s';"
-                f" SET transaction_timeout = '{TRANSACTION_TIMEOUT_S}s'"
-            )
+            connection = self._connections.open(self._conninfo, SESSION)
             store.prepare(connection)
             self._connection = connection
         return self._connection

@@ -103,7 +103,7 @@ def test_a_worker_waits_for_schema_and_topics_and_can_be_stopped_meanwhile(
     environment: dict[str, str],
 ) -> None:
     with WorkerProcess({**environment, "DB_DATABASE": "postgres"}) as worker:
-        worker.says("the schema is not migrated yet")
+        worker.says("the schema is missing or old")
         assert worker.terminate() == 0
     with WorkerProcess({**environment, "KAFKA_METER_TOPIC": "no-such-topic"}) as worker:
         worker.says("no topic no-such-topic yet")

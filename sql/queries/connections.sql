@@ -1,0 +1,26 @@
+-- What every connection begins with, whatever the server, the database or the role sets by default.
+
+-- name: settle
+-- Sets these parameters, those that the server knows, and a search path that holds our tables: the
+-- schema they are in, of several the one that comes first in the path so far; without any the schema
+-- that new tables go to. Returns what the server is: its version, as in 180006; the encoding of the
+-- database; and the process id of the backend.
+SELECT current_setting('server_version_num')::int AS version,
+    current_setting('server_encoding') AS encoding,
+    pg_backend_pid() AS pid,
+    set_config('search_path', (
+        SELECT quote_ident(coalesce(
+            (SELECT nspname
+            FROM pg_catalog.pg_class AS ours
+            JOIN pg_catalog.pg_namespace AS space ON space.oid = ours.relnamespace
+            WHERE relname = 'ingest_offsets' AND relkind IN ('r', 'p')
+            ORDER BY array_position(current_schemas(false), nspname), nspname <> 'public', nspname
+            LIMIT 1),
+            current_schema(), 'public'))), false) AS search_path,
+    (SELECT count(set_config(name, value, false))
+    FROM unnest(%(names)s::text[], %(values)s::text[]) AS wanted (name, value)
+    WHERE current_setting(name, true) IS NOT NULL) AS known
+
+-- name: backend
+-- The process id of the backend that works for a transaction.
+SELECT pg_backend_pid()

@@ -1,0 +1,30 @@
+"""Migrations go forward only: one that was released stays as it is, and says what runs on it."""
+
+import hashlib
+import re
+
+from sql.migrate import MIGRATIONS_DIRECTORY
+
+RELEASED = {
+    "0001_schema.sql": "7197a94c7d24c3ab6d424ed093f659c4fc42994338d01d4441bc2cf9c2de467a",
+    "0002_figures.sql": "a1c76953114c5005e509e84ca9e6ae7c58b30a1d0a531e32b5305ef55aa7cc9d",
+    "0003_rollups.sql": "c45d3a98712dc2618c3727415f6f7c1c0615e5095516853c1d50f92aa3023352",
+    "0004_streams.sql": "52a2743e89aa352cc43851aa7084c3ccafe6ec4e2e1959049b23892b9e9a7181",
+    "0005_identity.sql": "a6af5f27b50bd414c51dc2c7352b605ed54bf5abbec4f65563813ee699c384ce",
+}
+"""The SHA-256 of each file. A new one adds its line; a line that is here is never changed again."""
+FIRST_THAT_STATES_IT = "0005"
+
+
+def test_released_migrations_are_never_changed() -> None:
+    found = {path.name: path.read_bytes() for path in MIGRATIONS_DIRECTORY.glob("*.sql")}
+    assert {name: hashlib.sha256(text).hexdigest() for name, text in found.items()} == RELEASED
+
+
+def test_each_migration_states_the_oldest_code_it_allows() -> None:
+    for path in sorted(MIGRATIONS_DIRECTORY.glob("*.sql")):
+        number = path.name[:4]
+        if number >= FIRST_THAT_STATES_IT:
+            stated = re.match(r"-- oldest code: (\d{4})\n", path.read_text())
+            assert stated, path.name
+            assert stated.group(1) <= number, path.name
