@@ -5,11 +5,15 @@
     ├── RowsRefusedError            PostgreSQL takes a statement, but not the readings it carries
     ├── UnknownRejectedError        there is no rejected reading of that id
     └── psycopg.OperationalError
-        └── UnsuitableDatabaseError    server, database or pooler is none that we can work with
+        ├── UnsuitableDatabaseError    server, database or pooler is none that we can work with
+        ├── DaysUnavailableError       some days have no partition, and get none now
+        └── DayDetachedError           a partition was taken out of history meanwhile
 
 Only statements that carry readings raise RowsRefusedError. The same SQLSTATE out of a statement
 that keeps the books is a psycopg.Error like an outage: no reading is rejected because of it.
 """
+
+from collections.abc import Mapping
 
 import psycopg
 
@@ -29,6 +33,19 @@ class UnsuitableDatabaseError(psycopg.OperationalError):
 
     A process that starts ends with it. One that runs already takes it for an outage.
     """
+
+
+class DaysUnavailableError(psycopg.OperationalError):
+    """Readings of some days cannot be stored now; those of all other days can."""
+
+    def __init__(self, days: Mapping[str, Mapping[int, str]]) -> None:
+        super().__init__("; ".join(why for each in days.values() for why in each.values()))
+        self.days = days
+        """By the stream's name: the days, counted from 2000-01-01, and why each has no partition."""
+
+
+class DayDetachedError(psycopg.OperationalError):
+    """A day partition that was written to is none any more: nothing of the batch may stay there."""
 
 
 class UnknownRejectedError(Exception):

@@ -4,6 +4,7 @@ Workers use this for readings that may be stored already, replay for all of its 
 caller owns the transaction. Times are microseconds since 2000-01-01 UTC, in and out.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -19,8 +20,10 @@ from schemas.streams.stream import DEVICE, TIME, Row, Stream
 from schemas.streams.times import DAY_US, POSTGRES_EPOCH
 from sql.connect import Connection
 from sql.errors import RowsRefusedError, is_data_error
-from sql.named import load_for
+from sql.named import load, load_for
 from sql.rollup_log import log_changes
+
+log = logging.getLogger(__name__)
 
 
 class Staged(NamedTuple):
@@ -29,6 +32,20 @@ class Staged(NamedTuple):
     stored: list[int]
     conflicts: dict[int, tuple[Any, ...]]
     """The stored values that differ, in the order of the stream's value columns."""
+
+
+class DayPartition(NamedTuple):
+    """The table that takes a day's rows."""
+
+    schema: str
+    name: str
+    how: str
+    """What it was: `there`, `created`, `attached` (a table beside history), or `default`."""
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        """Its quoted name."""
+        return sql.Identifier(self.schema, self.name)
 
 
 class _MicrosLoader(Loader):
@@ -80,15 +97,28 @@ def empty_staging(connection: Connection, stream: Stream) -> None:
 
 
 def create_days(connection: Connection, stream: Stream, days: Iterable[int]) -> None:
-    """Create the day partitions that are missing.
-
-    `days` count from 2000-01-01. A transaction that calls this should be short: it locks the
-    parent against other changes of its day partitions.
-    """
+    """Create the day partitions that are missing. Raises as `ensure_day` does."""
     for day in days:
-        connection.execute(
-            "SELECT create_day_partition(%s, %s)", (stream.history_table, day_date(day))
+        ensure_day(connection, stream, day)
+
+
+def ensure_day(connection: Connection, stream: Stream, day: int) -> DayPartition:
+    """Find or make the partition that takes the rows of a day, counted from 2000-01-01.
+
+    A transaction that calls this should be short: it locks the parent against other changes of its
+    partitions. Raises psycopg.Error, which names what keeps the day from having a partition.
+    """
+    names = {"history": stream.history_table, "day": day_date(day)}
+    row = connection.execute(load("days")["ensure"], names).fetchone()
+    assert row is not None
+    partition = DayPartition(*row)
+    if partition.how == "attached":
+        log.warning(
+            "%s was not attached to %s: it is again, since its day is needed",
+            partition.name,
+            stream.history_table,
         )
+    return partition
 
 
 def day_date(day: int) -> date:
@@ -96,12 +126,13 @@ def day_date(day: int) -> date:
     return POSTGRES_EPOCH.date() + timedelta(days=day)
 
 
-def copy_rows(connection: Connection, stream: Stream, day: int, rows: Iterable[Row]) -> None:
-    """COPY rows that are known to be new and to lie in that day into its partition.
+def copy_rows(
+    connection: Connection, stream: Stream, partition: sql.Identifier, rows: Iterable[Row]
+) -> None:
+    """COPY rows that are known to be new into the partition that takes all of them.
 
     Raises RowsRefusedError when one was not new, UndefinedTable when the partition is gone.
     """
-    partition = sql.Identifier(f"{stream.history_table}_{day_date(day):%Y_%m_%d}")
     statement = load_for(stream)["copy_history"].format(day_partition=partition)
     with carrying_rows(), connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(stream.copy_types)

@@ -18,6 +18,7 @@ from psycopg import errors
 from ingest_worker import metrics
 from ingest_worker.connections import Connections
 from ingest_worker.write.batch import Part
+from ingest_worker.write.known_days import KnownDays
 from ingest_worker.write.ledger import LOCK_TIMEOUT_S, Ledger, PartBooks, Position
 from ingest_worker.write.newest_known import NewestKnown
 from ingest_worker.write.writers import (
@@ -30,7 +31,7 @@ from schemas.streams import STREAMS
 from schemas.streams.stream import Row, Stream
 from sql import store
 from sql.connect import Connection, cut
-from sql.errors import RowsRefusedError
+from sql.errors import DayDetachedError, DaysUnavailableError, RowsRefusedError
 
 TRANSACTION_TIMEOUT_S = 300
 SESSION = {
@@ -39,9 +40,16 @@ SESSION = {
     "idle_in_transaction_session_timeout": f"{TRANSACTION_TIMEOUT_S}s",
 }
 """What a sink's connection is opened with. Servers before PostgreSQL 17 know the last one only."""
-CROSSED = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
+CROSSED = (
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+    errors.LockNotAvailable,
+    DayDetachedError,
+)
 """Another transaction came in between. That is no outage: the next try may succeed."""
 
+Days = dict[str, set[int]]
+"""By stream, the days of rows, counted from 2000-01-01."""
 Writer = Callable[[Connection, Stream, Sequence[Row], NewestKnown], Written]
 
 
@@ -68,7 +76,7 @@ class Sink:
         self._conninfo = conninfo
         self._ledger = ledger
         self._newest_known = newest_known
-        self._days: dict[str, set[int]] = {name: set() for name in STREAMS}
+        self._days = {name: KnownDays(stream) for name, stream in STREAMS.items()}
         self._connection: Connection | None = None
 
     def take(self, starts: dict[TopicPartition, int]) -> dict[TopicPartition, Position]:
@@ -87,17 +95,19 @@ class Sink:
     def flush(self, parts: Sequence[Part]) -> dict[str, Outcome]:
         """Write the parts and move their positions; returns the outcome by topic.
 
-        Raises FencedError, or a psycopg.Error that calls for another try with the same parts.
+        Raises FencedError, DaysUnavailableError before anything is written, or another
+        psycopg.Error, which calls for another try with the same parts.
         """
-        self._ensure_days(parts)
-        for write in (write_new, write_any):
+        days = _days(parts)
+        self._ensure(days)
+        for write in (self._write_new, write_any):
             try:
-                return self._flush(parts, write)
+                return self._flush(parts, days, write)
             except RowsRefusedError:
                 continue
-        return self._flush(parts, write_piecewise)
+        return self._flush(parts, days, write_piecewise)
 
-    def _flush(self, parts: Sequence[Part], write: Writer) -> dict[str, Outcome]:
+    def _flush(self, parts: Sequence[Part], days: Days, write: Writer) -> dict[str, Outcome]:
         connection = self._connect()
         books = [PartBooks(part) for part in parts]
         partitions = [part.partition for part in parts]
@@ -106,6 +116,8 @@ class Sink:
                 self._ledger.lock_starts(connection, parts)
                 for stream in STREAMS.values():
                     self._write(stream, [b for b in books if b.part.stream is stream], write)
+                for name, written in days.items():
+                    self._days[name].check_attached(connection, written)
                 store.enforce_constraints(connection)
                 self._ledger.reject(connection, books)
                 self._ledger.advance(connection, books)
@@ -116,13 +128,12 @@ class Sink:
             raise
         return _outcomes(books)
 
-    def _ensure_days(self, parts: Sequence[Part]) -> None:
-        for stream in STREAMS.values():
-            known = self._days[stream.name]
-            days = {day for part in parts if part.stream is stream for day in part.days()}
-            missing = sorted(days - known)
-            store.create_days(self._connect(), stream, missing)
-            known.update(missing)
+    def _ensure(self, days: Days) -> None:
+        """Know the partition of every day. Raises DaysUnavailableError."""
+        ensured = {name: self._days[name].ensure(self._connect(), of) for name, of in days.items()}
+        unavailable = {name: why for name, why in ensured.items() if why}
+        if unavailable:
+            raise DaysUnavailableError(unavailable)
 
     def _write(self, stream: Stream, books: Sequence[PartBooks], write: Writer) -> None:
         """Write all rows of one stream, and note in each part's books what became of its own."""
@@ -141,6 +152,12 @@ class Sink:
         for place, (reason, detail) in written.rejected.items():
             b, row = locate(place)
             b.rejected.append(b.part.reject(row, reason, detail))
+
+    def _write_new(
+        self, connection: Connection, stream: Stream, rows: Sequence[Row], newest: NewestKnown
+    ) -> Written:
+        partitions = self._days[stream.name].partitions
+        return write_new(connection, stream, rows, newest, partitions=partitions)
 
     # The connection --------------------------------------------------------------------------
 
@@ -165,7 +182,14 @@ class Sink:
         """Forget what is known of these streams; another sink may be writing the others."""
         for name in streams:
             self._newest_known[name].forget()
-            self._days[name].clear()
+            self._days[name].forget()
+
+
+def _days(parts: Sequence[Part]) -> Days:
+    days: Days = {}
+    for part in parts:
+        days.setdefault(part.stream.name, set()).update(part.days())
+    return days
 
 
 def _outcomes(books: Sequence[PartBooks]) -> dict[str, Outcome]:

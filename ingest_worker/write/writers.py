@@ -6,9 +6,11 @@ again, `write_piecewise` leaves out the rows that PostgreSQL refuses. Each joins
 transaction, which is rolled back in between.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
+
+from psycopg.sql import Identifier
 
 from ingest_worker.write.newest_known import NewestKnown
 from schemas.streams.stream import TIME, Row, Stream
@@ -28,12 +30,17 @@ class Written(NamedTuple):
 
 
 def write_new(
-    connection: Connection, stream: Stream, rows: Sequence[Row], newest_known: NewestKnown
+    connection: Connection,
+    stream: Stream,
+    rows: Sequence[Row],
+    newest_known: NewestKnown,
+    *,
+    partitions: Mapping[int, Identifier],
 ) -> Written:
     """Copy the rows that are newer than anything known of their device, stage the rest.
 
-    Raises RowsRefusedError when one was not new or is refused, UndefinedTable when a day partition
-    is gone.
+    `partitions` has the one of each day, counted from 2000-01-01. Raises RowsRefusedError when a
+    row was not new or is refused, UndefinedTable when a day partition is gone.
     """
 
     def look_up(ids: Iterable[str]) -> dict[str, int]:
@@ -42,26 +49,31 @@ def write_new(
     by_device, others = newest_known.split(rows, look_up)
     new = [by_device[device_id] for device_id in sorted(by_device) if by_device[device_id]]
     if new:
-        _copy(connection, stream, new)
+        _copy(connection, stream, new, partitions)
         store.upsert_live(connection, stream, [device_rows[-1] for device_rows in new])
         log_changes(connection, stream, new)
     written, _ = _stage(connection, stream, rows, others)
     return written
 
 
-def _copy(connection: Connection, stream: Stream, new: list[list[Row]]) -> None:
+def _copy(
+    connection: Connection,
+    stream: Stream,
+    new: list[list[Row]],
+    partitions: Mapping[int, Identifier],
+) -> None:
     """COPY rows, by device and each device's in order of time, into their days."""
     first = min(device_rows[0][TIME] for device_rows in new) // DAY_US
     last = max(device_rows[-1][TIME] for device_rows in new) // DAY_US
     rows = chain.from_iterable(new)
     if first == last:
-        store.copy_rows(connection, stream, first, rows)
+        store.copy_rows(connection, stream, partitions[first], rows)
         return
     by_day: dict[int, list[Row]] = {}
     for row in rows:
         by_day.setdefault(store.day_of(row), []).append(row)
     for day, day_rows in sorted(by_day.items()):
-        store.copy_rows(connection, stream, day, day_rows)
+        store.copy_rows(connection, stream, partitions[day], day_rows)
 
 
 def write_any(

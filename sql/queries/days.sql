@@ -1,20 +1,77 @@
--- Retiring the day partitions of the history tables, each step so that it can be taken up again.
+-- The day partitions of the history tables: making, retiring and packing them. Each step of retiring
+-- is such that it can be taken up again.
+
+-- name: ensure
+-- Finds or makes the partition that takes a day's rows: its schema, its name, and what it was.
+SELECT space, partition, how FROM ensure_day_partition(%(history)s, %(day)s)
+
+-- name: gone
+-- Which of these tables are no partitions of the history table any more.
+SELECT name
+FROM unnest(%(names)s::text[]) AS used (name)
+WHERE NOT EXISTS (
+    SELECT FROM pg_inherits
+    WHERE inhrelid = to_regclass(name) AND inhparent = %(history)s::text::regclass
+        AND NOT inhdetachpending)
+
+-- name: hurry
+-- In this transaction, neither waits for a lock nor a statement take longer.
+SELECT set_config('lock_timeout', %(lock_timeout)s, true),
+    set_config('statement_timeout', %(statement_timeout)s, true)
+
+-- name: lockers
+-- Who holds what keeps a history table from getting a partition, longest first: process id,
+-- application, since when, and the statement, as far as we may see them.
+SELECT pid, application_name,
+    to_char(xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), left(query, 200)
+FROM pg_stat_activity
+WHERE pid <> pg_backend_pid() AND pid IN (
+    SELECT pid FROM pg_locks
+    JOIN pg_database ON pg_database.oid = pg_locks.database AND datname = current_database()
+    WHERE granted AND (
+        relation = %(history)s::text::regclass
+            AND mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')
+        OR relation IN (
+            SELECT partdefid FROM pg_partitioned_table
+            WHERE partrelid = %(history)s::text::regclass AND partdefid <> 0)))
+ORDER BY xact_start
 
 -- name: list
--- The day partitions of a history table, and whether an interrupted DETACH left them in between.
--- One that is no longer attached (detached, not yet dropped) has a null `pending`.
-SELECT day.relname AS name, to_date(right(day.relname, 10), 'YYYY_MM_DD') AS day,
-       link.inhdetachpending AS pending
-FROM pg_class AS day
-LEFT JOIN pg_inherits AS link ON link.inhrelid = day.oid
-WHERE day.relkind = 'r'
-  AND day.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = %(history)s::regclass)
-  AND day.relname ~ ('^' || %(history)s || '_\d{4}_\d\d_\d\d$')
-ORDER BY day.relname
+-- The partitions of a history table, by time: state 'attached' or, after an interrupted DETACH,
+-- 'pending'. And the tables beside it that have the name of one of its days: state 'detached'.
+-- `day` is null for what is attached and takes no single day; `past` is where it ends.
+-- `announced`: retired_days says that this very table is on its way out.
+SELECT found.space, found.name, found.day, found.past, state,
+    EXISTS (SELECT FROM retired_days WHERE announced = found.id) AS announced
+FROM (
+    SELECT id, space, name, day, past, CASE WHEN pending THEN 'pending' ELSE 'attached' END AS state
+    FROM history_partitions(%(history)s)
+    UNION ALL
+    SELECT id, space, name, day, NULL, 'detached'
+    FROM (
+        SELECT beside.oid AS id, nspname AS space, relname AS name,
+            CASE WHEN relname ~ ('^' || %(history)s || '_\d{4}_(0[1-9]|1[0-2])_([012]\d|3[01])$')
+                THEN to_date(left(right(relname, 10), 8) || '01', 'YYYY_MM_DD')
+                    + right(relname, 2)::int - 1
+            END AS day
+        FROM pg_class AS beside
+        JOIN pg_namespace ON pg_namespace.oid = relnamespace
+        WHERE relkind IN ('r', 'p') AND NOT relispartition
+            AND relnamespace
+                = (SELECT relnamespace FROM pg_class WHERE oid = %(history)s::text::regclass)
+    ) AS beside
+    WHERE to_char(day, 'YYYY_MM_DD') = right(name, 10)
+) AS found
+ORDER BY day, name
 
 -- name: detach
 -- Lets COPY and queries go on; must stand outside a transaction.
 ALTER TABLE {history} DETACH PARTITION {partition} CONCURRENTLY
+
+-- name: detach_beside_default
+-- PostgreSQL knows no other way while there is a DEFAULT partition. It blocks everybody for as long
+-- as it waits, so that it should not wait for long.
+ALTER TABLE {history} DETACH PARTITION {partition}
 
 -- name: finalize
 -- Ends what an interrupted DETACH CONCURRENTLY left pending: it blocks the next one.
@@ -29,33 +86,47 @@ SELECT count(*) FROM {partition}
 
 -- name: announce
 -- The day's readings are about to go: nothing computed from them may be computed again.
-INSERT INTO retired_days (history, day, rows) VALUES (%(history)s, %(day)s, 0)
-ON CONFLICT (history, day) DO NOTHING
+INSERT INTO retired_days (history, day, rows, announced)
+VALUES (%(history)s, %(day)s, 0, %(partition)s::text::regclass)
+ON CONFLICT (history, day) DO UPDATE SET announced = EXCLUDED.announced
+
+-- name: withdraw
+-- The day stays, or is back: what was announced is not true any more.
+WITH whole AS (
+    DELETE FROM retired_days WHERE history = %(history)s AND day = %(day)s AND rows = 0
+)
+UPDATE retired_days SET announced = NULL WHERE history = %(history)s AND day = %(day)s AND rows > 0
+
+-- name: log_day
+-- While it was announced, nothing was computed from the day's readings: that is to be made up for.
+INSERT INTO rollup_log (stream, devices, first, past)
+SELECT 'vehicle', array_agg(vehicle_id),
+    day AT TIME ZONE 'UTC', (day + interval '1 day') AT TIME ZONE 'UTC'
+FROM (SELECT vehicle_id FROM vehicle_live_state UNION SELECT vehicle_id FROM charging_sessions) AS v,
+    CAST(%(day)s::date AS timestamp) AS day
+GROUP BY day
 
 -- name: note
 INSERT INTO retired_days AS retired (history, day, rows)
 VALUES (%(history)s, %(day)s, %(rows)s)
 ON CONFLICT (history, day) DO UPDATE
-SET rows = retired.rows + EXCLUDED.rows, retired_at = now()
+SET rows = retired.rows + EXCLUDED.rows, retired_at = now(), announced = NULL
 
 -- name: drop
 DROP TABLE {partition}
-
 
 -- name: next_to_pack
 -- The oldest day before `before` that has grown by less than a hundredth since it was last asked
 -- for, and whose key was never packed or is by a third larger than it was then; an hour after a
 -- try at the earliest. Notes how large all days are now.
 WITH days AS (
-    SELECT day.relname AS partition, to_date(right(day.relname, 10), 'YYYY_MM_DD') AS day,
+    SELECT part.space, part.name AS partition, part.day,
         key.relname AS key, pg_relation_size(key.oid) AS key_bytes, n_tup_ins AS inserted
-    FROM pg_inherits AS link
-    JOIN pg_class AS day ON day.oid = link.inhrelid
-    JOIN pg_stat_user_tables AS stat ON stat.relid = day.oid
-    JOIN pg_index ON pg_index.indrelid = day.oid AND pg_index.indisprimary
-    JOIN pg_class AS key ON key.oid = pg_index.indexrelid
-    WHERE link.inhparent = %(history)s::text::regclass AND NOT link.inhdetachpending
-        AND right(day.relname, 10) < to_char(%(before)s::date, 'YYYY_MM_DD')
+    FROM history_partitions(%(history)s) AS part
+    JOIN pg_stat_user_tables AS stat ON stat.relid = part.id
+    JOIN pg_index ON pg_index.indrelid = part.id AND pg_index.indisprimary
+    JOIN pg_class AS key ON key.oid = pg_index.indexrelid AND key.relkind = 'i'
+    WHERE NOT part.pending AND part.day < %(before)s::date
 ),
 grown AS (
     INSERT INTO packed_days AS known (history, day, inserted)
@@ -64,7 +135,7 @@ grown AS (
     WHERE abs(EXCLUDED.inserted - known.inserted) > EXCLUDED.inserted / 100
     RETURNING day
 )
-SELECT partition, day, key
+SELECT space, partition, day, key
 FROM days
 JOIN packed_days AS known USING (day)
 WHERE history = %(history)s AND day NOT IN (SELECT day FROM grown)
@@ -94,6 +165,16 @@ REINDEX INDEX CONCURRENTLY {key}
 VACUUM {partition}
 
 -- name: note_packed
-UPDATE packed_days SET key_bytes = pg_relation_size(%(key)s::text::regclass)
+UPDATE packed_days SET key_bytes = pg_relation_size(%(key)s::text::regclass), failed = NULL
 WHERE history = %(history)s AND day = %(day)s
 RETURNING key_bytes
+
+-- name: note_failed
+UPDATE packed_days SET failed = %(why)s WHERE history = %(history)s AND day = %(day)s
+
+-- name: failed
+-- The days there are that could not be packed when they were last tried, and why.
+SELECT day, failed FROM packed_days
+WHERE history = %(history)s AND failed IS NOT NULL
+    AND day IN (SELECT day FROM history_partitions(%(history)s))
+ORDER BY day

@@ -32,11 +32,8 @@ SELECT coalesce(max(id), 0) FROM rollup_log
 -- name: oldest_day
 -- The start of the oldest day there are readings of; `horizon` when there is none.
 SELECT coalesce(
-    min(to_date(right(day.relname, 10), 'YYYY_MM_DD'))::timestamp AT TIME ZONE 'UTC', %(horizon)s)
-FROM pg_inherits AS link
-JOIN pg_class AS day ON day.oid = link.inhrelid
-WHERE link.inhparent
-    IN ('meter_telemetry_history'::regclass, 'vehicle_telemetry_history'::regclass)
+    least(history_since('meter_telemetry_history'), history_since('vehicle_telemetry_history')),
+    %(horizon)s)
 
 -- name: entries
 -- The next entries, with the hours and the number of devices each stands for, cut to where readings

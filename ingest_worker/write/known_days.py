@@ -1,0 +1,103 @@
+"""The day partitions that a sink writes to: each is asked for once, and made if there is none.
+
+COPY goes straight into a day's partition, by the name it has. Were it taken out of history
+meanwhile, the rows would be in no history at all: so each transaction looks, before it commits,
+whether what it wrote to is attached still.
+"""
+
+from collections.abc import Mapping
+
+import psycopg
+from psycopg import errors
+from psycopg.sql import Identifier
+
+from schemas.streams.stream import Stream
+from schemas.text import one_line
+from sql import store
+from sql.connect import Connection
+from sql.errors import DayDetachedError
+from sql.named import load
+
+QUERIES = load("days")
+LOCK_TIMEOUT_S = 1
+"""How long readings of other days wait while a day's partition is made under somebody's lock."""
+STATEMENT_TIMEOUT_S = 60
+"""Attaching a table that is there already reads it whole."""
+OUTAGES = ("08", "25", "40", "53", "57", "58", "XX")
+"""SQLSTATE classes of what has nothing to do with the day: the batch is to be tried again."""
+
+
+class KnownDays:
+    """The day partitions of one stream."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._partitions: dict[int, Identifier] = {}
+
+    @property
+    def partitions(self) -> Mapping[int, Identifier]:
+        """The partition of each known day, counted from 2000-01-01."""
+        return self._partitions
+
+    def forget(self) -> None:
+        """Ask for every day again."""
+        self._partitions.clear()
+
+    def ensure(self, connection: Connection, days: set[int]) -> dict[int, str]:
+        """Know the partitions of these days; returns those that get none now, and why.
+
+        Raises psycopg.Error when PostgreSQL is what cannot be used.
+        """
+        unavailable: dict[int, str] = {}
+        missing = sorted(days - self._partitions.keys())
+        for number, day in enumerate(missing):
+            try:
+                self._ensure(connection, day)
+            except psycopg.Error as error:
+                if _is_outage(connection, error):
+                    raise
+                locked = isinstance(error, errors.LockNotAvailable)
+                why = _lockers(connection, self._stream) if locked else one_line(error)
+                for each in missing[number:] if locked else [day]:
+                    unavailable[each] = (
+                        f"{self._stream.history_table} has no partition for"
+                        f" {store.day_date(each)}: {why}"
+                    )
+                if locked:
+                    break
+        return unavailable
+
+    def check_attached(self, connection: Connection, days: set[int]) -> None:
+        """Raise DayDetachedError when a known partition of these is no part of history any more.
+
+        Once a transaction has written to a partition, nobody can detach it before its end.
+        """
+        used = [self._partitions[day].as_string() for day in days & self._partitions.keys()]
+        names = {"names": used, "history": self._stream.history_table}
+        gone = connection.execute(QUERIES["gone"], names).fetchall() if used else []
+        if gone:
+            names_of_gone = ", ".join(name for (name,) in gone)
+            raise DayDetachedError(f"{names_of_gone} is no part of history any more")
+
+    def _ensure(self, connection: Connection, day: int) -> None:
+        limits = {
+            "lock_timeout": f"{LOCK_TIMEOUT_S}s",
+            "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
+        }
+        with connection.transaction():
+            connection.execute(QUERIES["hurry"], limits)
+            partition = store.ensure_day(connection, self._stream, day)
+        self._partitions[day] = partition.identifier
+
+
+def _is_outage(connection: Connection, error: psycopg.Error) -> bool:
+    if isinstance(error, errors.QueryCanceled) and not connection.closed:
+        return False
+    return connection.closed or (error.sqlstate or OUTAGES[0])[:2] in OUTAGES
+
+
+def _lockers(connection: Connection, stream: Stream) -> str:
+    """Who holds the lock that was waited for in vain."""
+    rows = connection.execute(QUERIES["lockers"], {"history": stream.history_table}).fetchall()
+    held = [f"process {pid} ({name}, since {since}): {what}" for pid, name, since, what in rows]
+    return one_line(f"waits for a lock of {'; '.join(held) or 'another process'}")
