@@ -5,6 +5,7 @@ Exception
 ├── InDoubtError            our view of the partitions may be wrong: read the positions again
 ├── LostPositionError       the log does not hold what the position stands for
 ├── CommandRefusedError     what an operator asked for would do harm or cannot be done
+├── DutyFailedError         some of what housekeeping has to do could not be done
 └── SideTaskError           a task beside the loop died: the process must not go on without it
 """
 
@@ -33,6 +34,10 @@ class LostPositionError(Exception):
 
 class CommandRefusedError(Exception):
     """What an operator asked for would do harm or cannot be done; the text says why."""
+
+
+class DutyFailedError(Exception):
+    """Some of what housekeeping has to do could not be done; the text says what, and why."""
 
 
 class SideTaskError(Exception):

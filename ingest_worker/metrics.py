@@ -1,9 +1,31 @@
 """Every metric of a worker, each with its unit and what it tells."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from collections.abc import Iterable
+
+from prometheus_client import Counter, Gauge, Histogram, Metric
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 READINGS = (1, 10, 100, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)
+
+
+class KnownGauge(Gauge):
+    """A gauge that is exported only while its value is known here: a 0 would be believed."""
+
+    _known = False
+
+    def set(self, value: float) -> None:
+        """Set the value; it is exported from here on."""
+        super().set(value)
+        self._known = True
+
+    def forget(self) -> None:
+        """Export nothing until the value is set again."""
+        self._known = False
+
+    def collect(self) -> Iterable[Metric]:
+        """What is exported."""
+        return super().collect() if self._known else ()
+
 
 READINGS_TOTAL = Counter(
     "energy_ingest_readings_total",
@@ -76,13 +98,23 @@ REJECTED_WITHOUT_RAW = Counter(
     "energy_ingest_rejected_without_raw_total",
     "Rejected readings kept without their bytes, since REJECTED_RAW_LIMIT_MB was reached.",
 )
-ROLLUP_BACKLOG = Gauge(
+ROLLUP_BACKLOG = KnownGauge(
     "energy_ingest_rollup_backlog_entries",
-    "Changes the rollups have yet to take in, as of this worker's last round of housekeeping.",
+    "Changes the rollups have yet to take in; of the worker that does the housekeeping alone.",
 )
-ROLLUP_AGE_SECONDS = Gauge(
+ROLLUP_AGE_SECONDS = KnownGauge(
     "energy_ingest_rollup_age_seconds",
     "Age of the oldest of them: how far the fleet's figures are behind.",
+)
+HOUSEKEEPING_LAST_SUCCESS = Gauge(
+    "energy_ingest_housekeeping_last_success_timestamp_seconds",
+    "When any worker last did this duty of housekeeping without a problem.",
+    ["duty"],
+)
+HOUSEKEEPING_FAILING = Gauge(
+    "energy_ingest_housekeeping_failing",
+    "1 while this duty of housekeeping fails, whichever worker does it.",
+    ["duty"],
 )
 SIDE_TASK_FAILURES = Counter(
     "energy_ingest_side_task_failures_total",

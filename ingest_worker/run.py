@@ -95,7 +95,7 @@ async def _work(
     sinks = _sinks(settings, connections, where)
     worker = Worker(source, sinks, batch_rules(settings), positions, status, stopping)
     reader = PositionReader(connections, where, settings.kafka_group_id)
-    side_tasks.start("housekeeping", keep_house(settings, connections, worker.behind))
+    side_tasks.start("housekeeping", keep_house(settings, connections, status, worker.behind))
     side_tasks.start("monitor", monitor(positions, source, status, reader))
     try:
         await worker.run()

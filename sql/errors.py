@@ -41,11 +41,11 @@ class DaysUnavailableError(psycopg.OperationalError):
     def __init__(self, days: Mapping[str, Mapping[int, str]]) -> None:
         super().__init__("; ".join(why for each in days.values() for why in each.values()))
         self.days = days
-        """By the stream's name: the days, counted from 2000-01-01, and why each has no partition."""
+        """By the stream's name: the days, counted from 2000-01-01, and why each is unavailable."""
 
 
 class DayDetachedError(psycopg.OperationalError):
-    """A day partition that was written to is none any more: nothing of the batch may stay there."""
+    """A day partition that was written to is none any more: nothing of the batch stays there."""
 
 
 class UnknownRejectedError(Exception):

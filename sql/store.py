@@ -127,13 +127,13 @@ def day_date(day: int) -> date:
 
 
 def copy_rows(
-    connection: Connection, stream: Stream, partition: sql.Identifier, rows: Iterable[Row]
+    connection: Connection, stream: Stream, partition: DayPartition, rows: Iterable[Row]
 ) -> None:
     """COPY rows that are known to be new into the partition that takes all of them.
 
     Raises RowsRefusedError when one was not new, UndefinedTable when the partition is gone.
     """
-    statement = load_for(stream)["copy_history"].format(day_partition=partition)
+    statement = load_for(stream)["copy_history"].format(day_partition=partition.identifier)
     with carrying_rows(), connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(stream.copy_types)
         write = copy.write_row

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import psycopg
 from aiokafka import TopicPartition
-from psycopg import errors, sql
+from psycopg import errors
 from psycopg.rows import dict_row
 
 from brokers.partitions import lag, log_ends
@@ -22,6 +22,7 @@ from schemas.settings import Settings
 from schemas.streams import STREAMS
 from schemas.streams.stream import Stream
 from sql.connect import connect, conninfo
+from sql.day_tables import day_tables
 from sql.named import load, load_for
 
 LOOKS = 3
@@ -32,11 +33,11 @@ COUNTS = ("read", "stored", "duplicate", "rejected")
 def reconcile(settings: Settings, *, quick: bool, as_json: bool) -> bool:
     """Print the books; true when they balance. Raises psycopg.Error."""
     for _ in range(LOOKS):
-        rows, tables = _read_books(settings, quick=quick)
+        rows, tables, detached = _read_books(settings, quick=quick)
         if _balanced(rows, tables):
             break
     ends = log_ends(settings, {row["topic"] for row in rows})
-    report = make_report(rows, tables, ends)
+    report = make_report(rows, tables, ends, detached)
     if as_json:
         print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
     else:
@@ -48,8 +49,13 @@ def make_report(
     rows: list[dict[str, Any]],
     tables: dict[str, int] | None,
     ends: dict[TopicPartition, int],
+    detached: dict[str, int] | None = None,
 ) -> dict[str, Any]:
-    """The report as --json prints it; `tables`: what the tables hold, None when not counted."""
+    """The report as --json prints it.
+
+    `tables`: what the tables hold, None when not counted; `detached`: rows by name of the day
+    tables that belong to no history, and count for nothing.
+    """
     total = {count: sum(row[count] for row in rows) for count in COUNTS}
     partitions = [
         {
@@ -63,7 +69,12 @@ def make_report(
         for row in rows
     ]
     report = {"balanced": _balanced(rows, tables), "total": total, "partitions": partitions}
-    return report if tables is None else report | {"tables": tables}
+    if tables is not None:
+        report["tables"] = tables
+        report["notAttached"] = [
+            {"table": name, "rows": count} for name, count in (detached or {}).items()
+        ]
+    return report
 
 
 def _balanced(rows: list[dict[str, Any]], tables: dict[str, int] | None) -> bool:
@@ -74,31 +85,41 @@ def _balanced(rows: list[dict[str, Any]], tables: dict[str, int] | None) -> bool
 
 def _read_books(
     settings: Settings, *, quick: bool
-) -> tuple[list[dict[str, Any]], dict[str, int] | None]:
+) -> tuple[list[dict[str, Any]], dict[str, int] | None, dict[str, int]]:
     queries = load("positions")
     where = conninfo(settings, Application.RECONCILE)
     with connect(where, autocommit=False, row_factory=dict_row) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         rows = connection.execute(queries["list"]).fetchall()
         if quick:
-            return rows, None
+            return rows, None, {}
         print("counting the rows of history", file=sys.stderr)
         tables = connection.execute(queries["count_kept"]).fetchone()
         assert tables is not None
+        detached: dict[str, int] = {}
         for stream in STREAMS.values():
-            tables["stored"] += _rows_of(connection, stream)
-        return rows, tables
+            tables["stored"] += _rows_of(connection, stream, detached)
+        return rows, tables, detached
 
 
-def _rows_of(connection: psycopg.Connection[dict[str, Any]], stream: Stream) -> int:
-    """Rows of history, and of days that retention has taken out of it but not yet counted."""
+def _rows_of(
+    connection: psycopg.Connection[dict[str, Any]], stream: Stream, detached: dict[str, int]
+) -> int:
+    """Rows of history, and of days that retention is about to take out of it but has not counted.
+
+    Those of other tables that are named like a day but are not attached go into `detached`.
+    """
     rows: int = connection.execute(load_for(stream)["count_history"]).fetchall()[0]["rows"]
-    queries = load("days")
-    for day in connection.execute(queries["list"], {"history": stream.history_table}).fetchall():
-        if day["pending"] is not False:
-            count = queries["count"].format(partition=sql.Identifier(day["name"]))
-            with suppress(errors.UndefinedTable), connection.transaction():
-                rows += connection.execute(count).fetchall()[0]["count"]
+    for table in day_tables(connection, stream.history_table):
+        if table.state == "attached":
+            continue
+        count = load("days")["count"].format(partition=table.identifier)
+        with suppress(errors.UndefinedTable), connection.transaction():
+            found = connection.execute(count).fetchall()[0]["count"]
+            if table.announced or table.state == "pending":
+                rows += found
+            else:
+                detached[table.name] = found
     return rows
 
 
@@ -111,4 +132,6 @@ def _print_table(report: dict[str, Any]) -> None:
     print(partition_line("total", "", "", [report["total"][name] for name in COUNTS]))
     for name, count in report.get("tables", {}).items():
         print(f"in the tables: {name} = {count}")
+    for table in report.get("notAttached", ()):
+        print(f"not attached, so in no history: {table['table']} with {table['rows']} rows")
     print("the books balance" if report["balanced"] else "THE BOOKS DO NOT BALANCE")

@@ -12,6 +12,7 @@ from typing import Any
 from aiokafka.errors import KafkaError
 
 from brokers.partitions import log_bounds
+from ingest_worker.errors import DutyFailedError
 from schemas.settings import Settings
 from sql.connect import Connection
 from sql.named import load
@@ -22,9 +23,9 @@ log = logging.getLogger(__name__)
 
 
 def end_idle_sessions(connection: Connection, settings: Settings, now: datetime) -> int:
-    """End the idle sessions; returns how many. Raises psycopg.Error.
+    """End the idle sessions; returns how many.
 
-    None ends while Kafka does not answer.
+    Raises psycopg.Error, or DutyFailedError while Kafka does not answer.
     """
     timeout = timedelta(minutes=settings.session_idle_timeout_minutes)
     if not timeout or not _any(connection, now - timeout):
@@ -32,8 +33,7 @@ def end_idle_sessions(connection: Connection, settings: Settings, now: datetime)
     try:
         heard_until = asyncio.run(_read_until(connection, settings, now))
     except KafkaError as error:
-        log.info("no session is ended as idle, Kafka does not answer: %s", error)
-        return 0
+        raise DutyFailedError(f"Kafka does not answer: {error!r}") from error
     if heard_until is None:
         return 0
     return end_silent(connection, heard_until - timeout)

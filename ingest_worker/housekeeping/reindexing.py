@@ -6,12 +6,15 @@ analytics are answered from the key alone. Readings and queries go on meanwhile.
 """
 
 import logging
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
+import psycopg
 from psycopg import sql
 
+from ingest_worker.housekeeping.problems import Problems
 from schemas.streams import STREAMS
+from schemas.text import one_line
 from sql.connect import Connection
 from sql.named import load
 
@@ -25,25 +28,49 @@ log = logging.getLogger(__name__)
 def pack_day(connection: Connection, now: datetime) -> str | None:
     """Pack one day partition that is over and at rest, if there is one; returns its name.
 
-    At rest is what hardly grew since the last call. Wants autocommit; raises psycopg.Error. What an
-    interrupted run left behind is removed by the next.
+    At rest is what hardly grew since the last call. Wants autocommit; raises DutyFailedError while
+    there are days that could not be packed when they were last tried; they hold up no other. What
+    an interrupted run left behind is removed by the next.
     """
+    problems = Problems(connection)
+    packed = None
     for stream in STREAMS.values():
         names = {"history": stream.history_table, "before": (now - OVER_SINCE).date()}
-        row: Any = connection.execute(QUERIES["next_to_pack"], names).fetchone()
-        if row:
-            _pack(connection, names | {"partition": row[0], "day": row[1], "key": row[2]})
-            return str(row[0])
-    return None
+        with problems.of(stream.history_table):
+            if packed is None:
+                row: Any = connection.execute(QUERIES["next_to_pack"], names).fetchone()
+                packed = row and _try_to_pack(connection, names, *row)
+            for day, why in connection.execute(QUERIES["failed"], names).fetchall():
+                problems.add(f"{stream.history_table} of {day}: {why}")
+    problems.raise_any()
+    return packed
 
 
-def _pack(connection: Connection, names: dict[str, Any]) -> None:
+def _try_to_pack(
+    connection: Connection, names: dict[str, Any], space: str, name: str, day: date, key: str
+) -> str | None:
+    """Pack a day, or note why that fails; returns its name once it is packed."""
+    names = names | {
+        "day": day,
+        "partition": sql.Identifier(space, name).as_string(),
+        "key": sql.Identifier(space, key).as_string(),
+    }
+    try:
+        _pack(connection, names, space)
+    except psycopg.Error as error:
+        if connection.closed:
+            raise
+        connection.execute(QUERIES["note_failed"], names | {"why": one_line(error)})
+        return None
+    return name
+
+
+def _pack(connection: Connection, names: dict[str, Any], space: str) -> None:
     connection.execute(QUERIES["note_try"], names)
     for (name,) in connection.execute(QUERIES["half_built"], names).fetchall():
-        drop = QUERIES["drop_half_built"].format(index=sql.Identifier(name))
+        drop = QUERIES["drop_half_built"].format(index=sql.Identifier(space, name))
         connection.execute(drop)
-    connection.execute(QUERIES["pack"].format(key=sql.Identifier(names["key"])))
-    partition = sql.Identifier(names["partition"])
-    connection.execute(QUERIES["vacuum"].format(partition=partition))
+    connection.execute(QUERIES["pack"].format(key=sql.SQL(names["key"])))
+    connection.execute(QUERIES["vacuum"].format(partition=sql.SQL(names["partition"])))
     row: Any = connection.execute(QUERIES["note_packed"], names).fetchone()
     log.info("packed %s: its key takes %d bytes", names["partition"], row[0])

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import psycopg
 from psycopg import errors
-from psycopg.sql import Identifier
 
 from schemas.streams.stream import Stream
 from schemas.text import one_line
@@ -17,6 +16,7 @@ from sql import store
 from sql.connect import Connection
 from sql.errors import DayDetachedError
 from sql.named import load
+from sql.store import DayPartition
 
 QUERIES = load("days")
 LOCK_TIMEOUT_S = 1
@@ -32,10 +32,10 @@ class KnownDays:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._partitions: dict[int, Identifier] = {}
+        self._partitions: dict[int, DayPartition] = {}
 
     @property
-    def partitions(self) -> Mapping[int, Identifier]:
+    def partitions(self) -> Mapping[int, DayPartition]:
         """The partition of each known day, counted from 2000-01-01."""
         return self._partitions
 
@@ -72,7 +72,8 @@ class KnownDays:
 
         Once a transaction has written to a partition, nobody can detach it before its end.
         """
-        used = [self._partitions[day].as_string() for day in days & self._partitions.keys()]
+        known = [self._partitions[day] for day in days & self._partitions.keys()]
+        used = [partition.identifier.as_string() for partition in known]
         names = {"names": used, "history": self._stream.history_table}
         gone = connection.execute(QUERIES["gone"], names).fetchall() if used else []
         if gone:
@@ -87,7 +88,7 @@ class KnownDays:
         with connection.transaction():
             connection.execute(QUERIES["hurry"], limits)
             partition = store.ensure_day(connection, self._stream, day)
-        self._partitions[day] = partition.identifier
+        self._partitions[day] = partition
 
 
 def _is_outage(connection: Connection, error: psycopg.Error) -> bool:

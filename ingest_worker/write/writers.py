@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from psycopg.sql import Identifier
-
 from ingest_worker.write.newest_known import NewestKnown
 from schemas.streams.stream import TIME, Row, Stream
 from schemas.streams.times import DAY_US
@@ -35,7 +33,7 @@ def write_new(
     rows: Sequence[Row],
     newest_known: NewestKnown,
     *,
-    partitions: Mapping[int, Identifier],
+    partitions: Mapping[int, store.DayPartition],
 ) -> Written:
     """Copy the rows that are newer than anything known of their device, stage the rest.
 
@@ -60,7 +58,7 @@ def _copy(
     connection: Connection,
     stream: Stream,
     new: list[list[Row]],
-    partitions: Mapping[int, Identifier],
+    partitions: Mapping[int, store.DayPartition],
 ) -> None:
     """COPY rows, by device and each device's in order of time, into their days."""
     first = min(device_rows[0][TIME] for device_rows in new) // DAY_US

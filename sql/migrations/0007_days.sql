@@ -36,23 +36,48 @@ AS $$
     ) AS bounds
 $$;
 
--- The oldest time that a history table can hold readings of; null when it can hold none.
+-- The day in the name of a table, <history>_YYYY_MM_DD; null when there is none. It says where to look,
+-- not what a table holds.
+CREATE FUNCTION day_in_name(history text, name text) RETURNS date
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN day IS NULL THEN NULL
+        WHEN extract(day FROM day) = right(name, 2)::int THEN day
+    END
+    FROM (
+        SELECT CASE WHEN name ~ ('^' || history || '_[12]\d{3}_(0[1-9]|1[0-2])_([0-2]\d|3[01])$')
+            THEN make_date(left(right(name, 10), 4)::int, left(right(name, 5), 2)::int, 1)
+                + right(name, 2)::int - 1
+        END AS day
+    ) AS guarded
+$$;
+
+-- The oldest day that a history table may hold readings of; null when it can hold none. Names are good
+-- enough here: to ask every partition for its bounds takes long, and waits for those that are locked.
 CREATE FUNCTION history_since(history text) RETURNS timestamptz
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     since timestamptz;
     held timestamptz;
+    others text[];
     part record;
 BEGIN
-    SELECT min(first) INTO since FROM history_partitions(history) WHERE first > '-infinity';
+    SELECT min(day)::timestamp AT TIME ZONE 'UTC', array_agg(relname) FILTER (WHERE day IS NULL)
+    INTO since, others
+    FROM (
+        SELECT relname, day_in_name(history, relname) AS day
+        FROM pg_inherits JOIN pg_class AS named ON named.oid = inhrelid
+        WHERE inhparent = history::regclass
+        OFFSET 0) AS parts;
     FOR part IN
-        SELECT space, name FROM history_partitions(history)
-        WHERE (first IS NULL OR first = '-infinity') AND NOT pending
+        SELECT found.* FROM unnest(others) AS other, history_partitions(history, other) AS found
     LOOP
-        EXECUTE format('SELECT min("timestamp") FROM %I.%I', part.space, part.name) INTO held;
+        held := part.first;
+        IF held IS NULL OR held = '-infinity' THEN
+            EXECUTE format('SELECT min("timestamp") FROM %I.%I', part.space, part.name) INTO held;
+        END IF;
         since := least(since, held);
     END LOOP;
-    RETURN date_bin('1 day', since, 'epoch');
+    RETURN date_bin('1 day', since, '2000-01-01Z');
 END $$;
 
 -- Which table is on its way out of history, and may be dropped: only that very one, not another that
@@ -64,7 +89,7 @@ SET announced = day_table.oid
 FROM pg_class AS day_table
 WHERE rows = 0
     AND day_table.relkind = 'r'
-    AND day_table.relname = history || '_' || to_char(day, 'YYYY_MM_DD')
+    AND day_in_name(history, day_table.relname) = day
     AND day_table.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = history::regclass);
 
 -- Find or make the partition that takes a day's rows. `how` says what it was: 'there'; 'created';

@@ -39,28 +39,22 @@ ORDER BY xact_start
 -- name: list
 -- The partitions of a history table, by time: state 'attached' or, after an interrupted DETACH,
 -- 'pending'. And the tables beside it that have the name of one of its days: state 'detached'.
--- `day` is null for what is attached and takes no single day; `past` is where it ends.
+-- `day` is null for what is attached and takes no single day; `past` is where that ends, null for the
+-- DEFAULT partition.
 -- `announced`: retired_days says that this very table is on its way out.
 SELECT found.space, found.name, found.day, found.past, state,
     EXISTS (SELECT FROM retired_days WHERE announced = found.id) AS announced
 FROM (
-    SELECT id, space, name, day, past, CASE WHEN pending THEN 'pending' ELSE 'attached' END AS state
+    SELECT id, space, name, day, least(past, '9999-01-01Z') AS past,
+        CASE WHEN pending THEN 'pending' ELSE 'attached' END AS state
     FROM history_partitions(%(history)s)
     UNION ALL
-    SELECT id, space, name, day, NULL, 'detached'
-    FROM (
-        SELECT beside.oid AS id, nspname AS space, relname AS name,
-            CASE WHEN relname ~ ('^' || %(history)s || '_\d{4}_(0[1-9]|1[0-2])_([012]\d|3[01])$')
-                THEN to_date(left(right(relname, 10), 8) || '01', 'YYYY_MM_DD')
-                    + right(relname, 2)::int - 1
-            END AS day
-        FROM pg_class AS beside
-        JOIN pg_namespace ON pg_namespace.oid = relnamespace
-        WHERE relkind IN ('r', 'p') AND NOT relispartition
-            AND relnamespace
-                = (SELECT relnamespace FROM pg_class WHERE oid = %(history)s::text::regclass)
-    ) AS beside
-    WHERE to_char(day, 'YYYY_MM_DD') = right(name, 10)
+    SELECT beside.oid, nspname, relname, day_in_name(%(history)s, relname), NULL, 'detached'
+    FROM pg_class AS beside
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE relkind IN ('r', 'p') AND NOT relispartition
+        AND day_in_name(%(history)s, relname) IS NOT NULL
+        AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = %(history)s::text::regclass)
 ) AS found
 ORDER BY day, name
 
