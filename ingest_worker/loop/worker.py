@@ -93,7 +93,10 @@ class Worker:
         """
         while not self._interrupted():
             batch = await self._collect()
-            await self._writer.finish()
+            for partition, position in (await self._writer.finish()).items():
+                batch.leave_out(partition)
+                self._next[partition] = position
+                self._source.hold_back(partition, position)
             if batch.parts and not self._interrupted():
                 self._writer.start(batch, self._interrupted)
             if time.monotonic() - self._acknowledged_at > ACKNOWLEDGE_EVERY_S:

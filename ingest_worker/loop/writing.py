@@ -10,15 +10,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 import psycopg
+from aiokafka import TopicPartition
 
+from brokers.partitions import name_of
 from ingest_worker import metrics
 from ingest_worker.errors import InDoubtError
 from ingest_worker.health import Status
 from ingest_worker.loop.held_positions import HeldPositions
 from ingest_worker.loop.pause import pause
 from ingest_worker.write.batch import Batch, Part
+from ingest_worker.write.cutting import cut_before
 from ingest_worker.write.sink import CROSSED, TRANSACTION_TIMEOUT_S, Outcome, Sink
 from schemas.text import one_line
+from sql.errors import DaysUnavailableError
 
 SIDE_BY_SIDE_FROM_READINGS = 5_000
 """Smaller batches go in one transaction; larger ones in one a stream."""
@@ -46,6 +50,8 @@ class BatchWriter:
         self._status = status
         self._stopping = stopping
         self._writing: asyncio.Task[None] | None = None
+        self._held_back: dict[TopicPartition, int] = {}
+        self._reported: set[TopicPartition] = set()
 
     @property
     def busy(self) -> bool:
@@ -54,9 +60,11 @@ class BatchWriter:
 
     @property
     def failed(self) -> bool:
-        """Whether the batch could not be written; `finish` raises why."""
+        """Whether the batch, or a rest of it, could not be written; `finish` tells."""
         writing = self._writing
-        return writing is not None and writing.done() and writing.exception() is not None
+        if writing is None or not writing.done():
+            return False
+        return writing.exception() is not None or bool(self._held_back)
 
     def start(self, batch: Batch, interrupted: Callable[[], bool]) -> None:
         """Begin to write a batch; it is given up as soon as `interrupted` says so.
@@ -67,16 +75,21 @@ class BatchWriter:
         lanes = self._lanes(batch)
         self._writing = asyncio.create_task(self._write(lanes, interrupted))
 
-    async def finish(self) -> None:
+    async def finish(self) -> dict[TopicPartition, int]:
         """Wait until the batch, if there is one, is written.
 
-        Raises FencedError, or InDoubtError for a batch that was given up.
+        Returns where the rest begins of each partition that was not written to its end: readings of
+        a day that has no partition now, and those behind them. Raises FencedError, or InDoubtError
+        for a batch that was given up.
         """
+        held_back: dict[TopicPartition, int] = {}
         if self._writing:
             try:
                 await self._writing
             finally:
                 self._writing = None
+                held_back, self._held_back = self._held_back, {}
+        return held_back
 
     async def abandon(self, grace_s: float) -> None:
         """Wait for the batch for so long, then cut its connections off. Raises as `finish` does."""
@@ -123,11 +136,13 @@ class BatchWriter:
         """
         began = time.monotonic()
         delay_s = FIRST_RETRY_S
-        while not interrupted():
+        while parts and not interrupted():
             if time.monotonic() - began > MAX_BATCH_AGE_S:
                 raise InDoubtError("the batch in hand was held too long")
             try:
                 outcomes = await _flush(sink, parts)
+            except DaysUnavailableError as error:
+                parts = self._hold_back(parts, error)
             except psycopg.Error as error:
                 metrics.RETRIES.labels(error.sqlstate or "none").inc()
                 if not isinstance(error, CROSSED) or time.monotonic() - began > LOCKED_OUT_S:
@@ -138,7 +153,25 @@ class BatchWriter:
                 self._status.works("database")
                 self._note_written(parts, outcomes, time.monotonic() - began)
                 return
-        raise InDoubtError("the batch in hand was dropped")
+        if parts:
+            raise InDoubtError("the batch in hand was dropped")
+
+    def _hold_back(self, parts: Sequence[Part], error: DaysUnavailableError) -> list[Part]:
+        """What can be written of the parts; the rest of each is read again later."""
+        self._status.works("database")
+        kept = []
+        for part in parts:
+            days = error.days.get(part.stream.name, {})
+            before = cut_before(part, days)
+            if before is not part:
+                position = before.end if before else part.start
+                self._held_back[part.partition] = position
+                self._reported.add(part.partition)
+                why = days[min(part.days() & days.keys())]
+                self._status.waits(name_of(part.partition), f"waits at {position}: {why}")
+            if before:
+                kept.append(before)
+        return kept
 
     def _note_written(
         self, parts: Sequence[Part], outcomes: Mapping[str, Outcome], seconds: float
@@ -147,6 +180,9 @@ class BatchWriter:
         metrics.FLUSH_READINGS.observe(sum(part.readings for part in parts))
         for part in parts:
             self._positions.advance(part.partition, part.end)
+            if part.partition in self._reported.difference(self._held_back):
+                self._reported.remove(part.partition)
+                self._status.works(name_of(part.partition))
             if part.first:
                 age_s = time.time() - part.first.timestamp / 1000
                 metrics.AGE_SECONDS.labels(part.partition.topic).observe(age_s)

@@ -177,6 +177,12 @@ class Batch:
                 part.rejected += [(record, rejection) for rejection in rejections]
         return len(records)
 
+    def leave_out(self, partition: TopicPartition) -> None:
+        """Drop the part of a partition that is to be read again from before it."""
+        part = self.parts.pop(partition, None)
+        if part:
+            self.readings -= part.readings
+
     def by_stream(self) -> dict[str, list[Part]]:
         """All parts, by the name of their stream."""
         parts: dict[str, list[Part]] = {}

@@ -10,6 +10,7 @@ from ingest_worker.errors import FencedError
 from ingest_worker.write.batch import Part
 from ingest_worker.write.ledger import Position
 from ingest_worker.write.sink import Outcome, Sink
+from sql.errors import DaysUnavailableError
 
 
 class FakeSink(Sink):
@@ -19,6 +20,8 @@ class FakeSink(Sink):
         self.table = {} if table is None else table
         self.failures: list[Exception] = []
         """What the next flushes raise, one each."""
+        self.unavailable: dict[int, str] = {}
+        """Days that get no partition, and why."""
         self.flushed: list[list[Part]] = []
         self.stopped: list[tuple[TopicPartition, int, str]] = []
         self.takes = 0
@@ -42,6 +45,13 @@ class FakeSink(Sink):
         assert self.may_flush.wait(10)
         if self.failures:
             raise self.failures.pop(0)
+        unavailable = {
+            part.stream.name: self.unavailable
+            for part in parts
+            if part.days() & self.unavailable.keys()
+        }
+        if unavailable:
+            raise DaysUnavailableError(unavailable)
         for part in parts:
             if self.table[part.partition].next_offset != part.start:
                 raise FencedError(f"{part.partition} is elsewhere")

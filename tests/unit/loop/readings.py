@@ -9,7 +9,7 @@ from ingest_worker.loop.batching import BatchRules
 from schemas.streams import METER, VEHICLE
 from schemas.streams.decoder import Decoder
 from schemas.streams.stream import Field, Stream
-from schemas.streams.times import clock_limits
+from schemas.streams.times import DAY_US, clock_limits, to_micros
 
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 TIME = "2026-01-31T12:00:00Z"
@@ -28,6 +28,8 @@ DECODERS = {"m": Decoder(METER), "v": Decoder(VEHICLE), "c": Decoder(CHARGER)}
 METER_READING = json.dumps(
     {"meterId": "A", "kwhConsumedAc": 1, "voltage": 2, "timestamp": TIME}
 ).encode()
+LATE_READING = METER_READING.replace(b"2026-01-31", b"2025-06-05")
+LATE_DAY = to_micros(datetime(2025, 6, 5, tzinfo=UTC)) // DAY_US
 
 
 def rules(*, max_readings: int = 1_000, flush_interval_s: float = 60.0) -> BatchRules:

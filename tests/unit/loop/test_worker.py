@@ -20,7 +20,16 @@ from ingest_worker.loop.worker import Worker
 from ingest_worker.write.ledger import Position
 from tests.unit.loop.fake_consumer import FakeConsumer, FakeLog
 from tests.unit.loop.fake_sink import FakeSink
-from tests.unit.loop.readings import CHARGERS, METER_READING, METERS, VEHICLES, rules
+from tests.unit.loop.readings import (
+    CHARGERS,
+    LATE_DAY,
+    LATE_READING,
+    METER_READING,
+    METERS,
+    MORE_METERS,
+    VEHICLES,
+    rules,
+)
 
 PATIENCE_S = 5.0
 
@@ -275,6 +284,57 @@ def test_a_collected_batch_is_not_written_once_there_is_a_doubt(
             await case.until_all_is_written()
         assert case.written_offsets() == [0, 1]
         assert len(case.sink.flushed) == 2
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("behind", [0, 2_500], ids=["idle", "busy"])
+def test_a_day_that_gets_no_partition_holds_up_only_what_is_behind_its_readings(
+    monkeypatch: pytest.MonkeyPatch, behind: int
+) -> None:
+    """Its partition is read on once the day has one; nothing is lost, skipped or written twice."""
+
+    async def story() -> None:
+        monkeypatch.setattr("ingest_worker.loop.source.FIRST_PAUSE_S", 0.001)
+        monkeypatch.setattr("ingest_worker.loop.source.LAST_PAUSE_S", 0.002)
+        case = Running(monkeypatch)
+        case.consumer.logs[MORE_METERS] = case.logs[MORE_METERS] = FakeLog()
+        case.sink.unavailable = {LATE_DAY: "history has no partition for 2025-06-05: locked"}
+        meters, others = case.logs[METERS], case.logs[MORE_METERS]
+        meters.append(METER_READING, b"junk", LATE_READING, *[METER_READING] * (1 + behind))
+        others.append(*[METER_READING] * (1 + behind))
+        async with case.loop():
+            await case.until(lambda: case.positions.committed.get(MORE_METERS) == others.end)
+            await case.until(lambda: case.positions.committed[METERS] == 2)
+            reasons = case.status.ready()[1]["reasons"]
+            assert reasons == {"m-0": "waits at 2: history has no partition for 2025-06-05: locked"}
+            others.append(METER_READING, METER_READING)
+            await case.until(lambda: case.positions.committed[MORE_METERS] == others.end)
+            assert case.positions.committed[METERS] == 2
+            assert case.sink.takes == 1, "no takeover was needed"
+            case.sink.unavailable = {}
+            await case.until_all_is_written()
+            assert case.status.ready()[1]["reasons"] == {}
+        offsets = case.written_offsets()
+        assert offsets == [0, *range(2, meters.end)]
+
+    asyncio.run(story())
+
+
+def test_a_rest_that_is_held_back_is_forgotten_when_the_positions_are_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story() -> None:
+        monkeypatch.setattr("ingest_worker.loop.source.FIRST_PAUSE_S", 1_000.0)
+        case = Running(monkeypatch)
+        case.sink.unavailable = {LATE_DAY: "locked"}
+        case.logs[METERS].append(METER_READING, LATE_READING, METER_READING)
+        async with case.loop():
+            await case.until(lambda: METERS in case.consumer.paused)
+            case.sink.unavailable = {}
+            case.positions.raise_doubt("an operator set a position")
+            await case.until_all_is_written()
+        assert case.written_offsets() == [0, 1, 2]
 
     asyncio.run(story())
 
