@@ -45,7 +45,8 @@ ORDER BY xact_start
 SELECT found.space, found.name, found.day, found.past, state,
     EXISTS (SELECT FROM retired_days WHERE announced = found.id) AS announced
 FROM (
-    SELECT id, space, name, day, least(past, '9999-01-01Z') AS past,
+    SELECT id, space, name, day,
+        CASE WHEN past IS NOT NULL THEN least(past, '9999-01-01Z') END AS past,
         CASE WHEN pending THEN 'pending' ELSE 'attached' END AS state
     FROM history_partitions(%(history)s)
     UNION ALL

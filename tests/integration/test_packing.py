@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from ingest_worker.errors import DutyFailedError
 from ingest_worker.housekeeping.reindexing import OVER_SINCE, pack_day
 from tests.connections import connect
 
@@ -77,7 +78,7 @@ def test_what_an_interrupted_run_left_behind_is_removed(
         reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         reader.execute("SELECT count(*) FROM meter_telemetry_history")
         database.execute("SET lock_timeout = '200ms'")
-        with pytest.raises(psycopg.errors.LockNotAvailable):
+        with pytest.raises(DutyFailedError, match="lock timeout"):
             pack_day(database, AFTER)
         reader.execute("COMMIT")
     invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"

@@ -10,6 +10,7 @@ import pytest
 from psycopg.rows import class_row
 
 from ingest_worker.connections import Connections
+from ingest_worker.errors import DutyFailedError
 from ingest_worker.housekeeping import rollups
 from ingest_worker.housekeeping.retention import retire_days
 from ingest_worker.housekeeping.rollups import backlog, bring_up_to_date
@@ -201,7 +202,7 @@ def test_a_day_on_its_way_out_is_final_already(
         reader.execute("BEGIN")
         reader.execute("SELECT FROM vehicle_telemetry_history_2026_01_20")
         database.execute("SET lock_timeout = '200ms'")
-        with pytest.raises(psycopg.errors.LockNotAvailable):
+        with pytest.raises(DutyFailedError, match="lock timeout"):
             retire_days(database, NOW, 5)
     feed(reading("A", 9, 3, day=30))
     database.execute(
