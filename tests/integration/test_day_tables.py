@@ -1,11 +1,13 @@
 """What operators do to day tables: readings go on, or one line names the table that keeps them."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
 
+from ingest_worker.loop.writing import describe
 from ingest_worker.write.sink import Sink
 from sql.errors import DayDetachedError, DaysUnavailableError
 from tests.connections import connect
@@ -213,3 +215,63 @@ def test_an_outage_keeps_no_day(sink: Sink, database: psycopg.Connection[Any]) -
     connection.execute("SET default_transaction_read_only = on")
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         sink.flush(parts(reading("A", 1)))
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        (f"ALTER TABLE {HISTORY} ADD site text NOT NULL", 'null value in column "site"'),
+        (
+            f"ALTER TABLE {HISTORY} ADD site text CONSTRAINT known CHECK (site IS NOT NULL)",
+            'violates check constraint "known"',
+        ),
+        (
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE 'not after the audit'; END $$;"
+            f" CREATE TRIGGER refuse BEFORE INSERT ON {HISTORY}"
+            " FOR EACH ROW EXECUTE FUNCTION refuse()",
+            "not after the audit",
+        ),
+    ],
+    ids=["NOT NULL", "a constraint", "a trigger"],
+)
+def test_what_refuses_every_row_is_named_by_each_rejection(
+    sink: Sink, database: psycopg.Connection[Any], ddl: Ddl, statement: str, why: str
+) -> None:
+    ddl(statement)
+    sink.flush(parts(reading("A", 1), reading("A", 2)))
+    details = database.execute("SELECT detail FROM rejected_records").fetchall()
+    assert len(details) == 2
+    assert all(why in detail for (detail,) in details)
+    assert books(database) == Books(2, read=2, stored=0, duplicate=0, rejected=2)
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("ALTER TABLE meter_live_state RENAME TO mislaid", 'relation "meter_live_state" does not'),
+        (f"ALTER TABLE {HISTORY} DROP voltage", 'column "voltage" of relation'),
+        (
+            "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN INSERT INTO no_such_table VALUES (1); RETURN NEW; END $$;"
+            f" CREATE TRIGGER broken BEFORE INSERT ON {HISTORY}"
+            " FOR EACH ROW EXECUTE FUNCTION broken()",
+            "no_such_table.*broken()",
+        ),
+        (
+            "CREATE PUBLICATION p_{database} FOR TABLE meter_live_state (voltage);"
+            " ALTER TABLE meter_live_state REPLICA IDENTITY FULL",
+            'cannot update table "meter_live_state"',
+        ),
+    ],
+    ids=["a renamed table", "a dropped column", "a broken trigger", "a publication"],
+)
+def test_what_stops_every_statement_is_waited_for_and_named(
+    sink: Sink, database: psycopg.Connection[Any], ddl: Ddl, statement: str, why: str
+) -> None:
+    sink.flush(parts(reading("A", 1)))
+    ddl(statement.replace("{database}", database.info.dbname))
+    with pytest.raises(psycopg.Error) as caught:
+        sink.flush(parts(reading("A", 2), start=1))
+    assert re.search(why, describe(caught.value))
+    assert books(database).next_offset == 1
