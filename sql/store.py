@@ -121,6 +121,16 @@ def ensure_day(connection: Connection, stream: Stream, day: int) -> DayPartition
     return partition
 
 
+def find_days(
+    connection: Connection, stream: Stream, days: Iterable[int]
+) -> dict[int, DayPartition]:
+    """Those of the days' partitions that are there under their usual names; waits for no lock."""
+    dates = {day_date(day): day for day in days}
+    names = {"history": stream.history_table, "days": list(dates)}
+    rows = connection.execute(load("days")["find"], names).fetchall()
+    return {dates[day]: DayPartition(schema, name, "there") for day, schema, name in rows}
+
+
 def day_date(day: int) -> date:
     """The UTC date of a day counted from 2000-01-01."""
     return POSTGRES_EPOCH.date() + timedelta(days=day)

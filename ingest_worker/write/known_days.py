@@ -5,7 +5,9 @@ meanwhile, the rows would be in no history at all: so each transaction looks, be
 whether what it wrote to is attached still.
 """
 
+import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import psycopg
 from psycopg import errors
@@ -21,10 +23,20 @@ from sql.store import DayPartition
 QUERIES = load("days")
 LOCK_TIMEOUT_S = 1
 """How long readings of other days wait while a day's partition is made under somebody's lock."""
-STATEMENT_TIMEOUT_S = 60
+STATEMENT_TIMEOUT_S = 20
 """Attaching a table that is there already reads it whole."""
+LOCKED_PAUSE_S, SLOW_PAUSE_S = 5.0, 600.0
+"""How long nothing is tried again after a lock, and a day whose table takes longer to attach."""
 OUTAGES = ("08", "25", "40", "53", "57", "58", "XX")
 """SQLSTATE classes of what has nothing to do with the day: the batch is to be tried again."""
+
+
+class GivenUp(NamedTuple):
+    """What is not tried for a while, since each try holds up the readings of all other days."""
+
+    until: float
+    """By the monotonic clock."""
+    why: str
 
 
 class KnownDays:
@@ -33,6 +45,8 @@ class KnownDays:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._partitions: dict[int, DayPartition] = {}
+        self._locked: GivenUp | None = None
+        self._slow: dict[int, GivenUp] = {}
 
     @property
     def partitions(self) -> Mapping[int, DayPartition]:
@@ -48,24 +62,40 @@ class KnownDays:
 
         Raises psycopg.Error when PostgreSQL is what cannot be used.
         """
-        unavailable: dict[int, str] = {}
-        missing = sorted(days - self._partitions.keys())
-        for number, day in enumerate(missing):
-            try:
-                self._ensure(connection, day)
-            except psycopg.Error as error:
-                if _is_outage(connection, error):
-                    raise
-                locked = isinstance(error, errors.LockNotAvailable)
-                why = _lockers(connection, self._stream) if locked else one_line(error)
-                for each in missing[number:] if locked else [day]:
-                    unavailable[each] = (
-                        f"{self._stream.history_table} has no partition for"
-                        f" {store.day_date(each)}: {why}"
-                    )
-                if locked:
-                    break
+        missing = days - self._partitions.keys()
+        if missing:
+            self._partitions.update(store.find_days(connection, self._stream, missing))
+        unavailable = {}
+        for day in sorted(missing - self._partitions.keys()):
+            why = self._given_up(day) or self._try(connection, day)
+            if why:
+                date, history = store.day_date(day), self._stream.history_table
+                unavailable[day] = f"{history} has no partition for {date}: {why}"
         return unavailable
+
+    def _try(self, connection: Connection, day: int) -> str | None:
+        """Know the partition of a day, or why it has none. Raises psycopg.Error for an outage."""
+        try:
+            self._ensure(connection, day)
+        except errors.LockNotAvailable:
+            why = _lockers(connection, self._stream)
+            self._locked = GivenUp(time.monotonic() + LOCKED_PAUSE_S, why)
+        except psycopg.Error as error:
+            if _is_outage(connection, error):
+                raise
+            why = one_line(error)
+            if isinstance(error, errors.QueryCanceled):
+                self._slow[day] = GivenUp(time.monotonic() + SLOW_PAUSE_S, why)
+        else:
+            return None
+        return why
+
+    def _given_up(self, day: int) -> str | None:
+        """Why it is not tried to make this day's partition at present."""
+        for given_up in (self._locked, self._slow.get(day)):
+            if given_up and time.monotonic() < given_up.until:
+                return given_up.why
+        return None
 
     def check_attached(self, connection: Connection, days: set[int]) -> None:
         """Raise DayDetachedError when a known partition of these is no part of history any more.

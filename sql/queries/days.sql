@@ -5,6 +5,15 @@
 -- Finds or makes the partition that takes a day's rows: its schema, its name, and what it was.
 SELECT space, partition, how FROM ensure_day_partition(%(history)s, %(day)s)
 
+-- name: find
+-- Which of these days have a partition of the usual name, and its schema.
+SELECT wanted.day, part.space, part.name
+FROM unnest(%(days)s::date[]) AS wanted (day),
+    history_partitions(%(history)s, %(history)s || to_char(wanted.day, '_YYYY_MM_DD')) AS part
+WHERE NOT pending
+    AND first <= wanted.day::timestamp AT TIME ZONE 'UTC'
+    AND past >= (wanted.day + 1)::timestamp AT TIME ZONE 'UTC'
+
 -- name: gone
 -- Which of these tables are no partitions of the history table any more.
 SELECT name

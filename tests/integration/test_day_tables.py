@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from ingest_worker.loop.writing import describe
+from ingest_worker.write import known_days
 from ingest_worker.write.sink import Sink
 from sql.errors import DayDetachedError, DaysUnavailableError
 from tests.connections import connect
@@ -196,8 +197,10 @@ def test_a_lock_on_history_keeps_only_days_without_a_partition(
         operator.execute("SET application_name = 'nightly'")
         operator.execute("BEGIN")
         operator.execute(f"ANALYZE {HISTORY}".encode())
+        sink.take({})  # that the day is there is forgotten
+        late = [reading("A", 1, day=day) for day in (7, 8)]
         with pytest.raises(DaysUnavailableError) as caught:
-            sink.flush(parts(reading("A", 2), *(reading("A", 1, day=n) for n in (7, 8)), start=1))
+            sink.flush(parts(reading("A", 2), *late, start=1))
         sink.flush(parts(reading("A", 2), start=1))
         (reasons,) = caught.value.days.values()
         assert len(reasons) == 2
@@ -205,8 +208,31 @@ def test_a_lock_on_history_keeps_only_days_without_a_partition(
             assert f"no partition for 2026-01-0{day}" in why
             assert f"process {operator.info.backend_pid} (nightly, since" in why
             assert f"ANALYZE {HISTORY}" in why
+        with pytest.raises(DaysUnavailableError, match="nightly"):
+            sink.flush(parts(reading("A", 1, day=9), start=2))
+    monkeypatch.setattr(
+        known_days.time, "monotonic", lambda: began + known_days.LOCKED_PAUSE_S + 60
+    )
     sink.flush(parts(reading("A", 1, day=7), start=2))
     assert books(database).stored == 3
+
+
+def test_a_table_that_takes_long_to_attach_is_not_tried_in_every_flush(
+    sink: Sink, database: psycopg.Connection[Any], ddl: Ddl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ddl(
+        f"CREATE TABLE {DAY} (LIKE {HISTORY}); INSERT INTO {DAY} SELECT 1,"
+        " '2026-01-30Z'::timestamptz + n * interval '1 ms', 1, 'A' FROM generate_series(1, 9999) n"
+    )
+    monkeypatch.setattr(known_days, "STATEMENT_TIMEOUT_S", 0.001)
+    with pytest.raises(DaysUnavailableError, match="statement timeout"):
+        sink.flush(parts(reading("A", 1)))
+    monkeypatch.setattr(known_days, "STATEMENT_TIMEOUT_S", 20)
+    with pytest.raises(DaysUnavailableError, match="statement timeout"):
+        sink.flush(parts(reading("A", 1)))
+    ddl(attach())
+    sink.flush(parts(reading("A", 1)))
+    assert books(database).stored == 1
 
 
 def test_an_outage_keeps_no_day(sink: Sink, database: psycopg.Connection[Any]) -> None:
