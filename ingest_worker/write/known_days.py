@@ -6,7 +6,7 @@ whether what it wrote to is attached still.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import psycopg
@@ -25,6 +25,10 @@ LOCK_TIMEOUT_S = 1
 """How long readings of other days wait while a day's partition is made under somebody's lock."""
 STATEMENT_TIMEOUT_S = 20
 """Attaching a table that is there already reads it whole."""
+LIMITS = {
+    "lock_timeout": f"{LOCK_TIMEOUT_S}s",
+    "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
+}
 LOCKED_PAUSE_S, SLOW_PAUSE_S = 5.0, 600.0
 """How long nothing is tried again after a lock, and a day whose table takes longer to attach."""
 OUTAGES = ("08", "25", "40", "53", "57", "58", "XX")
@@ -46,6 +50,7 @@ class KnownDays:
         self._stream = stream
         self._partitions: dict[int, DayPartition] = {}
         self._locked: GivenUp | None = None
+        self._locked_days: dict[int, GivenUp] = {}
         self._slow: dict[int, GivenUp] = {}
 
     @property
@@ -62,16 +67,46 @@ class KnownDays:
 
         Raises psycopg.Error when PostgreSQL is what cannot be used.
         """
-        missing = days - self._partitions.keys()
-        if missing:
-            self._partitions.update(store.find_days(connection, self._stream, missing))
         unavailable = {}
-        for day in sorted(missing - self._partitions.keys()):
-            why = self._given_up(day) or self._try(connection, day)
+        missing = days - self._partitions.keys()
+        for day in list(missing):
+            if why := _still(self._locked_days.get(day)):
+                unavailable[day] = why
+                missing.remove(day)
+        if missing:
+            try:
+                self._find(connection, missing)
+            except errors.LockNotAvailable:
+                unavailable |= self.locked(connection, missing)
+                self._find(connection, missing - unavailable.keys())
+        for day in sorted(missing - self._partitions.keys() - unavailable.keys()):
+            why = _still(self._locked) or _still(self._slow.get(day)) or self._try(connection, day)
             if why:
                 date, history = store.day_date(day), self._stream.history_table
                 unavailable[day] = f"{history} has no partition for {date}: {why}"
         return unavailable
+
+    def locked(self, connection: Connection, days: Iterable[int]) -> dict[int, str]:
+        """Which of these days' tables somebody has locked against writing, and who.
+
+        They are left alone for a while.
+        """
+        locked = {}
+        history = self._stream.history_table
+        holders = locked_tables(connection, history)
+        for day in days:
+            table = f"{history}_{store.day_date(day):%Y_%m_%d}"
+            if table in holders:
+                locked[day] = f"{table} takes no readings: {holders[table]}"
+                until = time.monotonic() + LOCKED_PAUSE_S
+                self._locked_days[day] = GivenUp(until, locked[day])
+        return locked
+
+    def _find(self, connection: Connection, days: set[int]) -> None:
+        with connection.transaction():
+            connection.execute(QUERIES["hurry"], LIMITS)
+            found = store.find_days(connection, self._stream, days)
+        self._partitions.update(found)
 
     def _try(self, connection: Connection, day: int) -> str | None:
         """Know the partition of a day, or why it has none. Raises psycopg.Error for an outage."""
@@ -90,13 +125,6 @@ class KnownDays:
             return None
         return why
 
-    def _given_up(self, day: int) -> str | None:
-        """Why it is not tried to make this day's partition at present."""
-        for given_up in (self._locked, self._slow.get(day)):
-            if given_up and time.monotonic() < given_up.until:
-                return given_up.why
-        return None
-
     def check_attached(self, connection: Connection, days: set[int]) -> None:
         """Raise DayDetachedError when a known partition of these is no part of history any more.
 
@@ -111,12 +139,8 @@ class KnownDays:
             raise DayDetachedError(f"{names_of_gone} is no part of history any more")
 
     def _ensure(self, connection: Connection, day: int) -> None:
-        limits = {
-            "lock_timeout": f"{LOCK_TIMEOUT_S}s",
-            "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
-        }
         with connection.transaction():
-            connection.execute(QUERIES["hurry"], limits)
+            connection.execute(QUERIES["hurry"], LIMITS)
             partition = store.ensure_day(connection, self._stream, day)
         self._partitions[day] = partition
 
@@ -127,8 +151,23 @@ def _is_outage(connection: Connection, error: psycopg.Error) -> bool:
     return connection.closed or (error.sqlstate or OUTAGES[0])[:2] in OUTAGES
 
 
+def locked_tables(connection: Connection, history: str) -> dict[str, str]:
+    """By name, the tables beside `history` that somebody has locked against writing, and who."""
+    rows = connection.execute(QUERIES["locked"], {"history": history}).fetchall()
+    return {name: f"locked by {_process(*who)}" for name, *who in reversed(rows)}
+
+
 def _lockers(connection: Connection, stream: Stream) -> str:
     """Who holds the lock that was waited for in vain."""
     rows = connection.execute(QUERIES["lockers"], {"history": stream.history_table}).fetchall()
-    held = [f"process {pid} ({name}, since {since}): {what}" for pid, name, since, what in rows]
-    return one_line(f"waits for a lock of {'; '.join(held) or 'another process'}")
+    held = "; ".join(_process(*row) for row in rows)
+    return f"waits for a lock of {held or 'another process'}"
+
+
+def _process(pid: int, application: str, since: str, statement: str) -> str:
+    return one_line(f"process {pid} ({application}, since {since}): {statement}")
+
+
+def _still(given_up: GivenUp | None) -> str | None:
+    """Why something is not tried at present; None when it may be."""
+    return given_up.why if given_up and time.monotonic() < given_up.until else None

@@ -18,7 +18,7 @@ from psycopg import errors
 from ingest_worker import metrics
 from ingest_worker.connections import Connections
 from ingest_worker.write.batch import Part
-from ingest_worker.write.known_days import KnownDays
+from ingest_worker.write.known_days import KnownDays, locked_tables
 from ingest_worker.write.ledger import LOCK_TIMEOUT_S, Ledger, PartBooks, Position
 from ingest_worker.write.newest_known import NewestKnown
 from ingest_worker.write.writers import (
@@ -100,12 +100,16 @@ class Sink:
         """
         days = _days(parts)
         self._ensure(days)
-        for write in (self._write_new, write_any):
-            try:
-                return self._flush(parts, days, write)
-            except RowsRefusedError:
-                continue
-        return self._flush(parts, days, write_piecewise)
+        try:
+            for write in (self._write_new, write_any):
+                try:
+                    return self._flush(parts, days, write)
+                except RowsRefusedError:
+                    continue
+            return self._flush(parts, days, write_piecewise)
+        except errors.LockNotAvailable as error:
+            self._explain_lock(days, error)
+            raise
 
     def _flush(self, parts: Sequence[Part], days: Days, write: Writer) -> dict[str, Outcome]:
         connection = self._connect()
@@ -134,6 +138,21 @@ class Sink:
         unavailable = {name: why for name, why in ensured.items() if why}
         if unavailable:
             raise DaysUnavailableError(unavailable)
+
+    def _explain_lock(self, days: Days, error: errors.LockNotAvailable) -> None:
+        """Raise what says who has locked a table that was to be written to, if somebody has.
+
+        Raises DaysUnavailableError when it is a day's: all other days can be written to.
+        """
+        locked = {name: self._days[name].locked(self._connect(), of) for name, of in days.items()}
+        locked = {name: why for name, why in locked.items() if why}
+        if locked:
+            raise DaysUnavailableError(locked) from error
+        for stream in days:
+            tables = locked_tables(self._connect(), STREAMS[stream].history_table)
+            if tables:
+                why = "; ".join(f"{table}: {who}" for table, who in tables.items())
+                raise errors.LockNotAvailable(why) from error
 
     def _write(self, stream: Stream, books: Sequence[PartBooks], write: Writer) -> None:
         """Write all rows of one stream, and note in each part's books what became of its own."""

@@ -45,6 +45,21 @@ WHERE pid <> pg_backend_pid() AND pid IN (
             WHERE partrelid = %(history)s::text::regclass AND partdefid <> 0)))
 ORDER BY xact_start
 
+-- name: locked
+-- Which tables beside the history table somebody has locked against writing, or waits to: the name of
+-- each, and then who it is, as above.
+SELECT relname, pid, application_name,
+    to_char(xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), left(query, 200)
+FROM pg_locks
+JOIN pg_database ON pg_database.oid = pg_locks.database AND datname = current_database()
+JOIN pg_class ON pg_class.oid = relation AND relkind IN ('r', 'p')
+JOIN pg_stat_activity AS activity USING (pid)
+WHERE pid <> pg_backend_pid()
+    AND (granted AND mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock')
+        OR mode = 'AccessExclusiveLock')
+    AND relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = %(history)s::text::regclass)
+ORDER BY granted DESC, xact_start
+
 -- name: list
 -- The partitions of a history table, by time: state 'attached' or, after an interrupted DETACH,
 -- 'pending'. And the tables beside it that have the name of one of its days: state 'detached'.

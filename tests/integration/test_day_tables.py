@@ -215,19 +215,65 @@ def test_a_lock_on_history_keeps_only_days_without_a_partition(
     assert books(database).stored == 3
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_lock_on_one_days_table_keeps_only_that_day(
+    sink: Sink,
+    database: psycopg.Connection[Any],
+    own_environment: dict[str, str],
+    known: bool,
+) -> None:
+    """As VACUUM FULL or CREATE INDEX of a day hold it; the sink may know the day or not."""
+    sink.flush(parts(reading("A", 1), reading("A", 1, day=7)))
+    if not known:
+        sink.take({})
+    with connect(own_environment) as operator:
+        operator.execute("BEGIN")
+        operator.execute(f"LOCK TABLE {HISTORY}_2026_01_07 IN ACCESS EXCLUSIVE MODE".encode())
+        for _ in range(2):
+            with pytest.raises(DaysUnavailableError) as caught:
+                sink.flush(parts(reading("A", 2), reading("A", 2, day=7), start=2))
+            ((why,),) = (reasons.values() for reasons in caught.value.days.values())
+            assert why.startswith(f"{HISTORY}_2026_01_07 takes no readings: locked by process")
+            assert f"process {operator.info.backend_pid} (" in why
+        sink.flush(parts(reading("A", 2), start=2))
+    sink._days["meter"]._locked_days.clear()  # their pause is over
+    sink.flush(parts(reading("A", 2, day=7), start=3))
+    assert books(database).stored == 4
+
+
+def test_a_lock_on_another_table_is_named(
+    sink: Sink, database: psycopg.Connection[Any], own_environment: dict[str, str]
+) -> None:
+    with connect(own_environment) as operator:
+        operator.execute("BEGIN")
+        operator.execute("LOCK TABLE meter_live_state IN SHARE MODE")
+        with pytest.raises(psycopg.errors.LockNotAvailable) as caught:
+            sink.flush(parts(reading("A", 1)))
+        who = f"meter_live_state: locked by process {operator.info.backend_pid}"
+        assert who in describe(caught.value)
+    sink.flush(parts(reading("A", 1)))
+    assert books(database).stored == 1
+
+
 def test_a_table_that_takes_long_to_attach_is_not_tried_in_every_flush(
     sink: Sink, database: psycopg.Connection[Any], ddl: Ddl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ddl(
-        f"CREATE TABLE {DAY} (LIKE {HISTORY}); INSERT INTO {DAY} SELECT 1,"
-        " '2026-01-30Z'::timestamptz + n * interval '1 ms', 1, 'A' FROM generate_series(1, 9999) n"
+        "CREATE FUNCTION slow(at timestamptz) RETURNS int IMMUTABLE LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_sleep(1); RETURN 1; END $$;"
+        f' CREATE INDEX slow ON {HISTORY} (slow("timestamp"))'
     )
-    monkeypatch.setattr(known_days, "STATEMENT_TIMEOUT_S", 0.001)
+    ddl(
+        f"CREATE TABLE {DAY} (LIKE {HISTORY}); INSERT INTO {DAY} SELECT 1,"
+        " '2026-01-30Z'::timestamptz + n * interval '1 s', 1, 'A' FROM generate_series(1, 5) n"
+    )
+    monkeypatch.setitem(known_days.LIMITS, "statement_timeout", "2s")
     with pytest.raises(DaysUnavailableError, match="statement timeout"):
         sink.flush(parts(reading("A", 1)))
-    monkeypatch.setattr(known_days, "STATEMENT_TIMEOUT_S", 20)
+    monkeypatch.setitem(known_days.LIMITS, "statement_timeout", "20s")
     with pytest.raises(DaysUnavailableError, match="statement timeout"):
         sink.flush(parts(reading("A", 1)))
+    ddl("DROP INDEX slow")
     ddl(attach())
     sink.flush(parts(reading("A", 1)))
     assert books(database).stored == 1
