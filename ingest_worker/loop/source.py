@@ -7,9 +7,7 @@ positions; what Kafka's group has committed is written for lag tools and never r
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
@@ -19,27 +17,15 @@ from ingest_worker import metrics
 from ingest_worker.errors import InDoubtError, LostPositionError
 from ingest_worker.loop.admission import Gap, admit
 from ingest_worker.loop.fetching import MISPLACED, FetchFailure, Fetching
+from ingest_worker.loop.holding_back import HoldingBack
 from ingest_worker.write.batch import Record
 
 POSITION_WITHIN_S = 0.05
 """How long the consumer may take to name its positions; after a rebalance it may have none."""
 
-FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 10.0
-"""How long a partition that was held back is not read."""
-
 log = logging.getLogger(__name__)
 
 Fetched = list[tuple[TopicPartition, Sequence[Record]]]
-
-
-class HeldBack(NamedTuple):
-    """A partition that is not read on for a while."""
-
-    position: int
-    pause_s: float
-    until: float
-    """By the monotonic clock."""
-    paused: bool = True
 
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -66,7 +52,7 @@ class Source:
         self._suspects: dict[TopicPartition, Gap] = {}
         self._last_read: dict[TopicPartition, tuple[int, int]] = {}
         self._left_over: Fetched = []
-        self._held_back: dict[TopicPartition, HeldBack] = {}
+        self._holding_back = HoldingBack()
         self._fetching = Fetching(self._consumer, self._seek_back)
 
     async def start(self) -> None:
@@ -113,7 +99,7 @@ class Source:
         self._last_read = dict(last_read)
         self._suspects.clear()
         self._left_over.clear()
-        self._held_back.clear()
+        self._holding_back.clear()
         self._fetching.begin(positions)
         for partition in self._consumer.assignment():
             if partition in positions:
@@ -128,7 +114,9 @@ class Source:
         Waits up to `timeout_s` for the first. Raises LostPositionError for a partition that was
         replaced, and InDoubtError for one whose log does not reach to its position.
         """
-        self._take_up_again()
+        for partition in self._holding_back.end_due():
+            if partition in self._consumer.assignment():
+                self._consumer.resume(partition)
         if self._left_over:
             left_over, self._left_over = self._left_over, []
             return left_over
@@ -153,28 +141,14 @@ class Source:
             self._left_over.append((partition, records))
 
     def hold_back(self, partition: TopicPartition, position: int) -> None:
-        """Read a partition again from this position on, after a pause: it cannot be written yet.
-
-        Each time it stays at its position, the pause is twice as long.
-        """
-        before = self._held_back.get(partition)
-        longer = before is not None and before.position == position
-        pause_s = min(before.pause_s * 2, LAST_PAUSE_S) if before and longer else FIRST_PAUSE_S
-        self._held_back[partition] = HeldBack(position, pause_s, time.monotonic() + pause_s)
+        """Read a partition again from this position on, after a pause: it cannot be written yet."""
+        self._holding_back.begin(partition, position)
         self._positions[partition] = position
         self._suspects.pop(partition, None)
         self._left_over = [entry for entry in self._left_over if entry[0] != partition]
         if partition in self._consumer.assignment():
             self._seek_back(partition)
             self._consumer.pause(partition)
-
-    def _take_up_again(self) -> None:
-        """Fetch from those held back again whose pauses are over."""
-        for partition, held in self._held_back.items():
-            if held.paused and time.monotonic() >= held.until:
-                self._held_back[partition] = held._replace(paused=False)
-                if partition in self._consumer.assignment():
-                    self._consumer.resume(partition)
 
     async def trailing(self) -> dict[TopicPartition, Gap]:
         """Where the log goes on past our positions without records: markers of transactions.
@@ -207,8 +181,7 @@ class Source:
         behind = 0
         assigned = self._consumer.assignment()
         for partition, position in self._positions.items():
-            held_back = self._held_back.get(partition)
-            if partition in assigned and not (held_back and held_back.paused):
+            if partition in assigned and not self._holding_back.pauses(partition):
                 behind += max(0, (self._consumer.highwater(partition) or 0) - position)
         return behind
 

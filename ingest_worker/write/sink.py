@@ -9,7 +9,7 @@ import time
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import NamedTuple
 
 from aiokafka import TopicPartition
@@ -48,6 +48,8 @@ CROSSED = (
 )
 """Another transaction came in between. That is no outage: the next try may succeed."""
 
+NAMED = 3
+"""Of the tables that are locked, as many are named."""
 Days = dict[str, set[int]]
 """By stream, the days of rows, counted from 2000-01-01."""
 Writer = Callable[[Connection, Stream, Sequence[Row], NewestKnown], Written]
@@ -151,7 +153,7 @@ class Sink:
         for stream in days:
             tables = locked_tables(self._connect(), STREAMS[stream].history_table)
             if tables:
-                why = "; ".join(f"{table}: {who}" for table, who in tables.items())
+                why = "; ".join(f"{table}: {who}" for table, who in islice(tables.items(), NAMED))
                 raise errors.LockNotAvailable(why) from error
 
     def _write(self, stream: Stream, books: Sequence[PartBooks], write: Writer) -> None:

@@ -8,8 +8,9 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from ingest_worker.errors import InDoubtError, LostPositionError
-from ingest_worker.loop import source
+from ingest_worker.loop import holding_back
 from ingest_worker.loop.admission import Gap
+from ingest_worker.loop.holding_back import HoldingBack
 from ingest_worker.loop.source import Source
 from tests.unit.loop.fake_consumer import FakeConsumer, FakeLog
 
@@ -164,7 +165,7 @@ def test_a_failed_acknowledge_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_is_held_back_is_read_again_from_there_after_a_pause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(source, "FIRST_PAUSE_S", 1_000.0)
+    monkeypatch.setattr(holding_back, "FIRST_PAUSE_S", 1_000.0)
     reading = Reading({A: log_of(5), B: log_of(5)}, {A: 0, B: 0})
     fetched = dict(asyncio.run(reading.source.fetch(0)))
     for partition in (A, B):
@@ -173,21 +174,22 @@ def test_what_is_held_back_is_read_again_from_there_after_a_pause(
     assert reading.fetch() == {B: [3, 4]}
     assert reading.fetch() == {}
     assert reading.source.records_behind() == 0, "what is held back need not be waited for"
-    held = reading.source._held_back[A]
-    reading.source._held_back[A] = held._replace(until=0.0)
-    assert reading.fetch() == {A: [2, 3, 4]}
+    monkeypatch.setattr(holding_back, "FIRST_PAUSE_S", 0.0)
+    reading.source.hold_back(A, 3)
+    assert reading.fetch() == {A: [3, 4]}
 
 
-def test_pauses_grow_while_a_partition_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source, "FIRST_PAUSE_S", 1.0)
-    monkeypatch.setattr(source, "LAST_PAUSE_S", 5.0)
+def test_pauses_grow_while_a_partition_stays_where_it_is() -> None:
+    pauses = HoldingBack()
+    seconds = [pauses.begin(A, position).seconds for position in (2, 2, 2, 2, 2, 2, 3)]
+    assert seconds == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 1.0]
+    assert pauses.pauses(A)
+    assert not pauses.pauses(B)
+
+
+def test_a_partition_that_was_held_back_is_read_at_once_when_it_is_held_anew() -> None:
     reading = Reading({A: log_of(5)}, {A: 0})
-
-    def pause_at(position: int) -> float:
-        reading.source.hold_back(A, position)
-        return reading.source._held_back[A].pause_s
-
-    assert [pause_at(position) for position in (2, 2, 2, 2, 3)] == [1.0, 2.0, 4.0, 5.0, 1.0]
-    reading.source.hold({A: 0}, {})
-    assert reading.fetch() == {A: [0, 1, 2, 3, 4]}
-    assert not reading.source._held_back
+    reading.source.hold_back(A, 2)
+    reading.source.hold({A: 1}, {})
+    assert reading.fetch() == {A: [1, 2, 3, 4]}
+    assert reading.source.records_behind() == 0

@@ -295,8 +295,8 @@ def test_a_day_that_gets_no_partition_holds_up_only_what_is_behind_its_readings(
     """Its partition is read on once the day has one; nothing is lost, skipped or written twice."""
 
     async def story() -> None:
-        monkeypatch.setattr("ingest_worker.loop.source.FIRST_PAUSE_S", 0.001)
-        monkeypatch.setattr("ingest_worker.loop.source.LAST_PAUSE_S", 0.002)
+        monkeypatch.setattr("ingest_worker.loop.holding_back.FIRST_PAUSE_S", 0.001)
+        monkeypatch.setattr("ingest_worker.loop.holding_back.LAST_PAUSE_S", 0.002)
         case = Running(monkeypatch)
         case.consumer.logs[MORE_METERS] = case.logs[MORE_METERS] = FakeLog()
         case.sink.unavailable = {LATE_DAY: "history has no partition for 2025-06-05: locked"}
@@ -314,7 +314,7 @@ def test_a_day_that_gets_no_partition_holds_up_only_what_is_behind_its_readings(
             assert case.sink.takes == 1, "no takeover was needed"
             case.sink.unavailable = {}
             await case.until_all_is_written()
-            assert case.status.ready()[1]["reasons"] == {}
+            await case.until(lambda: case.status.ready()[1]["reasons"] == {})
         offsets = case.written_offsets()
         assert offsets == [0, *range(2, meters.end)]
 
@@ -325,7 +325,7 @@ def test_a_rest_that_is_held_back_is_forgotten_when_the_positions_are_read_again
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def story() -> None:
-        monkeypatch.setattr("ingest_worker.loop.source.FIRST_PAUSE_S", 1_000.0)
+        monkeypatch.setattr("ingest_worker.loop.holding_back.FIRST_PAUSE_S", 1_000.0)
         case = Running(monkeypatch)
         case.sink.unavailable = {LATE_DAY: "locked"}
         case.logs[METERS].append(METER_READING, LATE_READING, METER_READING)
