@@ -19,6 +19,7 @@ from api.http.inputs import path_session_id
 from api.http.responses import JsonResponse, list_response
 from schemas.fields import utc_now
 from schemas.sessions import (
+    Cursor,
     Session,
     SessionChange,
     SessionEnd,
@@ -110,11 +111,12 @@ class Sessions:
         return await self._list(request, "search", query)
 
     async def _list(self, request: Request, query: str, page: SessionPage) -> Response:
-        parameters = page.model_dump() | {"limit": page.limit + 1}
         async with self._database.connection() as connection:
+            after = await _place(connection, page.after)
+            parameters = page.model_dump() | after | {"limit": page.limit + 1}
             rows = await (await connection.execute(SQL[query], parameters)).fetchall()
         sessions = [Session.model_validate(row) for row in rows]
-        return list_response(request, sessions, page.limit, "session_id")
+        return list_response(request, sessions, page.limit, "cursor")
 
     async def _write(self, write: Callable[[Connection], Awaitable[Row]]) -> Row:
         """The row that `write` returns, in a transaction of its own.
@@ -174,6 +176,21 @@ async def _insert(connection: Connection, wanted: SessionStart, now: datetime) -
         raise _taken(wanted.meter_id, wanted.vehicle_id, error) from None
     assert row is not None
     return row
+
+
+async def _place(connection: Connection, after: Cursor | None) -> Row:
+    """What the lists' statements are told of a cursor. Raises ApiError 400.
+
+    One of release 0.1.0 is its session, wherever that is now: there has to be one.
+    """
+    if after is None or after.started_at is not None:
+        started_at, session_id = after or (None, None)
+        return {"after_start": started_at, "after_id": session_id}
+    found = await connection.execute(SQL["one"], {"session_id": after.session_id})
+    session = await found.fetchone()
+    if session is None:
+        raise invalid_field("after", f"there is no session {after.session_id}")
+    return {"after_start": session["started_at"], "after_id": session["session_id"]}
 
 
 async def _one(connection: Connection, query: str, session_id: UUID, **parameters: Any) -> Row:

@@ -63,19 +63,19 @@ FROM charging_sessions
 WHERE session_id = %(session_id)s
 
 -- name: active
--- Newest first, from below the session `after`.
+-- Newest first, from below the place (after_start, after_id) unless it is null.
 SELECT
     -- include: session_columns
 FROM charging_sessions
 WHERE ended_at IS NULL
-    AND (%(after)s::uuid IS NULL OR (started_at, session_id) <
-        (SELECT started_at, session_id FROM charging_sessions WHERE session_id = %(after)s))
+    AND (%(after_start)s::timestamptz IS NULL
+        OR (started_at, session_id) < (%(after_start)s, %(after_id)s::uuid))
 ORDER BY started_at DESC, session_id DESC
 LIMIT %(limit)s
 
 -- name: search
--- Sessions that touch [start, end), newest first, from below the session `after`. Each filter is
--- off when it is null.
+-- Sessions that touch [start, end), newest first, from below that place. Each filter is off when it
+-- is null.
 SELECT
     -- include: session_columns
 FROM charging_sessions
@@ -84,8 +84,8 @@ WHERE (%(vehicle_id)s::text IS NULL OR vehicle_id = %(vehicle_id)s)
     AND (%(end_time)s::timestamptz IS NULL OR started_at < %(end_time)s)
     AND (%(start_time)s::timestamptz IS NULL OR ended_at IS NULL OR ended_at > %(start_time)s
         OR (ended_at = started_at AND ended_at >= %(start_time)s))
-    AND (%(after)s::uuid IS NULL OR (started_at, session_id) <
-        (SELECT started_at, session_id FROM charging_sessions WHERE session_id = %(after)s))
+    AND (%(after_start)s::timestamptz IS NULL
+        OR (started_at, session_id) < (%(after_start)s, %(after_id)s::uuid))
 ORDER BY started_at DESC, session_id DESC
 LIMIT %(limit)s
 
