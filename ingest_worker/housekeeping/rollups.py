@@ -22,6 +22,8 @@ MAX_UNITS = 100_000
 """Hours of devices in one step, more only when a single hour of one flush has more devices; those
 that several flushes touched are counted as often, but summed once."""
 MAX_ENTRIES = 1_000
+SHORT_ENTRY = timedelta(days=1)
+"""Of longer ones only the hours that have readings are summed; to find these would not pay here."""
 HOUR = timedelta(hours=1)
 QUERIES = load("rollup_log") | load("rollup_units") | load("rollup_sums")
 SUMMING = ("find_session_spans", "find_vehicle_spans", "sum_ac", "sum_dc")
@@ -31,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
-    """What one row of the log stands for: `hours` of each device, from `first` on."""
+    """What one row of the log stands for: at most `hours` of each device, from `first` on."""
 
     id: int
     devices: int
@@ -120,7 +122,8 @@ def _take(connection: Connection, entries: list[Entry], limits: Mapping[str, Any
 
 def _find_units(connection: Connection, mode: dict[str, Any]) -> Window | None:
     """Find the hours of vehicles that the taken entries stand for; the window they all lie in."""
-    connection.execute(QUERIES["touch"])
+    for name in ("touch", "touch_what_there_is"):
+        connection.execute(QUERIES[name], {"short": SHORT_ENTRY})
     touched = _touched(connection)
     if touched is None:
         return None
