@@ -27,7 +27,6 @@ SHORT_ENTRY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 QUERIES = load("rollup_log") | load("rollup_units") | load("rollup_sums")
 SUMMING = ("find_session_spans", "find_vehicle_spans", "sum_ac", "sum_dc")
-SESSION_HOURS = ("make_session_hours", "delete_session_hours", "write_session_hours")
 
 log = logging.getLogger(__name__)
 
@@ -143,8 +142,6 @@ def _sum(connection: Connection, window: Window, mode: dict[str, Any]) -> None:
     """Sum the units again, and change the rollups that come out different."""
     for name in SUMMING:
         connection.execute(QUERIES[name], mode | window.parameters())
-    for name in SESSION_HOURS:
-        connection.execute(QUERIES[name])
     connection.execute(QUERIES["make_vehicle_hours"])
     _replace(connection, "vehicle_hours", "units")
     connection.execute(QUERIES["find_unit_days"])
