@@ -38,6 +38,7 @@ export function fleetEfficiencyPanel() {
     verdict.className = `verdict ${fleetJudged(fleet)}`;
     verdict.replaceChildren(...verdictParts(fleet, limits, vehicleLink));
     say(unjudged, unjudgedText(fleet.unjudgedCounts));
+    unjudged.hidden = unjudged.textContent === "";
     tiles.show(fleet, limits);
     table.show(vehicles, alertCount(fleet));
     table.node.hidden = vehicles.length === 0;
