@@ -94,35 +94,39 @@ def _step(connection: Connection, limits: dict[str, Any], mode: dict[str, Any]) 
         if not rows:
             return False
         connection.execute(QUERIES["begin"])
-        _take(connection, [Entry(*row) for row in rows], limits)
-        window = _find_units(connection, mode)
+        taken = _take(connection, [Entry(*row) for row in rows], limits)
+        window = _find_units(connection, mode, taken)
         if window is not None:
             _sum(connection, window, mode)
     return True
 
 
-def _take(connection: Connection, entries: list[Entry], limits: Mapping[str, Any]) -> None:
+def _take(connection: Connection, entries: list[Entry], limits: Mapping[str, Any]) -> list[Entry]:
     """Move as many entries as fit into a step out of the log; of a large first one, a part."""
-    ids: list[int] = []
+    taken: list[Entry] = []
     units = 0
     for entry in entries:
         units += entry.devices * entry.hours
-        if ids and units > MAX_UNITS:
+        if taken and units > MAX_UNITS:
             break
-        ids.append(entry.id)
+        taken.append(entry)
     first = entries[0]
     if first.hours > 1 and first.devices * first.hours > MAX_UNITS:
         until = first.first + max(1, MAX_UNITS // first.devices) * HOUR
         hours = {"id": first.id, "first": first.first, "until": until}
         connection.execute(QUERIES["take_first_hours"], hours)
     else:
+        ids = [entry.id for entry in taken]
         connection.execute(QUERIES["take"], {"ids": ids, **limits})
+    return taken
 
 
-def _find_units(connection: Connection, mode: dict[str, Any]) -> Window | None:
+def _find_units(connection: Connection, mode: dict[str, Any], taken: list[Entry]) -> Window | None:
     """Find the hours of vehicles that the taken entries stand for; the window they all lie in."""
-    for name in ("touch", "touch_what_there_is"):
-        connection.execute(QUERIES[name], {"short": SHORT_ENTRY})
+    connection.execute(QUERIES["touch"], {"short": SHORT_ENTRY})
+    if any(entry.hours * HOUR > SHORT_ENTRY for entry in taken):
+        # Only then: it looks at all day partitions, which takes a while to plan.
+        connection.execute(QUERIES["touch_what_there_is"], {"short": SHORT_ENTRY})
     touched = _touched(connection)
     if touched is None:
         return None

@@ -149,6 +149,7 @@ def test_no_two_writers_deadlock(
     with ThreadPoolExecutor(RACERS + 1) as racers:
         idle = racers.submit(end_the_idle)
         statuses = sum(racers.map(race, range(RACERS)), Counter())
-    assert set(statuses) == {200, 201, 400, 409} and idle.result() > 0, statuses
+    assert {200, 201, 409} <= set(statuses) <= {200, 201, 400, 409}, statuses
+    assert idle.result() > 0
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     assert database.execute(deadlocks).fetchone() == (0,)
