@@ -87,14 +87,18 @@ class Figures:
         )
 
     def alerts(self) -> list[Alert]:
-        """The alerts that the ratio raises before it is rounded."""
+        """The alerts that the ratio raises before it is rounded.
+
+        Judged by products, which are exact: so does sql/queries/fleet.sql, which finds and counts
+        the vehicles that have them.
+        """
         if self.quality == "none" or self.ratio is None:
             return []
-        if self.ratio < LOW_EFFICIENCY:
+        if self.energy_dc < EXACT.multiply(LOW_EFFICIENCY, self.energy_ac):
             shown = told_apart(self.ratio, LOW_EFFICIENCY)
             message = f"Efficiency {shown} is under {LOW_EFFICIENCY}"
             return [Alert(code="low_efficiency", message=message)]
-        if self.ratio > IMPOSSIBLE_EFFICIENCY:
+        if self.energy_dc > EXACT.multiply(IMPOSSIBLE_EFFICIENCY, self.energy_ac):
             shown = told_apart(self.ratio, IMPOSSIBLE_EFFICIENCY)
             message = f"Efficiency {shown} is over 1: more DC delivered than AC consumed"
             return [Alert(code="impossible_efficiency", message=message)]

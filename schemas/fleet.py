@@ -76,18 +76,35 @@ class AlertCounts(Output):
     impossible_efficiency: int
 
 
+class UnjudgedCounts(Output):
+    """How many vehicles have a ratio that says nothing, or none; each counts once, by the first."""
+
+    no_session: int
+    """In no session: it did not charge."""
+    no_readings: int
+    """A side has no reading."""
+    no_energy: int
+    """No AC energy was drawn."""
+
+
 class FleetFigures(Output):
     """All vehicles' charging in whole hours; `vehicles` from the worst efficiency on.
 
-    That is the lowest; of those with `alert=impossible_efficiency` it is the highest. Everything
-    stored before `as_of` is in the figures.
+    That is the lowest; of those with `alert=impossible_efficiency` it is the highest. Those that
+    cannot be judged come last.
     """
 
     period: Period
     as_of: datetime
+    """Everything stored or changed before it is in the figures."""
+    being_redone: bool
+    """Whether a device's or the deployment's `energyReading` was changed, and not all figures
+    follow it yet: until then they disagree with those of single vehicles."""
     metrics: Metrics
     coverage: Coverage
     alerts: list[Alert]
     vehicle_count: int
     alert_counts: AlertCounts
+    unjudged_counts: UnjudgedCounts
+    """What is in neither of these two was judged and is fine."""
     vehicles: list[FleetVehicle]

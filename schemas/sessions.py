@@ -1,14 +1,19 @@
 """Charging sessions as the HTTP API takes and gives them."""
 
+import re
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple, Self
 from uuid import UUID
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 
 from schemas.fields import DeviceId, Input, Output, Query, Time, TimesQuery
+from schemas.streams.times import to_datetime, to_micros
 
 MAX_SESSIONS = 1_000
+_UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+CURSOR_PATTERN = f"^(-?[0-9]{{1,18}}_)?{_UUID}$"
+_CURSOR = re.compile(CURSOR_PATTERN, re.ASCII)
 
 EndReason = Literal["ended", "timeout"]
 
@@ -42,6 +47,32 @@ class SessionChange(Input):
         return value
 
 
+class Cursor(NamedTuple):
+    """A place in a list of sessions, newest first: by what they are sorted by.
+
+    So a page goes on where the one before ended, even when its last session was moved since.
+    """
+
+    started_at: datetime | None
+    """None in one of release 0.1.0, which had the session's id alone: it stands where it is now."""
+    session_id: UUID
+
+    @classmethod
+    def parse(cls, text: object) -> Self:
+        """The cursor that has this text. Raises ValueError."""
+        try:
+            if not isinstance(text, str) or not _CURSOR.fullmatch(text):
+                raise ValueError("it has another form")
+            micros, _, session_id = text.rpartition("_")
+            return cls(to_datetime(int(micros)) if micros else None, UUID(session_id))
+        except (ValueError, OverflowError):
+            raise ValueError("not the `after` of a list's Link header") from None
+
+    def __str__(self) -> str:
+        time = f"{to_micros(self.started_at)}_" if self.started_at else ""
+        return f"{time}{self.session_id}"
+
+
 class Session(Output):
     """One charging session, `[started_at, ended_at)`; active while `ended_at` is null."""
 
@@ -54,12 +85,22 @@ class Session(Output):
     end_reason: EndReason | None
     """Null while active; `timeout` when nobody ended it and both devices had stopped reporting."""
 
+    @property
+    def cursor(self) -> Cursor:
+        """Its place in a list."""
+        return Cursor(self.started_at, self.session_id)
+
 
 class SessionPage(Query):
-    """At most `limit` sessions, newest first, that come after the session `after`."""
+    """At most `limit` sessions, newest first, that come after the place `after`."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_SESSIONS)] = MAX_SESSIONS
-    after: UUID | None = None
+    after: Annotated[
+        Cursor | None,
+        BeforeValidator(Cursor.parse),
+        WithJsonSchema({"type": "string", "pattern": CURSOR_PATTERN}),
+    ] = None
+    """Where the page before ended, from its Link header."""
 
 
 class SessionFilter(SessionPage, TimesQuery):

@@ -32,10 +32,13 @@ class SilentDevice(Output):
 class Silence(Output):
     """Who has had no reading since `since`: how many of each kind, and who fell silent last.
 
-    Counted are devices that reported once or are registered, except those registered as inactive.
+    Known are devices that reported once or are registered, except those registered as inactive.
     """
 
     since: datetime
     meters: int
     vehicles: int
+    known_meters: int
+    """How many there are, silent or not."""
+    known_vehicles: int
     devices: list[SilentDevice]

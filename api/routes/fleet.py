@@ -23,6 +23,7 @@ from schemas.fleet import (
     MeterHour,
     MeterMetrics,
     MeterSession,
+    UnjudgedCounts,
 )
 from schemas.settings import Settings
 from sql.named import load
@@ -52,6 +53,7 @@ class FleetAnalytics:
             "impossible": IMPOSSIBLE_EFFICIENCY,
             "limit": query.limit,
             "alert": query.alert,
+            "energy_reading": self._settings.energy_reading,
             **window._asdict(),
         }
         async with self._database.connection() as connection:
@@ -84,11 +86,13 @@ def fleet(window: Window, rows: list[Row]) -> FleetFigures:
     return FleetFigures(
         period=Period(start=window.start, end=window.end),
         as_of=whole["as_of"],
+        being_redone=whole["being_redone"],
         metrics=figures.metrics(),
         coverage=figures.coverage(),
         alerts=figures.alerts(),
         vehicle_count=whole["vehicles"],
         alert_counts=AlertCounts.model_validate(whole),
+        unjudged_counts=UnjudgedCounts.model_validate(whole),
         vehicles=[_vehicle(row) for row in vehicles],
     )
 

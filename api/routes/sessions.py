@@ -3,6 +3,7 @@
 A meter is in one session at a time, and so is a vehicle.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from api.http.inputs import path_session_id
 from api.http.responses import JsonResponse, list_response
 from schemas.fields import utc_now
 from schemas.sessions import (
+    Cursor,
     Session,
     SessionChange,
     SessionEnd,
@@ -29,9 +31,11 @@ from schemas.settings import Settings
 from sql.named import load
 
 MAX_ATTEMPTS = 3
-"""How often a session is tried to be stored, when a deadlock or serialization failure comes up."""
+"""How often a session is tried to be written when a deadlock or serialization failure comes up."""
 NOW = SessionEnd()
 SQL = load("sessions")
+
+Row = dict[str, Any]
 
 
 class Sessions:
@@ -46,17 +50,11 @@ class Sessions:
         """Start a session, or enter a past one; 404 unknown device, 409 either one is taken."""
         now = utc_now()
         self._check_times(body.started_at or now.replace(microsecond=0), body.ended_at, now)
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            try:
-                async with self._database.connection() as connection, connection.transaction():
-                    row = await _insert(connection, body, now)
-                break
-            except psycopg.errors.ExclusionViolation as error:
-                raise _taken(body.meter_id, body.vehicle_id, error) from None
-            except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
-                if attempt == MAX_ATTEMPTS:
-                    raise
-        return JsonResponse(Session.model_validate(row), 201)
+
+        async def insert(connection: Connection) -> Row:
+            return await _insert(connection, body, now)
+
+        return JsonResponse(Session.model_validate(await self._write(insert)), 201)
 
     @answers(Session, errors=(404, 409), path_id=UUID)
     async def end(self, request: Request, body: SessionEnd = NOW) -> Response:
@@ -65,36 +63,34 @@ class Sessions:
         now = utc_now()
         ended_at = body.ended_at or now
         self._check_not_ahead("endedAt", ended_at, now)
-        async with self._database.connection() as connection, connection.transaction():
+
+        async def end(connection: Connection) -> Row:
             session = await _one(connection, "lock", session_id)
             if session["ended_at"] is not None:
                 raise conflict(f"Session {session_id} has ended already")
             if ended_at < session["started_at"]:
                 raise invalid_field("endedAt", "must not be before the session's startedAt")
-            row = await _one(connection, "end", session_id, ended_at=ended_at)
-        return JsonResponse(Session.model_validate(row))
+            return await _one(connection, "end", session_id, ended_at=ended_at)
+
+        return JsonResponse(Session.model_validate(await self._write(end)))
 
     @answers(Session, errors=(404, 409), path_id=UUID)
     async def change(self, request: Request, body: SessionChange) -> Response:
         """Correct a session's times; `endedAt: null` opens it again. 409 when it would overlap."""
         session_id = path_session_id(request)
         changes = body.model_dump(exclude_unset=True)
-        try:
-            async with self._database.connection() as connection, connection.transaction():
-                session = await _one(connection, "one", session_id)
-                await connection.execute(SQL["lock_meter"], session)
-                await connection.execute(SQL["lock_vehicle"], session)
-                session = await _one(connection, "lock", session_id)
-                started_at = changes.get("started_at", session["started_at"])
-                ended_at = changes.get("ended_at", session["ended_at"])
-                self._check_times(started_at, ended_at, utc_now())
-                times = {"started_at": started_at, "ended_at": ended_at}
-                row = await _one(
-                    connection, "change", session_id, **times, end_given="ended_at" in changes
-                )
-        except psycopg.errors.ExclusionViolation as error:
-            raise _taken(session["meter_id"], session["vehicle_id"], error) from None
-        return JsonResponse(Session.model_validate(row))
+
+        async def change(connection: Connection) -> Row:
+            session = await _one(connection, "lock", session_id)
+            times = {name: session[name] for name in ("started_at", "ended_at")} | changes
+            self._check_times(times["started_at"], times["ended_at"], utc_now())
+            times["end_given"] = "ended_at" in changes
+            try:
+                return await _one(connection, "change", session_id, **times)
+            except psycopg.errors.ExclusionViolation as error:
+                raise _taken(session["meter_id"], session["vehicle_id"], error) from None
+
+        return JsonResponse(Session.model_validate(await self._write(change)))
 
     @answers(Session, errors=(404,), path_id=UUID)
     async def one(self, request: Request) -> Response:
@@ -115,11 +111,28 @@ class Sessions:
         return await self._list(request, "search", query)
 
     async def _list(self, request: Request, query: str, page: SessionPage) -> Response:
-        parameters = page.model_dump() | {"limit": page.limit + 1}
         async with self._database.connection() as connection:
+            after = await _place(connection, page.after)
+            parameters = page.model_dump() | after | {"limit": page.limit + 1}
             rows = await (await connection.execute(SQL[query], parameters)).fetchall()
         sessions = [Session.model_validate(row) for row in rows]
-        return list_response(request, sessions, page.limit, "session_id")
+        return list_response(request, sessions, page.limit, "cursor")
+
+    async def _write(self, write: Callable[[Connection], Awaitable[Row]]) -> Row:
+        """The row that `write` returns, in a transaction of its own.
+
+        It is tried again when transactions get in each other's way. That no two deadlock is for
+        `write` to see to, by locking first what sql/queries/sessions.sql says, and in that order.
+        """
+        attempts_left = MAX_ATTEMPTS
+        while True:
+            attempts_left -= 1
+            try:
+                async with self._database.connection() as connection, connection.transaction():
+                    return await write(connection)
+            except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+                if not attempts_left:
+                    raise
 
     def _check_times(self, started_at: datetime, ended_at: datetime | None, now: datetime) -> None:
         self._check_not_ahead("startedAt", started_at, now)
@@ -138,7 +151,7 @@ def _check_order(started_at: datetime, ended_at: datetime | None) -> None:
         raise invalid_field("endedAt", "must not be before startedAt")
 
 
-async def _insert(connection: Connection, wanted: SessionStart, now: datetime) -> dict[str, Any]:
+async def _insert(connection: Connection, wanted: SessionStart, now: datetime) -> Row:
     """Lock the meter, then the vehicle, and insert. Runs in the caller's transaction.
 
     Without `started_at` the session starts now, cut to the whole second; but when either device's
@@ -157,14 +170,30 @@ async def _insert(connection: Connection, wanted: SessionStart, now: datetime) -
         last_end = row["ended_at"] if row else None
         parameters["started_at"] = max(second, last_end or second)
         _check_order(parameters["started_at"], wanted.ended_at)
-    row = await (await connection.execute(SQL["start"], parameters)).fetchone()
+    try:
+        row = await (await connection.execute(SQL["start"], parameters)).fetchone()
+    except psycopg.errors.ExclusionViolation as error:
+        raise _taken(wanted.meter_id, wanted.vehicle_id, error) from None
     assert row is not None
     return row
 
 
-async def _one(
-    connection: Connection, query: str, session_id: UUID, **parameters: Any
-) -> dict[str, Any]:
+async def _place(connection: Connection, after: Cursor | None) -> Row:
+    """What the lists' statements are told of a cursor. Raises ApiError 400.
+
+    One of release 0.1.0 is its session, wherever that is now: there has to be one.
+    """
+    if after is None or after.started_at is not None:
+        started_at, session_id = after or (None, None)
+        return {"after_start": started_at, "after_id": session_id}
+    found = await connection.execute(SQL["one"], {"session_id": after.session_id})
+    session = await found.fetchone()
+    if session is None:
+        raise invalid_field("after", f"there is no session {after.session_id}")
+    return {"after_start": session["started_at"], "after_id": session["session_id"]}
+
+
+async def _one(connection: Connection, query: str, session_id: UUID, **parameters: Any) -> Row:
     parameters["session_id"] = session_id
     row = await (await connection.execute(SQL[query], parameters)).fetchone()
     if row is None:

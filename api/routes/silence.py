@@ -36,6 +36,8 @@ class SilentDevices:
             since=since,
             meters=rows[0]["meters"],
             vehicles=rows[0]["vehicles"],
+            known_meters=rows[0]["known_meters"],
+            known_vehicles=rows[0]["known_vehicles"],
             devices=[SilentDevice.model_validate(row) for row in rows if row["device_id"]],
         )
         return JsonResponse(silence)

@@ -30,7 +30,7 @@ export function activeSessionsPanel() {
       note.textContent = more
         ? `More than ${count(sessions.length)} active sessions; the newest are shown.`
         : `${plural(sessions.length, "active session")}.`;
-      table.show(sessions);
+      table.show(sessions, more ? null : sessions.length);
       if (sessions.length === 0) panel.empty("No vehicle is charging now.");
     },
   );

@@ -1,7 +1,7 @@
 // The fleet's efficiency over 24 hours, and the vehicles whose figures have an alert, the worst
 // first.
 
-import { h, vehicleLink } from "./dom.js";
+import { h, say, vehicleLink } from "./dom.js";
 import { coverageText, isLow, judgement, lowWords, outsideSessionsText } from "./efficiency.js";
 import { FigureTile, tileRow } from "./figure_tiles.js";
 import { ago, clock, count, energy, kwh, limitPercent, percent, plural } from "./format.js";
@@ -23,6 +23,7 @@ export function fleetEfficiencyPanel() {
     className: "flagged",
   });
   const verdict = h("p", { class: "verdict" });
+  const unjudged = h("p", { class: "note warn" });
   const tiles = fleetTiles();
   const table = new Table("Vehicles to look at, the worst first", COLUMNS, {
     key: ({ vehicleId }) => vehicleId,
@@ -30,17 +31,19 @@ export function fleetEfficiencyPanel() {
     rowClass: (vehicle) => (isLow(vehicle) ? "low" : "odd"),
   });
   const note = h("p", { class: "note" });
-  panel.body.append(verdict, tiles.node, table.node, note);
+  panel.body.append(verdict, unjudged, tiles.node, table.node, note);
 
   panel.poll(EVERY_MS, askFleet, ({ fleet, limits }) => {
     const { vehicles } = fleet;
-    verdict.className = `verdict ${vehicles.length ? "bad" : "good"}`;
+    verdict.className = `verdict ${fleetJudged(fleet)}`;
     verdict.replaceChildren(...verdictParts(fleet, limits, vehicleLink));
+    say(unjudged, unjudgedText(fleet.unjudgedCounts));
+    unjudged.hidden = unjudged.textContent === "";
     tiles.show(fleet, limits);
-    table.show(vehicles);
+    table.show(vehicles, alertCount(fleet));
     table.node.hidden = vehicles.length === 0;
     note.textContent = noteText(fleet);
-    note.classList.toggle("warn", isOld(fleet));
+    note.classList.toggle("warn", isOld(fleet) || fleet.beingRedone);
   });
   return panel;
 }
@@ -66,16 +69,47 @@ function fleetTiles() {
   const drawn = new FigureTile("AC drawn");
   const delivered = new FigureTile("DC delivered");
   const show = (fleet, limits) => {
-    const { metrics, coverage, vehicleCount } = fleet;
-    const lowCount = fleet.alertCounts.lowEfficiency;
+    const { metrics, coverage } = fleet;
     const sessions = `in ${plural(metrics.chargingSessions, "session")}`;
-    efficiency.show(percent(metrics.efficiencyRatio), ...judgement(fleet, limits));
+    efficiency.show(percent(metrics.efficiencyRatio), ...fleetJudgement(fleet, limits));
     low.rename(`Vehicles under ${limitPercent(limits.lowEfficiency)}`);
-    low.show(count(lowCount), `of ${plural(vehicleCount, "vehicle")}`, lowCount ? "bad" : "good");
+    low.show(...lowShown(fleet));
     drawn.show(kwh(metrics.totalEnergyConsumedAc), sessions);
     delivered.show(kwh(metrics.totalEnergyDeliveredDc), outsideSessionsText(coverage));
   };
   return { node: tileRow(efficiency, low, drawn, delivered), show };
+}
+
+// How many vehicles have an alert, listed or not; and how many were judged at all.
+const alertCount = ({ alertCounts }) =>
+  alertCounts.lowEfficiency + alertCounts.impossibleEfficiency;
+const judgedCount = ({ vehicleCount, unjudgedCounts: { noSession, noReadings, noEnergy } }) =>
+  vehicleCount - noSession - noReadings - noEnergy;
+
+// The fleet as good or bad; empty when no vehicle was judged: no alert means nothing then. Nor is it
+// good when its sums have an alert, because of vehicles that were not judged.
+export function fleetJudged(fleet) {
+  if (alertCount(fleet) > 0) return "bad";
+  return judgedCount(fleet) > 0 && fleet.alerts.length === 0 ? "good" : "";
+}
+
+// The fleet's ratio may be made of the AC side of one vehicle and the DC side of another.
+export function fleetJudgement(fleet, limits) {
+  return judgedCount(fleet) > 0 ? judgement(fleet, limits) : ["no vehicle can be judged", ""];
+}
+
+// What the tile of low vehicles shows: [value, note, judged, more].
+export function lowShown(fleet) {
+  const { lowEfficiency } = fleet.alertCounts;
+  const judged = judgedCount(fleet);
+  const { noSession, noReadings, noEnergy } = fleet.unjudgedCounts;
+  const others = [
+    noReadings + noEnergy ? `${count(noReadings + noEnergy)} cannot be judged` : null,
+    noSession ? `${count(noSession)} did not charge` : null,
+  ];
+  const more = others.filter((text) => text).join(", ");
+  if (judged === 0) return ["–", "no vehicle can be judged", "", more];
+  return [count(lowEfficiency), `of ${count(judged)} judged`, lowEfficiency ? "bad" : "good", more];
 }
 
 // The API's own words, and the energy they stand for.
@@ -118,13 +152,19 @@ const COLUMNS = [
 ];
 
 // The fleet's verdict as texts and nodes; `link` makes the node of a vehicle's id.
-export function verdictParts({ vehicles, vehicleCount, alertCounts, metrics }, limits, link) {
+export function verdictParts(fleet, limits, link) {
+  const { vehicles, vehicleCount, alertCounts, metrics } = fleet;
   const under = `under ${limitPercent(limits.lowEfficiency)}`;
   if (vehicleCount === 0) return ["No vehicle has reported or charged in the last 24 hours."];
   if (metrics.chargingSessions === 0) return ["No vehicle has charged in the last 24 hours."];
-  if (vehicles.length === 0) return [`✓ No vehicle is ${under}.`];
+  if (alertCount(fleet) === 0) {
+    const judged = judgedCount(fleet);
+    if (judged === 0) return ["Nothing can be said of the fleet yet."];
+    const mark = fleetJudged(fleet) === "good" ? "✓ " : "";
+    return [`${mark}None of ${plural(judged, "judged vehicle")} is ${under}.`];
+  }
   if (alertCounts.lowEfficiency === 0) {
-    const counted = plural(vehicles.length, "vehicle");
+    const counted = plural(alertCounts.impossibleEfficiency, "vehicle");
     return [`✕ ${counted} delivered more than was drawn: check the meters.`];
   }
   const meaning = `Under ${limitPercent(limits.lowEfficiency)} means a fault or a leak.`;
@@ -139,19 +179,34 @@ export function verdictParts({ vehicles, vehicleCount, alertCounts, metrics }, l
   ];
 }
 
+// The vehicles that charged, and of which still nothing can be said.
+export function unjudgedText({ noReadings, noEnergy }) {
+  const reasons = [
+    noReadings ? `${plural(noReadings, "vehicle")} without readings of both sides` : null,
+    noEnergy ? `${plural(noEnergy, "vehicle")} without any energy drawn` : null,
+  ];
+  const all = reasons.filter((text) => text).join(" and ");
+  return all ? `▲ Not judged, though they charged: ${all}.` : "";
+}
+
 const isOld = (fleet) => serverNow() - Date.parse(fleet.asOf) > OLD_MS;
 
 // How old the figures are, how many vehicles are shown, and what the figures rest on.
 export function noteText(fleet) {
-  const { period, asOf, alertCounts, coverage, vehicles } = fleet;
-  const all = alertCounts.lowEfficiency + alertCounts.impossibleEfficiency;
+  const { period, asOf, coverage, vehicles } = fleet;
+  const all = alertCount(fleet);
   const sentences = [];
+  if (fleet.beingRedone) {
+    sentences.push(
+      "What devices' readings mean was changed: until all is added up again, old and new mix.",
+    );
+  }
   if (isOld(fleet)) {
     const since = `${clock(asOf)} (${ago(asOf)})`;
     sentences.push(`The figures are old: what came in since ${since} is not in them yet.`);
   }
   if (all > vehicles.length) {
-    sentences.push(`The worst ${vehicles.length} of ${count(all)} are shown.`);
+    sentences.push(`The worst ${count(vehicles.length)} of ${count(all)} are listed.`);
   }
   const start = clock(period.start, { seconds: false });
   const basis = coverageText(coverage);

@@ -34,8 +34,8 @@ export function ingestionPanel() {
       const perSecond = readingRate.add(sums);
       readings.show(...rateShown(perSecond, sums));
       if (perSecond !== null) readings.extra.replaceChildren(rateLine(readingRate.rates));
-      lag.show(...lagShown(sums.lag, perSecond));
-      rejected.show(...rejectedShown(sums.rejected, stats));
+      lag.show(...lagShown(sums, perSecond));
+      rejected.show(...rejectedShown(sums, stats));
     },
   );
   return panel;
@@ -50,15 +50,17 @@ export function rateShown(perSecond, { read, lag }) {
   return ["0", `nothing comes in; ${readSoFar}`, "warn"];
 }
 
-export function lagShown(lag, perSecond) {
+export function lagShown({ lag, read }, perSecond) {
   if (lag === null) return ["unknown", "Kafka does not answer", "bad"];
+  if (lag === 0 && read === 0) return ["0", "records: none came in yet", ""];
   if (lag === 0) return ["0", "records: the workers keep up", "good"];
   const behindS = perSecond ? lag / perSecond : 0;
   if (behindS > NOTABLE_LAG_S) return [count(lag), "records: the workers are behind", "warn"];
   return [count(lag), "records on their way", ""];
 }
 
-export function rejectedShown(total, stats) {
+export function rejectedShown({ rejected: total, read }, stats) {
+  if (total === 0 && read === 0) return ["0", "nothing was read yet", ""];
   if (total === 0) return ["0", "nothing was rejected", "good"];
   const reasons = rejectedByReason(stats).map(
     ([reason, number]) => `${reason.replace("_", " ")} ${count(number)}`,

@@ -31,6 +31,7 @@ export class RejectedReadingsPanel extends Panel {
     });
     this.select = select;
     this.readings = []; // Those of the last answer that was shown.
+    this.isCut = false; // Whether there were more.
     this.heldAnswer = null; // An answer that waits until the reader leaves the list.
     this.reasonChanged = false;
     this.results = new Map(); // The results of replays, by id.
@@ -80,6 +81,7 @@ export class RejectedReadingsPanel extends Panel {
     this.heldAnswer = null;
     this.reasonChanged = false;
     this.readings = answer.body;
+    this.isCut = answer.more;
     say(this.note, answer.more ? `The newest ${ASKED} are shown.` : "");
     this.#draw();
   }
@@ -90,7 +92,7 @@ export class RejectedReadingsPanel extends Panel {
 
   #draw() {
     const readings = newestFirst([...this.resolved.values(), ...this.readings]);
-    this.table.show(readings);
+    this.table.show(readings, this.isCut ? null : readings.length);
     if (readings.length === 0) this.empty(nothingText(this.select.value));
   }
 

@@ -32,28 +32,40 @@ export function silentDevicesPanel(tile) {
     ({ body: silence }) => {
       const all = silence.meters + silence.vehicles;
       tile.show(...silenceShown(silence));
-      table.show(silence.devices);
+      table.show(silence.devices, all);
       note.textContent = cutNote(silence);
-      if (all === 0) {
-        panel.empty(`Every device has reported in the last ${SILENCE_MINUTES} minutes.`);
-      }
+      if (all === 0) panel.empty(nobodyText(silence));
     },
     () => tile.show("unknown", "the API did not say", "warn"),
   );
   return panel;
 }
 
-// What the tile shows: [value, note, judged].
-export function silenceShown({ meters, vehicles }) {
-  if (meters + vehicles === 0) return ["0", "every device reports", "good"];
+const knownDevices = ({ knownMeters, knownVehicles }) => knownMeters + knownVehicles;
+
+// What the tile shows: [value, note, judged]. Where no device is known, none can be silent.
+export function silenceShown(silence) {
+  const { meters, vehicles } = silence;
+  const known = knownDevices(silence);
+  if (known === 0) return ["0", "no device is known yet", ""];
+  if (meters + vehicles === 0) return ["0", `all of ${plural(known, "device")} report`, "good"];
   const kinds = `${plural(meters, "meter")}, ${plural(vehicles, "vehicle")}`;
   return [count(meters + vehicles), kinds, "warn"];
+}
+
+// Why there is no list.
+export function nobodyText(silence) {
+  return knownDevices(silence) === 0
+    ? "No device has reported or is registered yet."
+    : `Every device has reported in the last ${SILENCE_MINUTES} minutes.`;
 }
 
 function cutNote({ meters, vehicles, devices }) {
   const all = meters + vehicles;
   if (all <= devices.length) return "";
-  return `${count(all)} in all; the last fell silent ${ago(devices[0]?.lastReading)}.`;
+  const last = devices[0]?.lastReading;
+  const since = last ? `the last fell silent ${ago(last)}` : "none was ever heard of";
+  return `${count(all)} in all; ${since}.`;
 }
 
 const silentFor = ({ lastReading }) =>

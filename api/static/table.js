@@ -2,6 +2,7 @@
 // focus stays where it is. Roles are stated, because on a phone the rows are laid out as cards.
 
 import { arrange, h, say } from "./dom.js";
+import { count } from "./format.js";
 
 export class Table {
   // Columns are {title, value(item), render(item)?, className?}: a cell holds the node that
@@ -24,8 +25,10 @@ export class Table {
     this.node = h("div", { class: "table" }, table, this.toggle);
   }
 
-  show(items) {
+  // `all` is how many there are, when that is more than the `items`; null when nobody knows.
+  show(items, all = items.length) {
     this.items = items;
+    this.count = all;
     const shown = this.all ? items : items.slice(0, this.first);
     const wanted = new Set(items.map(this.key));
     for (const key of this.rows.keys()) {
@@ -37,12 +40,12 @@ export class Table {
     );
     this.toggle.hidden = items.length <= this.first;
     this.toggle.setAttribute("aria-expanded", String(this.all));
-    say(this.toggle, this.all ? "Show fewer" : `Show all ${items.length}`);
+    say(this.toggle, this.all ? "Show fewer" : showMore(items.length, all));
   }
 
   #toggleAll() {
     this.all = !this.all;
-    this.show(this.items);
+    this.show(this.items, this.count);
   }
 
   #row(item) {
@@ -68,4 +71,10 @@ export class Table {
     });
     return { node: h("tr", { role: "row" }, cells), cells, values: [] };
   }
+}
+
+// What the button says that shows all `listed` rows. A list that was cut is not all there is.
+export function showMore(listed, all) {
+  if (all === null) return `Show the ${count(listed)} listed`;
+  return listed < all ? `Show ${count(listed)} of ${count(all)}` : `Show all ${count(listed)}`;
 }

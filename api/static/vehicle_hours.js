@@ -35,14 +35,15 @@ export function vehicleHours() {
   return {
     node: h("div", { class: "hours" }, figure, nothing, details),
     stop: () => watcher.disconnect(),
-    // `sessions` are drawn above the hours; `window` is {start, end} in ms.
-    show(hours, sessions, window, knownLimits) {
+    // The hours of a vehicle's `figures`; `sessions` are drawn above them; `window` is {start, end}
+    // in ms.
+    show({ hourlyBreakdown: hours, metrics }, sessions, window, knownLimits) {
       if (limits === null) legend.append(...legendItems(knownLimits));
       limits = knownLimits;
       figure.hidden = details.hidden = hours.length === 0;
       nothing.hidden = !figure.hidden;
       table.show(hours);
-      const label = chartLabel(hours, sessions, limits);
+      const label = chartLabel(hours, metrics.chargingSessions, limits);
       shown = { hours, sessions, limits, label, ...window };
       draw();
     },
@@ -67,11 +68,11 @@ function legendItems({ lowEfficiency, impossibleEfficiency }) {
   ];
 }
 
-// What a screen reader says of the chart.
+// What a screen reader says of the chart; `sessions` is how many there are.
 export function chartLabel(hours, sessions, limits) {
   const low = hours.filter((hour) => isLowHour(hour, limits)).length;
   const charging = hours.filter(({ efficiency }) => efficiency !== null).length;
-  const extent = `${plural(hours.length, "hour")} with ${plural(sessions.length, "session")}`;
+  const extent = `${plural(hours.length, "hour")} with ${plural(sessions, "session")}`;
   const under = `Under ${limitPercent(limits.lowEfficiency)}`;
   return [
     `Chart of ${extent}: energy, efficiency and battery temperature by the hour.`,

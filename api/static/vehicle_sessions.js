@@ -8,7 +8,8 @@ import { Table } from "./table.js";
 import { HOUR_MS } from "./time_window.js";
 
 const SESSIONS_ASKED = 48;
-const FINAL_AFTER_MS = HOUR_MS; // Late readings may still change the figures before.
+const CALM_AFTER_MS = HOUR_MS; // Before, readings of a session are still on their way.
+const KEPT_MS = 120_000; // Late and corrected readings may change the figures at any time.
 
 // {node, ask, show}: the table, the question for sessions, and what shows its answer.
 export function vehicleSessions() {
@@ -36,21 +37,26 @@ export function vehicleSessions() {
   };
 }
 
-// The figures of sessions. Those of sessions that ended long ago are asked for only once.
-class SessionFigures {
-  #final = new Map();
+// The figures of sessions. Those of sessions that ended long ago are asked for less often.
+export class SessionFigures {
+  #kept = new Map(); // {figures, until} by the session's id.
 
   async ask(session, signal) {
-    const known = this.#final.get(session.sessionId);
-    if (known?.endedAt === session.endedAt && known?.startedAt === session.startedAt) return known;
+    const { figures, until = 0 } = this.#kept.get(session.sessionId) ?? {};
+    if (Date.now() < until && hasTimesOf(figures, session)) return figures;
     const { body } = await ask(`/v1/analytics/sessions/${session.sessionId}`, { signal });
-    if (isFinal(session)) this.#final.set(session.sessionId, body);
+    if (isCalm(session)) {
+      this.#kept.set(session.sessionId, { figures: body, until: Date.now() + KEPT_MS });
+    }
     return body;
   }
 }
 
-const isFinal = ({ endedAt }) =>
-  endedAt !== null && serverNow() - Date.parse(endedAt) > FINAL_AFTER_MS;
+const hasTimesOf = (figures, { startedAt, endedAt }) =>
+  figures.startedAt === startedAt && figures.endedAt === endedAt;
+
+const isCalm = ({ endedAt }) =>
+  endedAt !== null && serverNow() - Date.parse(endedAt) > CALM_AFTER_MS;
 
 function noteText(sessions, more) {
   if (sessions.length === 0) return "It has not charged in this time.";

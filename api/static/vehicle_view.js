@@ -62,10 +62,10 @@ function figuresPanel(id, day) {
         panel.empty(UNKNOWN_VEHICLE);
         return;
       }
-      alerts.replaceChildren(...alertNodes(figures, found.sessions, limits));
+      alerts.replaceChildren(...alertNodes(figures, found, limits));
       tiles.show(figures, limits);
       sessions.show(found);
-      hours.show(figures.hourlyBreakdown, found.sessions, window, limits);
+      hours.show(figures, found.sessions, window, limits);
     },
   );
   return { panel, stop: hours.stop };
@@ -167,17 +167,17 @@ function vehicleTiles() {
   return { node: tileRow(efficiency, drawn, delivered, temperature), show };
 }
 
-function alertNodes(figures, sessions, limits) {
-  const explanation = alertExplanation(figures, sessions, limits);
+function alertNodes(figures, found, limits) {
+  const explanation = alertExplanation(figures, found, limits);
   return figures.alerts.map(({ message }) =>
     h("p", { class: "callout bad" }, h("strong", {}, `✕ ${message}. `), explanation),
   );
 }
 
-// What an alert means in energy, and where to look first.
-export function alertExplanation(figures, sessions, limits) {
+// What an alert means in energy, and where to look first, if all sessions are known.
+export function alertExplanation(figures, { sessions, more }, limits) {
   if (!isLow(figures)) return "A meter or its assignment to the sessions is wrong.";
   const { totalEnergyConsumedAc: drawn, totalEnergyDeliveredDc: delivered } = figures.metrics;
   const lost = `${kwh(drawn - delivered)} of ${kwh(drawn)} did not reach the battery.`;
-  return `${lost} ${suspectedFault(sessions, limits)}`;
+  return more ? lost : `${lost} ${suspectedFault(sessions, limits)}`;
 }

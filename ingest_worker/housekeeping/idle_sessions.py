@@ -7,17 +7,25 @@ be written, or a partition is stopped, the clock stands still at the time up to 
 import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from uuid import UUID
 
+import psycopg
 from aiokafka.errors import KafkaError
 
 from brokers.partitions import log_bounds
 from ingest_worker.errors import DutyFailedError
 from schemas.settings import Settings
+from schemas.text import one_line
 from sql.connect import Connection
 from sql.named import load
 
 SESSIONS = load("sessions")
+IN_THE_WAY = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+)
+"""What another writer of the same session or device may cause."""
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +36,7 @@ def end_idle_sessions(connection: Connection, settings: Settings, now: datetime)
     Raises psycopg.Error, or DutyFailedError while Kafka does not answer.
     """
     timeout = timedelta(minutes=settings.session_idle_timeout_minutes)
-    if not timeout or not _any(connection, now - timeout):
+    if not timeout or not _candidates(connection, now - timeout):
         return 0
     try:
         heard_until = asyncio.run(_read_until(connection, settings, now))
@@ -40,19 +48,32 @@ def end_idle_sessions(connection: Connection, settings: Settings, now: datetime)
 
 
 def end_silent(connection: Connection, silent_since: datetime) -> int:
-    """End the active sessions whose devices were last heard before that time."""
-    parameters = {"silent_since": silent_since}
-    ended = connection.execute(SESSIONS["end_idle"], parameters).fetchall()
-    for session_id, meter_id, vehicle_id, ended_at in ended:
-        log.info("session %s of %s and %s was idle, ended at %s", session_id, meter_id, vehicle_id,
-                 ended_at)  # fmt: skip
-    return len(ended)
+    """End the active sessions whose devices were last heard before that time; returns how many."""
+    return sum(_end(connection, one, silent_since) for one in _candidates(connection, silent_since))
 
 
-def _any(connection: Connection, silent_since: datetime) -> bool:
-    query = SESSIONS["idle_candidates"]
-    row: Any = connection.execute(query, {"silent_since": silent_since}).fetchone()
-    return bool(row[0])
+def _candidates(connection: Connection, silent_since: datetime) -> list[UUID]:
+    rows = connection.execute(SESSIONS["idle_candidates"], {"silent_since": silent_since})
+    return [session_id for (session_id,) in rows.fetchall()]
+
+
+def _end(connection: Connection, session_id: UUID, silent_since: datetime) -> bool:
+    """End one session, unless it has come to life, or somebody is at it: then a later round may.
+
+    Each has a transaction of its own: writers of sessions hold the locks of one only.
+    """
+    parameters = {"session_id": session_id, "silent_since": silent_since}
+    try:
+        with connection.transaction():
+            connection.execute(SESSIONS["lock_no_longer"])
+            connection.execute(SESSIONS["lock"], parameters)
+            ended = connection.execute(SESSIONS["end_idle"], parameters).fetchone()
+    except IN_THE_WAY as error:
+        log.info("session %s is not ended as idle in this round: %s", session_id, one_line(error))
+        return False
+    if ended is not None:
+        log.info("session %s of %s and %s was idle, ended at %s", *ended)
+    return ended is not None
 
 
 async def _read_until(connection: Connection, settings: Settings, now: datetime) -> datetime | None:

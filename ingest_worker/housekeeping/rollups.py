@@ -22,16 +22,17 @@ MAX_UNITS = 100_000
 """Hours of devices in one step, more only when a single hour of one flush has more devices; those
 that several flushes touched are counted as often, but summed once."""
 MAX_ENTRIES = 1_000
+SHORT_ENTRY = timedelta(days=1)
+"""Of longer ones only the hours that have readings are summed; to find these would not pay here."""
 HOUR = timedelta(hours=1)
 QUERIES = load("rollup_log") | load("rollup_units") | load("rollup_sums")
 SUMMING = ("find_session_spans", "find_vehicle_spans", "sum_ac", "sum_dc")
-SESSION_HOURS = ("make_session_hours", "delete_session_hours", "write_session_hours")
 
 log = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
-    """What one row of the log stands for: `hours` of each device, from `first` on."""
+    """What one row of the log stands for: at most `hours` of each device, from `first` on."""
 
     id: int
     devices: int
@@ -93,34 +94,39 @@ def _step(connection: Connection, limits: dict[str, Any], mode: dict[str, Any]) 
         if not rows:
             return False
         connection.execute(QUERIES["begin"])
-        _take(connection, [Entry(*row) for row in rows], limits)
-        window = _find_units(connection, mode)
+        taken = _take(connection, [Entry(*row) for row in rows], limits)
+        window = _find_units(connection, mode, taken)
         if window is not None:
             _sum(connection, window, mode)
     return True
 
 
-def _take(connection: Connection, entries: list[Entry], limits: Mapping[str, Any]) -> None:
+def _take(connection: Connection, entries: list[Entry], limits: Mapping[str, Any]) -> list[Entry]:
     """Move as many entries as fit into a step out of the log; of a large first one, a part."""
-    ids: list[int] = []
+    taken: list[Entry] = []
     units = 0
     for entry in entries:
         units += entry.devices * entry.hours
-        if ids and units > MAX_UNITS:
+        if taken and units > MAX_UNITS:
             break
-        ids.append(entry.id)
+        taken.append(entry)
     first = entries[0]
     if first.hours > 1 and first.devices * first.hours > MAX_UNITS:
         until = first.first + max(1, MAX_UNITS // first.devices) * HOUR
         hours = {"id": first.id, "first": first.first, "until": until}
         connection.execute(QUERIES["take_first_hours"], hours)
     else:
+        ids = [entry.id for entry in taken]
         connection.execute(QUERIES["take"], {"ids": ids, **limits})
+    return taken
 
 
-def _find_units(connection: Connection, mode: dict[str, Any]) -> Window | None:
+def _find_units(connection: Connection, mode: dict[str, Any], taken: list[Entry]) -> Window | None:
     """Find the hours of vehicles that the taken entries stand for; the window they all lie in."""
-    connection.execute(QUERIES["touch"])
+    connection.execute(QUERIES["touch"], {"short": SHORT_ENTRY})
+    if any(entry.hours * HOUR > SHORT_ENTRY for entry in taken):
+        # Only then: it looks at all day partitions, which takes a while to plan.
+        connection.execute(QUERIES["touch_what_there_is"], {"short": SHORT_ENTRY})
     touched = _touched(connection)
     if touched is None:
         return None
@@ -140,8 +146,6 @@ def _sum(connection: Connection, window: Window, mode: dict[str, Any]) -> None:
     """Sum the units again, and change the rollups that come out different."""
     for name in SUMMING:
         connection.execute(QUERIES[name], mode | window.parameters())
-    for name in SESSION_HOURS:
-        connection.execute(QUERIES[name])
     connection.execute(QUERIES["make_vehicle_hours"])
     _replace(connection, "vehicle_hours", "units")
     connection.execute(QUERIES["find_unit_days"])

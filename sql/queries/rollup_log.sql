@@ -36,9 +36,9 @@ SELECT coalesce(
     %(horizon)s)
 
 -- name: entries
--- The next entries, with the hours and the number of devices each stands for, cut to where readings
--- can be: from `oldest` up to `horizon`. They come by hour, so that what many flushes touched is
--- summed once.
+-- The next entries, with the number of devices each stands for and the most hours of each, cut to
+-- where readings can be: from `oldest` up to `horizon`. They come by hour, so that what many flushes
+-- touched is summed once.
 SELECT id, cardinality(devices), start,
     greatest(0, ceil(extract(epoch FROM least(past, %(horizon)s) - start) / 3600))::bigint
 FROM (

@@ -29,7 +29,7 @@ LEFT JOIN vehicles ON vehicles.vehicle_id = unit.vehicle_id
 -- name: sum_ac
 -- A row for each session and hour in which its meter was read.
 CREATE TEMP TABLE ac_sums ON COMMIT DROP AS
-SELECT hour, vehicle_id, session_id, energy, readings, resets
+SELECT hour, vehicle_id, energy, readings, resets
 FROM session_spans AS span
 CROSS JOIN LATERAL (
     SELECT total_kwh(sum(nwh(kwh_consumed_ac)), sum(other_kwh(kwh_consumed_ac))) AS energy,
@@ -39,7 +39,7 @@ CROSS JOIN LATERAL (
         AND "timestamp" >= %(start)s AND "timestamp" < %(end)s) AS sums
 WHERE NOT is_register AND readings > 0
 UNION ALL
-SELECT hour, vehicle_id, session_id, energy, readings, resets
+SELECT hour, vehicle_id, energy, readings, resets
 FROM session_spans AS span
 CROSS JOIN LATERAL (
     SELECT sum(energy) AS energy, count(*) AS readings, count(*) FILTER (WHERE is_reset) AS resets
@@ -78,35 +78,6 @@ LEFT JOIN session_spans AS span
     ON span.hour = reading.hour AND span.vehicle_id = reading.device_id
     AND "timestamp" >= span.start AND "timestamp" < span.past
 GROUP BY reading.hour, reading.device_id, session_id
-
--- name: make_session_hours
-CREATE TEMP TABLE new_session_hours ON COMMIT DROP AS
-SELECT hour, vehicle_id, session_id,
-    coalesce(ac.readings, 0) AS ac_readings, coalesce(dc.readings, 0) AS dc_readings,
-    coalesce(ac.resets, 0) + coalesce(dc.resets, 0) AS counter_resets,
-    coalesce(ac.energy, 0) AS energy_ac, coalesce(dc.energy, 0) AS energy_dc
-FROM ac_sums AS ac
-FULL JOIN (SELECT * FROM dc_sums WHERE session_id IS NOT NULL) AS dc
-    USING (hour, vehicle_id, session_id)
-
--- name: delete_session_hours
--- Those of the units that have no readings any more.
-DELETE FROM session_hours AS old
-USING units AS unit
-WHERE old.hour = unit.hour AND old.vehicle_id = unit.vehicle_id
-    AND NOT EXISTS (
-        SELECT FROM new_session_hours AS new
-        WHERE new.hour = old.hour AND new.session_id = old.session_id)
-
--- name: write_session_hours
-INSERT INTO session_hours AS old (hour, vehicle_id, session_id, ac_readings, dc_readings,
-    counter_resets, energy_ac, energy_dc)
-SELECT * FROM new_session_hours
-ON CONFLICT (hour, vehicle_id, session_id) DO UPDATE
-SET ac_readings = EXCLUDED.ac_readings, dc_readings = EXCLUDED.dc_readings,
-    counter_resets = EXCLUDED.counter_resets,
-    energy_ac = EXCLUDED.energy_ac, energy_dc = EXCLUDED.energy_dc
-WHERE (old.*) IS DISTINCT FROM (EXCLUDED.*)
 
 -- name: make_vehicle_hours
 CREATE TEMP TABLE new_vehicle_hours ON COMMIT DROP AS

@@ -1,5 +1,7 @@
--- Charging sessions. A start locks the meter's row, then the vehicle's: starts on one device queue
--- up instead of deadlocking in the exclusion constraints, which stay as the belt.
+-- Charging sessions. Whoever writes one locks the meter's row first, then the vehicle's, then the
+-- session's, all in one transaction that writes no other session: a start by `lock_meter` and
+-- `lock_vehicle`, everybody else by `lock`. So writers queue up at the devices instead of deadlocking
+-- in the exclusion constraints, which stay as the belt.
 
 -- fragment: session_columns
 session_id, meter_id, vehicle_id, started_at, ended_at, is_active, end_reason
@@ -33,9 +35,13 @@ RETURNING
     -- include: session_columns
 
 -- name: lock
-SELECT meter_id, vehicle_id, started_at, ended_at FROM charging_sessions
+-- The session as it is once it is locked. PostgreSQL locks in the order of the names at the end.
+SELECT meter_id, vehicle_id, started_at, ended_at
+FROM charging_sessions AS session
+JOIN meters AS meter USING (meter_id)
+JOIN vehicles AS vehicle USING (vehicle_id)
 WHERE session_id = %(session_id)s
-FOR NO KEY UPDATE
+FOR NO KEY UPDATE OF meter, vehicle, session
 
 -- name: end
 UPDATE charging_sessions SET ended_at = %(ended_at)s WHERE session_id = %(session_id)s
@@ -57,19 +63,19 @@ FROM charging_sessions
 WHERE session_id = %(session_id)s
 
 -- name: active
--- Newest first, from below the session `after`.
+-- Newest first, from below the place (after_start, after_id) unless it is null.
 SELECT
     -- include: session_columns
 FROM charging_sessions
 WHERE ended_at IS NULL
-    AND (%(after)s::uuid IS NULL OR (started_at, session_id) <
-        (SELECT started_at, session_id FROM charging_sessions WHERE session_id = %(after)s))
+    AND (%(after_start)s::timestamptz IS NULL
+        OR (started_at, session_id) < (%(after_start)s, %(after_id)s::uuid))
 ORDER BY started_at DESC, session_id DESC
 LIMIT %(limit)s
 
 -- name: search
--- Sessions that touch [start, end), newest first, from below the session `after`. Each filter is
--- off when it is null.
+-- Sessions that touch [start, end), newest first, from below that place. Each filter is off when it
+-- is null.
 SELECT
     -- include: session_columns
 FROM charging_sessions
@@ -78,23 +84,29 @@ WHERE (%(vehicle_id)s::text IS NULL OR vehicle_id = %(vehicle_id)s)
     AND (%(end_time)s::timestamptz IS NULL OR started_at < %(end_time)s)
     AND (%(start_time)s::timestamptz IS NULL OR ended_at IS NULL OR ended_at > %(start_time)s
         OR (ended_at = started_at AND ended_at >= %(start_time)s))
-    AND (%(after)s::uuid IS NULL OR (started_at, session_id) <
-        (SELECT started_at, session_id FROM charging_sessions WHERE session_id = %(after)s))
+    AND (%(after_start)s::timestamptz IS NULL
+        OR (started_at, session_id) < (%(after_start)s, %(after_id)s::uuid))
 ORDER BY started_at DESC, session_id DESC
 LIMIT %(limit)s
 
 -- name: idle_candidates
--- Whether any active session's devices have both been silent since before `silent_since`.
-SELECT EXISTS (
-    SELECT FROM charging_sessions AS session
-    LEFT JOIN meter_live_state AS meter USING (meter_id)
-    LEFT JOIN vehicle_live_state AS vehicle USING (vehicle_id)
-    WHERE ended_at IS NULL
-        AND greatest(started_at, meter."timestamp", vehicle."timestamp") < %(silent_since)s)
+-- Active sessions whose devices have both been silent since before `silent_since`.
+SELECT session_id
+FROM charging_sessions
+LEFT JOIN meter_live_state AS meter USING (meter_id)
+LEFT JOIN vehicle_live_state AS vehicle USING (vehicle_id)
+WHERE ended_at IS NULL
+    AND greatest(started_at, meter."timestamp", vehicle."timestamp") < %(silent_since)s
+ORDER BY started_at, session_id
+
+-- name: lock_no_longer
+-- How long `lock` waits at most; somebody else's write may take long, or be frozen.
+SET LOCAL lock_timeout = '2s'
 
 -- name: end_idle
--- Ends those sessions a microsecond after the last reading in them, or where they started when
--- there is none. An active session reaches to infinity: its last reading is its devices' newest.
+-- Ends that session, if it still is such a one, a microsecond after the last reading in it, or where
+-- it started when there is none. An active session reaches to infinity: its last reading is its
+-- devices' newest.
 UPDATE charging_sessions AS session
 SET ended_at = greatest(
         session.started_at, heard.meter_at + interval '1 microsecond',
@@ -105,7 +117,7 @@ FROM (
     FROM charging_sessions
     LEFT JOIN meter_live_state AS meter USING (meter_id)
     LEFT JOIN vehicle_live_state AS vehicle USING (vehicle_id)
-    WHERE ended_at IS NULL) AS heard
+    WHERE session_id = %(session_id)s) AS heard
 WHERE session.session_id = heard.session_id
     AND session.ended_at IS NULL
     AND greatest(session.started_at, heard.meter_at, heard.vehicle_at) < %(silent_since)s

@@ -128,7 +128,7 @@ def test_active_sessions_and_rejected_readings(
     part = panel(page, "Rejected readings")
     part.get_by_label("Reason").select_option("conflict")
     expect(part.locator("tbody tr td strong").first).to_have_text("conflict")
-    part.get_by_role("button", name="Show all").click()
+    part.get_by_role("button", name="Show").click()
     found = ask(api, "/v1/telemetry/rejected", resolved="false", reason="conflict", limit=50)
     shown = rows(part)
     assert [row[0][: len(one["deviceId"])] for row, one in zip(shown, found, strict=True)] == [

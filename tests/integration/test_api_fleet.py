@@ -124,6 +124,21 @@ def test_as_of_is_the_oldest_change_not_taken_in(
         connection.execute("DELETE FROM rollup_log")
 
 
+def test_it_says_while_a_changed_meaning_of_readings_has_yet_to_reach_all_figures(
+    api: httpx.Client, environment: dict[str, str], fleet: ReferenceFleet
+) -> None:
+    assert get(api, "fleet")["beingRedone"] is False
+    with connect(environment) as connection:
+        for meaning in ("register", "interval"):
+            connection.execute("UPDATE meters SET energy_reading = %s", (meaning,))
+            assert get(api, "fleet")["beingRedone"] is True
+        bring_up_to_date(connection, settings_of(environment), START + 12 * HOUR, 60)
+        assert get(api, "fleet")["beingRedone"] is False
+        for meaning, other in (("register", True), ("interval", False)):
+            connection.execute("UPDATE rollup_state SET energy_reading = %s", (meaning,))
+            assert get(api, "fleet")["beingRedone"] is other
+
+
 def test_the_worst_of_the_impossible_are_the_highest(
     api: httpx.Client, environment: dict[str, str], fleet: ReferenceFleet
 ) -> None:

@@ -223,3 +223,41 @@ def test_search(api: httpx.Client, pair: dict[str, str]) -> None:
     assert seen == newest_first
     actives = [session["sessionId"] for session in api.get("/v1/sessions/active").json()]
     assert active in actives and not set(ids) & set(actives)
+
+
+def test_pages_go_on_where_they_ended_whatever_moves(
+    api: httpx.Client, pair: dict[str, str]
+) -> None:
+    ids = [
+        start(api, **pair, startedAt=at(hour), endedAt=at(hour + 0.5)).json()["sessionId"]
+        for hour in range(6)
+    ]
+    first = api.get(f"/v1/sessions?meterId={pair['meterId']}&limit=2")
+    moved = api.patch(
+        f"/v1/sessions/{ids[4]}", json={"startedAt": at(-5), "endedAt": at(-4)}
+    )  # the last of the first page becomes the last of all
+    assert moved.status_code == 200
+    second = api.get(first.links["next"]["url"] + "&endTime=" + at(9))
+    assert [one["sessionId"] for one in first.json()] == [ids[5], ids[4]]
+    assert [one["sessionId"] for one in second.json()] == [ids[3], ids[2]]
+
+
+def test_an_after_that_no_page_ended_with_is_400(api: httpx.Client, pair: dict[str, str]) -> None:
+    unknown = "00000000-0000-4000-8000-000000000000"
+    for path in ("/v1/sessions", "/v1/sessions/active"):
+        for after in ("", "x", "1", unknown, f"x_{unknown}", f"{10**18 - 1}_{unknown}", "0_x"):
+            answer = api.get(path, params={"after": after})
+            assert answer.status_code == 400, after
+            assert [entry["field"] for entry in answer.json()["details"]] == ["after"]
+        assert api.get(path, params={"after": f"{-(10**16)}_{unknown}"}).json() == []
+
+
+def test_an_after_of_the_release_before_goes_on_behind_its_session(
+    api: httpx.Client, pair: dict[str, str]
+) -> None:
+    one, two = (
+        start(api, **pair, startedAt=at(hour), endedAt=at(hour + 1)).json()["sessionId"]
+        for hour in range(2)
+    )
+    found = api.get("/v1/sessions", params={"meterId": pair["meterId"], "after": two}).json()
+    assert [session["sessionId"] for session in found] == [one]

@@ -68,6 +68,7 @@ def test_counts_are_of_all_whatever_is_shown(api: httpx.Client) -> None:
     found = silent(api, limit=2)
     assert [device["deviceId"] for device in found["devices"]] == ["M-six", "V-twenty"]
     assert (found["meters"], found["vehicles"]) == (3, 3)
+    assert (found["knownMeters"], found["knownVehicles"]) == (6, 4)
     none = silent(api, limit=0)
     assert (none["meters"], none["vehicles"], none["devices"]) == (3, 3, [])
 

@@ -213,3 +213,31 @@ def test_staged_readings_are_each_looked_up_in_the_key(
     }
     key_look = ("Index Scan", 30 * 24 * 60)
     assert looked == {f"{stream.history_table}_{day:%Y_%m_%d}": key_look}
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=list(STREAMS))
+def test_the_hours_of_a_whole_history_are_found_through_its_devices_keys(
+    connection: psycopg.Connection[Any], stream: Stream
+) -> None:
+    device = f"{stream.name[0].upper()}3"
+    units = load("rollup_units")
+    with connection.transaction():
+        connection.execute(units["begin"])
+        entry = (TODAY - timedelta(days=DAYS), TODAY + timedelta(days=1), stream.name, [device])
+        connection.execute("INSERT INTO taken VALUES (%s, %s, %s, %s)", entry)
+        explained = connection.execute(
+            sql.SQL("EXPLAIN (ANALYZE, FORMAT json) {}").format(units["touch_what_there_is"]),
+            {"short": timedelta(days=1)},
+        )
+        ((((plan,),),)) = explained.fetchall()
+        found = connection.execute("SELECT count(*) FROM touched").fetchone()
+    assert found == (4 * 24,)
+    looked = [
+        node
+        for node in nodes(plan["Plan"])
+        if "history" in node.get("Relation Name", "") and node["Actual Loops"]
+    ]
+    assert {node["Relation Name"][:7] for node in looked} >= {stream.history_table[:7]}
+    for node in looked:
+        assert node["Node Type"] == "Index Only Scan"
+        assert "_id = " in node["Index Cond"], node

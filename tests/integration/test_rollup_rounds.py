@@ -125,6 +125,7 @@ def test_a_step_that_is_killed_is_done_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     feed(reading("A", 8), reading("B", 8))
+    database.execute("INSERT INTO vehicles (vehicle_id, energy_reading) VALUES ('A', 'interval')")
     for name in rollups.QUERIES:
         if name in OF_NO_STEP:
             continue
@@ -133,7 +134,7 @@ def test_a_step_that_is_killed_is_done_again(
             patch.setattr(rollups, "QUERIES", rollups.QUERIES | {name: die})
             with pytest.raises(psycopg.OperationalError):
                 bring_up_to_date(doomed, settings_of(own_environment), NOW, 10)
-        assert hours(database) == [] and len(entries(database)) == 1, name
+        assert hours(database) == [] and backlog(database).entries == 2, name
     bring_up_to_date(database, settings_of(own_environment), NOW, 10)
     assert [row.vehicle for row in hours(database)] == ["A", "B"]
 
@@ -177,6 +178,26 @@ def test_another_energy_reading_of_the_deployment_redoes_everything(
     bring_up_to_date(database, settings_of(own_environment), NOW, 10)
     bring_up_to_date(database, settings_of(own_environment, energy_reading="register"), NOW, 10)
     assert [row.energy for row in hours(database)] == [0, 2]
+
+
+def test_a_whole_history_is_the_hours_that_have_readings_or_had(
+    feed: Feed,
+    database: psycopg.Connection[Any],
+    own_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    feed(*(reading("A", hour, day=day) for day, hour in ((20, 8), (20, 9), (30, 9))))
+    bring_up_to_date(database, settings_of(own_environment), NOW, 10)
+    database.execute(
+        "DELETE FROM vehicle_telemetry_history WHERE \"timestamp\" = '2026-01-20 08:00Z'"
+    )
+    database.execute("CREATE TABLE redone (hour timestamptz, vehicle_id text)")
+    note = "INSERT INTO redone SELECT * FROM units"
+    monkeypatch.setattr(rollups, "QUERIES", rollups.QUERIES | {"analyze_units": note})
+    bring_up_to_date(database, settings_of(own_environment, energy_reading="register"), NOW, 10)
+    redone = database.execute("SELECT to_char(hour, 'DD HH24') FROM redone ORDER BY hour")
+    assert redone.fetchall() == [("20 08",), ("20 09",), ("30 09",)]
+    assert hours(database) == [Hour("A", "20 09", 1, 0.0), Hour("A", "30 09", 1, 0.0)]
 
 
 def test_a_retired_day_keeps_its_rollups(

@@ -49,20 +49,13 @@ COLUMNS = (
 
 def expected(fleet: reference.ReferenceFleet, prefix: str) -> dict[str, Rows]:
     """The tables as the reference says they have to be."""
-    rows: dict[str, Rows] = {"sessions": Counter(), "hours": Counter(), "days": Counter()}
+    rows: dict[str, Rows] = {"hours": Counter(), "days": Counter()}
     for name, device in fleet.vehicles.items():
         mine = [s for s in fleet.sessions if s.vehicle == name]
         hours = {reference.hour_of(r.time) for r in device.readings}
         hours |= {reference.hour_of(r.time) for s in mine for r in fleet.meters[s.meter].readings}
         for hour in hours:
             rows["hours"] += whole(fleet, prefix, name, hour, HOUR)
-            for session in mine:
-                first, past = session.clip(hour, hour + HOUR)
-                part = reference.performance(fleet, name, first, past).whole
-                if first < past and (part.ac_readings or part.dc_readings):
-                    key = (hour, prefix + name, prefix + session.meter, part.ac_readings)
-                    energies = (part.energy_ac, part.energy_dc)
-                    rows["sessions"][(*key, part.dc_readings, part.counter_resets, *energies)] += 1
         for day in {hour.replace(hour=0) for hour in hours}:
             rows["days"] += whole(fleet, prefix, name, day, 24 * HOUR)
     return rows
@@ -80,13 +73,7 @@ def whole(
 
 def stored(connection: psycopg.Connection[Any], prefix: str) -> dict[str, Rows]:
     """The tables as they are."""
-    sessions = connection.execute(
-        "SELECT hour, r.vehicle_id, meter_id, ac_readings, dc_readings, counter_resets, energy_ac,"
-        " energy_dc FROM session_hours AS r JOIN charging_sessions USING (session_id)"
-        " WHERE starts_with(r.vehicle_id, %s)",
-        (prefix,),
-    )
-    rows = {"sessions": Counter(sessions.fetchall())}
+    rows: dict[str, Rows] = {}
     for name in ("hours", "days"):
         columns = ", ".join(("hour", "vehicle_id", *COLUMNS))
         query = f"SELECT {columns} FROM vehicle_{name} WHERE starts_with(vehicle_id, %s)"

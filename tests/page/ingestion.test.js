@@ -73,11 +73,13 @@ test("no reading is bad when some wait in Kafka", () => {
 });
 
 test("a lag is notable from ten seconds of readings on", () => {
-  assert.deepEqual(lagShown(null, 5), ["unknown", "Kafka does not answer", "bad"]);
-  assert.deepEqual(lagShown(0, null), ["0", "records: the workers keep up", "good"]);
-  assert.deepEqual(lagShown(100, 10), ["100", "records on their way", ""]);
-  assert.deepEqual(lagShown(101, 10), ["101", "records: the workers are behind", "warn"]);
-  assert.deepEqual(lagShown(1000, null), ["1,000", "records on their way", ""]);
+  const shown = (lag, perSecond, read = 5) => lagShown({ lag, read }, perSecond);
+  assert.deepEqual(shown(null, 5), ["unknown", "Kafka does not answer", "bad"]);
+  assert.deepEqual(shown(0, null), ["0", "records: the workers keep up", "good"]);
+  assert.deepEqual(shown(0, null, 0), ["0", "records: none came in yet", ""]);
+  assert.deepEqual(shown(100, 10), ["100", "records on their way", ""]);
+  assert.deepEqual(shown(101, 10), ["101", "records: the workers are behind", "warn"]);
+  assert.deepEqual(shown(1000, null), ["1,000", "records on their way", ""]);
 });
 
 test("rejected readings are listed by reason, the most frequent first", () => {
@@ -86,6 +88,10 @@ test("rejected readings are listed by reason, the most frequent first", () => {
     ["too_old", 5],
     ["invalid", 2],
   ]);
-  assert.deepEqual(rejectedShown(7, found), ["7", "too old 5, invalid 2", ""]);
-  assert.deepEqual(rejectedShown(0, stats()), ["0", "nothing was rejected", "good"]);
+  const all = ["7", "too old 5, invalid 2", ""];
+  assert.deepEqual(rejectedShown({ rejected: 7, read: 0 }, found), all);
+  const none = ["0", "nothing was rejected", "good"];
+  assert.deepEqual(rejectedShown({ rejected: 0, read: 1 }, stats()), none);
+  const nothing = ["0", "nothing was read yet", ""];
+  assert.deepEqual(rejectedShown({ rejected: 0, read: 0 }, stats()), nothing);
 });

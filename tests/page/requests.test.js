@@ -4,12 +4,11 @@
 import assert from "node:assert/strict";
 import { afterEach, mock, test } from "node:test";
 import { connectionName, retryText, staleText } from "../../api/static/connection.js";
-import { verdictParts } from "../../api/static/fleet_efficiency.js";
 import { ask, pathSegment } from "../../api/static/http.js";
 import { askLimits, limitsKnown } from "../../api/static/limits.js";
 import { pollsState, retryDelayMs } from "../../api/static/polling.js";
 import { countNewer, listPath, newestFirst } from "../../api/static/rejected_readings.js";
-import { sessionDuration } from "../../api/static/vehicle_sessions.js";
+import { SessionFigures, sessionDuration } from "../../api/static/vehicle_sessions.js";
 
 const LIMITS = { lowEfficiency: 0.85, impossibleEfficiency: 1 };
 const NOW = 1_000_000;
@@ -80,28 +79,6 @@ test("the page is live while all polls are answered, and stale otherwise", () =>
   assert.equal(retryText(down, NOW), "no answer yet, next try now");
 });
 
-test("the fleet's verdict names the worst vehicle", () => {
-  const verdict = (counts, vehicles, low = vehicles.length) =>
-    verdictParts(
-      { ...counts, vehicles, alertCounts: { lowEfficiency: low } },
-      LIMITS,
-      (id) => `[${id}]`,
-    ).join("");
-  const charged = { vehicleCount: 3, metrics: { chargingSessions: 5 } };
-  const vehicle = (efficiencyRatio) => ({ vehicleId: "V", metrics: { efficiencyRatio } });
-  const none = { vehicleCount: 0, metrics: { chargingSessions: 0 } };
-  assert.match(verdict(none, []), /^No vehicle has reported or charged/);
-  assert.match(verdict({ ...none, vehicleCount: 1 }, []), /^No vehicle has charged/);
-  assert.equal(verdict(charged, []), "✓ No vehicle is under 85 %.");
-  assert.match(verdict(charged, [vehicle(1.2)], 0), /^✕ 1 vehicle delivered more than/);
-  assert.equal(
-    verdict(charged, [vehicle(0.7)]),
-    "✕ 1 of 3 vehicles are under 85 %. The worst is [V]: only 70.0 % of the energy drawn " +
-      "reached its battery. Under 85 % means a fault or a leak.",
-  );
-  assert.match(verdict(charged, [vehicle(0.85)]), /only just under 85 % of the energy/);
-});
-
 test("rejected readings are listed once each, the newest first", () => {
   const readings = [{ id: 1, old: true }, { id: 3 }, { id: 1 }];
   assert.deepEqual(newestFirst(readings), [{ id: 3 }, { id: 1 }]);
@@ -116,4 +93,30 @@ test("a session's duration says how it ended when nobody ended it", () => {
   assert.equal(sessionDuration({ ...session, isActive: true }), "1 h 05 min, still charging");
   const silent = sessionDuration({ ...session, endReason: "timeout" });
   assert.equal(silent, "1 h 05 min, ended by silence");
+});
+
+test("the figures of a session that ended long ago are asked for again, but less often", async () => {
+  mock.timers.enable({ apis: ["Date"], now: Date.parse("2026-01-01T12:00:00Z") });
+  const old = {
+    sessionId: "1",
+    startedAt: "2026-01-01T09:00:00Z",
+    endedAt: "2026-01-01T10:00:00Z",
+  };
+  const young = { ...old, sessionId: "2", endedAt: "2026-01-01T11:30:00Z" };
+  const figures = new SessionFigures();
+  let energyAc = 1;
+  const fetch = mock.method(globalThis, "fetch", async (path) =>
+    Response.json({ ...(path.endsWith("1") ? old : young), energyAc }),
+  );
+  const asked = async (session) => (await figures.ask(session, null)).energyAc;
+  assert.deepEqual([await asked(old), await asked(young)], [1, 1]);
+  energyAc = 2; // A late reading came in.
+  assert.deepEqual([await asked(old), await asked(young)], [1, 2]);
+  assert.equal(fetch.mock.callCount(), 3);
+  mock.timers.tick(120_000);
+  assert.equal(await asked(old), 2);
+  energyAc = 3;
+  old.endedAt = "2026-01-01T10:30:00Z"; // Corrected: what is kept is of other times.
+  assert.equal(await asked({ ...old }), 3);
+  mock.timers.reset();
 });

@@ -12,6 +12,7 @@ RELEASED = {
     "0004_streams.sql": "52a2743e89aa352cc43851aa7084c3ccafe6ec4e2e1959049b23892b9e9a7181",
     "0005_identity.sql": "a6af5f27b50bd414c51dc2c7352b605ed54bf5abbec4f65563813ee699c384ce",
     "0007_days.sql": "4eb288255ec97650aaa4c66110d406aba3a7bbba9badaa286e233cd7d0219a63",
+    "0008_sessions.sql": "0e9f1e24b5484687c2f3d8492db50e6e5c5f09018f259bdd058577e16bee4c17",
 }
 """The SHA-256 of each file. A new one adds its line; a line that is here is never changed again."""
 FIRST_THAT_STATES_IT = "0005"
