@@ -20,7 +20,8 @@ from api.http.deadline import answer_in_time
 from api.http.endpoint import Endpoint, Handler
 from api.http.errors import HANDLERS
 from api.http.inputs import BodyLimit
-from api.lag import LagReader
+from api.ingestion import Ingestion
+from api.lag import LogReader
 from api.metrics import Measured, Metrics
 from api.producer import Producer
 from api.routes.analytics import Analytics
@@ -52,10 +53,11 @@ class Parts:
     def __init__(self, settings: Settings, give_up: GiveUp = _raised) -> None:
         self.settings = settings
         self._give_up = give_up
-        self.metrics = Metrics()
+        self.metrics = Metrics(settings.streams)
         self.database = Database(settings)
         self.producer = Producer(settings, self.metrics)
-        self.lag_reader = LagReader(settings)
+        self.log_reader = LogReader(settings, self.producer.all_partitions)
+        self.ingestion = Ingestion(settings, self.log_reader, self.metrics)
 
     @asynccontextmanager
     async def running(self, app: Starlette) -> AsyncIterator[None]:
@@ -70,7 +72,8 @@ class Parts:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self.lag_reader.close()
+            await self.log_reader.close()
+            await self.ingestion.close()
             await self.database.close()
 
     async def _database(self) -> None:
@@ -84,14 +87,14 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
     """Every route, as path -> method -> handler. The first path that matches is taken."""
     database, producer, metrics = parts.database, parts.producer, parts.metrics
     telemetry = Telemetry(parts.settings, producer, metrics)
-    stats = StatsRoutes(parts.settings, database, producer, parts.lag_reader)
+    stats = StatsRoutes(parts.settings, database, parts.log_reader)
     histories = {stream.plural: History(stream, database) for stream in STREAMS.values()}
     rejected = RejectedReadings(parts.settings, database)
     sessions = Sessions(parts.settings, database)
     analytics = Analytics(parts.settings, database)
     fleet = FleetAnalytics(parts.settings, database)
     silence = SilentDevices(database)
-    health = HealthRoutes(database, producer, metrics)
+    health = HealthRoutes(database, producer, parts.ingestion, metrics)
     return {
         "/v1/telemetry/ingest": {"POST": telemetry.ingest},
         "/v1/telemetry/ingest/batch": {"POST": telemetry.ingest_batch},

@@ -10,6 +10,7 @@ from api.database import Database
 from api.http.endpoint import answers
 from api.http.errors import unavailable
 from api.http.responses import JsonResponse
+from api.ingestion import Ingestion
 from api.metrics import Metrics
 from api.producer import Producer
 from schemas.fields import utc_now
@@ -21,9 +22,12 @@ class HealthRoutes:
 
     metrics_example = "# HELP energy_api_requests_total ..."
 
-    def __init__(self, database: Database, producer: Producer, metrics: Metrics) -> None:
+    def __init__(
+        self, database: Database, producer: Producer, ingestion: Ingestion, metrics: Metrics
+    ) -> None:
         self._database = database
         self._producer = producer
+        self._ingestion = ingestion
         self._metrics = metrics
 
     @answers(Health, also=(503,), waits=False)
@@ -51,7 +55,8 @@ class HealthRoutes:
 
     @answers(None, media={"text/plain": "metrics_example"}, waits=False)
     async def metrics(self, request: Request) -> Response:
-        """The process's metrics in Prometheus' text format."""
+        """The process's metrics and how ingestion stands, in Prometheus' text format."""
+        await self._ingestion.look()
         text = self._metrics.render(self._database.pool_stats())
         return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
