@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.background import keep_running
 from api.database import Database
 from api.http.deadline import answer_in_time
+from api.http.draining import ClosingConnections, Draining
 from api.http.endpoint import Endpoint, Handler
 from api.http.errors import HANDLERS
 from api.http.inputs import BodyLimit
@@ -50,8 +51,11 @@ def _raised(error: UnsuitableDatabaseError) -> None:
 class Parts:
     """What the routes work with. A process has one of each."""
 
-    def __init__(self, settings: Settings, give_up: GiveUp = _raised) -> None:
+    def __init__(
+        self, settings: Settings, give_up: GiveUp = _raised, draining: Draining | None = None
+    ) -> None:
         self.settings = settings
+        self.draining = draining or Draining()
         self._give_up = give_up
         self.metrics = Metrics(settings.streams)
         self.database = Database(settings)
@@ -94,7 +98,7 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
     analytics = Analytics(parts.settings, database)
     fleet = FleetAnalytics(parts.settings, database)
     silence = SilentDevices(database)
-    health = HealthRoutes(database, producer, parts.ingestion, metrics)
+    health = HealthRoutes(database, producer, parts.ingestion, metrics, parts.draining)
     return {
         "/v1/telemetry/ingest": {"POST": telemetry.ingest},
         "/v1/telemetry/ingest/batch": {"POST": telemetry.ingest_batch},
@@ -137,12 +141,15 @@ def device_routes(devices: Devices) -> dict[str, dict[str, Handler]]:
     }
 
 
-def create_app(settings: Settings, give_up: GiveUp = _raised) -> ASGIApp:
+def create_app(
+    settings: Settings, give_up: GiveUp = _raised, draining: Draining | None = None
+) -> ASGIApp:
     """The ASGI application. Must be called inside the event loop that will run it.
 
-    `give_up` is told of an error that ends the process, since waiting would not help.
+    `give_up` is told of an error that ends the process, since waiting would not help; `draining`
+    says when the process is about to stop.
     """
-    parts = Parts(settings, give_up)
+    parts = Parts(settings, give_up, draining)
     table = routes(parts)
     docs, console = Docs(table), PageRoutes()
     table |= {"/openapi.json": {"GET": docs.document}, "/docs": {"GET": docs.page}}
@@ -152,7 +159,11 @@ def create_app(settings: Settings, give_up: GiveUp = _raised) -> ASGIApp:
             *(Route(path, Methods(path, handlers)) for path, handlers in table.items()),
             Mount(ASSETS_PATH, assets()),
         ],
-        middleware=[Middleware(Measured, metrics=parts.metrics), Middleware(BodyLimit)],
+        middleware=[
+            Middleware(Measured, metrics=parts.metrics),
+            Middleware(ClosingConnections, draining=parts.draining),
+            Middleware(BodyLimit),
+        ],
         exception_handlers=HANDLERS,
         lifespan=parts.running,
     )

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.database import Database
+from api.http.draining import Draining
 from api.http.endpoint import answers
 from api.http.errors import unavailable
 from api.http.responses import JsonResponse
@@ -23,8 +24,14 @@ class HealthRoutes:
     metrics_example = "# HELP energy_api_requests_total ..."
 
     def __init__(
-        self, database: Database, producer: Producer, ingestion: Ingestion, metrics: Metrics
+        self,
+        database: Database,
+        producer: Producer,
+        ingestion: Ingestion,
+        metrics: Metrics,
+        draining: Draining,
     ) -> None:
+        self._draining = draining
         self._database = database
         self._producer = producer
         self._ingestion = ingestion
@@ -43,7 +50,9 @@ class HealthRoutes:
 
     @answers(Sign)
     async def ready(self, request: Request) -> Response:
-        """Whether requests can be answered: 503 without PostgreSQL, while Kafka is not needed."""
+        """Whether to send requests here: 503 without PostgreSQL, and once this process stops."""
+        if self._draining.begun:
+            raise unavailable("stopping")
         if trouble := await self._database.check():
             raise unavailable(f"Waiting for {self._database.name}: {trouble}")
         return JsonResponse(Sign(status="ready", timestamp=utc_now()))
