@@ -18,7 +18,6 @@ from api.side_connection import SideConnection
 from reporting.applications import Application
 from reporting.waiting import NOT_CONNECTED, Waiting
 from schemas.settings import Settings
-from schemas.text import one_line
 from sql.connect import connect, conninfo, settle
 from sql.errors import MigrationError, UnsuitableDatabaseError
 from sql.migrate import NOT_MIGRATED, is_current
@@ -152,11 +151,11 @@ async def _configure(connection: AsyncConnection[Any]) -> None:
     set_json_dumps(orjson.dumps, connection)
 
 
-def _schema_trouble(where: str) -> str | None:
+def _schema_trouble(where: str) -> object | None:
     try:
         with connect(where) as connection:
             return None if is_current(connection) else NOT_MIGRATED
     except UnsuitableDatabaseError:
         raise
     except (psycopg.Error, MigrationError) as error:
-        return one_line(error)
+        return error

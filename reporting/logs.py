@@ -2,7 +2,7 @@
 
 A line of text is for people: time, level, process id, logger and message. A line of JSON has the
 same, and beside its message whatever a program would look for in it, as fields: a call of the log
-gives them by `extra`, under the names of FIELDS.
+gives them by `extra`. docs/operations.md lists their names, so that one thing has one name.
 """
 
 import json
@@ -14,33 +14,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-FIELDS = frozenset(
-    {
-        "backends",  # process ids of PostgreSQL's
-        "bytes",
-        "day",  # a day partition
-        "group",
-        "meter",
-        "method",  # of a request
-        "offset",
-        "offsets",  # by partition
-        "partition",
-        "path",  # of a request
-        "port",
-        "reason",
-        "rows",
-        "session",  # a charging session
-        "sqlstate",
-        "subject",  # what is waited for, degraded, or works again
-        "task",
-        "topic",
-        "vehicle",
-    }
-)
-"""What a call of the log may give beside its message; a field that is None is left out."""
 LIBRARIES = ("aiokafka", "psycopg.pool")
 """They log each attempt to reach what is away, as errors; reporting.waiting says the first of a
 kind. Only what they did not foresee, which has a traceback, is an error for us."""
+_RECORD = {*vars(logging.makeLogRecord({})), "asctime", "color_message", "message", "taskName"}
+"""What a record has beside the fields that a call of the log gives it."""
 
 
 class _TextFormatter(logging.Formatter):
@@ -56,27 +34,22 @@ class _TextFormatter(logging.Formatter):
 
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        error = record.exc_info[1] if record.exc_info else None
-        fields = {"sqlstate": getattr(error, "sqlstate", None)}
-        fields |= {name: vars(record)[name] for name in FIELDS & vars(record).keys()}
-        exception = self.formatException(record.exc_info) if record.exc_info else None
-        return json_line(
-            record.levelname.lower(),
-            record.name,
-            record.getMessage(),
-            {**fields, "exception": exception},
-            record.created,
-        )
+        fields = {name: value for name, value in vars(record).items() if name not in _RECORD}
+        if record.exc_info:
+            fields.setdefault("sqlstate", getattr(record.exc_info[1], "sqlstate", None))
+            fields["exception"] = self.formatException(record.exc_info)
+        level = record.levelname.lower()
+        return json_line(level, record.name, record.getMessage(), fields, record.created)
 
 
 def json_line(
-    level: str,
-    logger: str,
-    message: str,
-    fields: Mapping[str, Any],
-    created: float | None = None,
+    level: str, logger: str, message: str, fields: Mapping[str, Any], created: float | None = None
 ) -> str:
-    """One line of the log in JSON, in ASCII: no terminal and no lone surrogate can break it."""
+    """One line of the log in JSON, in ASCII: no terminal and no lone surrogate can break it.
+
+    `created` is the time in seconds since 1970, of now by default; fields that are None are left
+    out.
+    """
     at = datetime.fromtimestamp(time.time() if created is None else created, UTC)
     entry = {
         "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -84,9 +57,9 @@ def json_line(
         "logger": logger,
         "pid": os.getpid(),
         "message": message,
-        **{name: value for name, value in sorted(fields.items()) if value is not None},
     }
-    return json.dumps(entry, default=str)
+    given = {name: value for name, value in fields.items() if value is not None}
+    return json.dumps({**entry, **given, **entry}, default=str)
 
 
 def as_json() -> bool:

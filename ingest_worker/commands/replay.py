@@ -160,6 +160,7 @@ async def _flush(sink: Sink, parts: list[Part]) -> None:
         try:
             await asyncio.to_thread(sink.flush, parts)
         except CROSSED as error:
-            log.info("workers came in between, trying again: %s", error)
+            fields = {"sqlstate": error.sqlstate}
+            log.info("workers came in between, trying again: %s", error, extra=fields)
         else:
             return

@@ -44,8 +44,9 @@ def end_silent(connection: Connection, silent_since: datetime) -> int:
     parameters = {"silent_since": silent_since}
     ended = connection.execute(SESSIONS["end_idle"], parameters).fetchall()
     for session_id, meter_id, vehicle_id, ended_at in ended:
+        fields = {"session": session_id, "meter": meter_id, "vehicle": vehicle_id}
         log.info("session %s of %s and %s was idle, ended at %s", session_id, meter_id, vehicle_id,
-                 ended_at)  # fmt: skip
+                 ended_at, extra=fields)  # fmt: skip
     return len(ended)
 
 

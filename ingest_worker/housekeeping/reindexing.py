@@ -46,4 +46,5 @@ def _pack(connection: Connection, names: dict[str, Any]) -> None:
     partition = sql.Identifier(names["partition"])
     connection.execute(QUERIES["vacuum"].format(partition=partition))
     row: Any = connection.execute(QUERIES["note_packed"], names).fetchone()
-    log.info("packed %s: its key takes %d bytes", names["partition"], row[0])
+    fields = {"day": names["partition"], "bytes": row[0]}
+    log.info("packed %s: its key takes %d bytes", names["partition"], row[0], extra=fields)

@@ -60,4 +60,5 @@ def _retire(connection: Connection, history: str, day: Day) -> None:
         note = {"history": history, "day": day.day, "rows": row[0]}
         connection.execute(QUERIES["note"], note)
         connection.execute(statement("drop"))
-    log.info("retired %s with %d rows", day.name, row[0])
+    fields = {"day": day.name, "rows": row[0]}
+    log.info("retired %s with %d rows", day.name, row[0], extra=fields)

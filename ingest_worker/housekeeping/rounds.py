@@ -58,7 +58,8 @@ async def keep_house(
                     do_rounds, settings, connections, datetime.now(UTC), everything=everything
                 )
         except psycopg.Error as error:
-            log.info("housekeeping put off: %s", one_line(error))
+            fields = {"sqlstate": error.sqlstate}
+            log.info("housekeeping put off: %s", one_line(error), extra=fields)
         except Exception:  # readings go on without it, the next round may succeed
             log.exception("housekeeping failed")
         if everything:
