@@ -15,6 +15,8 @@ FROM python:3.13-slim
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin app
 COPY --from=dependencies /venv /venv
 WORKDIR /app
+# It says which version runs.
+COPY pyproject.toml ./
 COPY schemas ./schemas
 COPY reporting ./reporting
 COPY brokers ./brokers

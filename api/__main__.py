@@ -17,8 +17,11 @@ import uvicorn
 import uvloop
 
 from api.app import create_app
+from api.http.draining import Draining
 from api.http.protocol import JsonErrorProtocol
+from api.server import GRACE_S, Server
 from brokers.connect import kafka_options
+from reporting import command
 from reporting.logs import configure_logging
 from schemas.settings import Settings, SettingsError, load_settings
 from schemas.text import one_line
@@ -26,15 +29,13 @@ from sql.errors import UnsuitableDatabaseError
 
 HOST = "0.0.0.0"
 BACKLOG = 2048
-GRACE_S = 10
-"""How long requests under way may take once the process is asked to stop."""
 
 log = logging.getLogger("api")
 
 
 def main() -> int:
     """Run the API; returns the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = command.Parser(
         prog="python -m api",
         description=__doc__,
         epilog="Settings come from the environment: APP_PORT, DB_*, KAFKA_* and the others in "
@@ -46,26 +47,22 @@ def main() -> int:
         settings = load_settings()
         kafka_options(settings)
     except SettingsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    configure_logging(settings.log_format)
-    # These log every attempt to connect; reporting.waiting logs the first of a kind.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        command.fail(error)
+        return command.BAD_INPUT_STATUS
+    configure_logging(settings.log_format, settings.log_level)
     try:
         listener = socket.create_server((HOST, settings.app_port), backlog=BACKLOG)
     except OSError as error:
-        print(
-            f"error: APP_PORT={settings.app_port}: {os.strerror(error.errno or 0)}", file=sys.stderr
-        )
-        return 1
+        command.fail(f"APP_PORT={settings.app_port}: {os.strerror(error.errno or 0)}")
+        return command.FAILED_STATUS
     with listener:
         try:
             uvloop.run(serve(settings, listener))
         except UnsuitableDatabaseError as error:
-            print(f"error: {one_line(error)}", file=sys.stderr)
-            return 1
+            command.fail(one_line(error))
+            return command.FAILED_STATUS
+        except asyncio.CancelledError:
+            return command.INTERRUPTED_STATUS
     return 0
 
 
@@ -81,8 +78,9 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         unsuitable = error
         server.should_exit = True
 
+    draining = Draining()
     config = uvicorn.Config(
-        create_app(settings, give_up),
+        create_app(settings, give_up, draining),
         http=JsonErrorProtocol,
         ws="none",
         log_config=None,
@@ -90,15 +88,11 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
     )
-    server = uvicorn.Server(config)
-
-    def stop(*_: object) -> None:
-        server.should_exit = True
-
-    # At its end uvicorn raises the signals it caught once more; these handlers take them.
+    server = Server(config, draining)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    log.info("serving on http://%s:%d", *listener.getsockname())
+        signal.signal(number, server.handle_exit)  # so early, and until the very end
+    address = listener.getsockname()
+    log.info("serving on http://%s:%d", *address, extra={"port": address[1]})
     await server.serve(sockets=[listener])
     log.info("stopped")
     if unsuitable:
@@ -106,7 +100,4 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        sys.exit(130)
+    sys.exit(command.run(main))

@@ -17,10 +17,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.background import keep_running
 from api.database import Database
 from api.http.deadline import answer_in_time
+from api.http.draining import ClosingConnections, Draining
 from api.http.endpoint import Endpoint, Handler
 from api.http.errors import HANDLERS
 from api.http.inputs import BodyLimit
-from api.lag import LagReader
+from api.ingestion import Ingestion
+from api.lag import LogReader
 from api.metrics import Measured, Metrics
 from api.producer import Producer
 from api.routes.analytics import Analytics
@@ -49,13 +51,17 @@ def _raised(error: UnsuitableDatabaseError) -> None:
 class Parts:
     """What the routes work with. A process has one of each."""
 
-    def __init__(self, settings: Settings, give_up: GiveUp = _raised) -> None:
+    def __init__(
+        self, settings: Settings, give_up: GiveUp = _raised, draining: Draining | None = None
+    ) -> None:
         self.settings = settings
+        self.draining = draining or Draining()
         self._give_up = give_up
-        self.metrics = Metrics()
+        self.metrics = Metrics(settings.streams)
         self.database = Database(settings)
         self.producer = Producer(settings, self.metrics)
-        self.lag_reader = LagReader(settings)
+        self.log_reader = LogReader(settings, self.producer.all_partitions)
+        self.ingestion = Ingestion(settings, self.log_reader, self.metrics)
 
     @asynccontextmanager
     async def running(self, app: Starlette) -> AsyncIterator[None]:
@@ -70,7 +76,8 @@ class Parts:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self.lag_reader.close()
+            await self.log_reader.close()
+            await self.ingestion.close()
             await self.database.close()
 
     async def _database(self) -> None:
@@ -84,14 +91,14 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
     """Every route, as path -> method -> handler. The first path that matches is taken."""
     database, producer, metrics = parts.database, parts.producer, parts.metrics
     telemetry = Telemetry(parts.settings, producer, metrics)
-    stats = StatsRoutes(parts.settings, database, producer, parts.lag_reader)
+    stats = StatsRoutes(parts.settings, database, parts.log_reader)
     histories = {stream.plural: History(stream, database) for stream in STREAMS.values()}
     rejected = RejectedReadings(parts.settings, database)
     sessions = Sessions(parts.settings, database)
     analytics = Analytics(parts.settings, database)
     fleet = FleetAnalytics(parts.settings, database)
     silence = SilentDevices(database)
-    health = HealthRoutes(database, producer, metrics)
+    health = HealthRoutes(database, producer, parts.ingestion, metrics, parts.draining)
     return {
         "/v1/telemetry/ingest": {"POST": telemetry.ingest},
         "/v1/telemetry/ingest/batch": {"POST": telemetry.ingest_batch},
@@ -134,12 +141,15 @@ def device_routes(devices: Devices) -> dict[str, dict[str, Handler]]:
     }
 
 
-def create_app(settings: Settings, give_up: GiveUp = _raised) -> ASGIApp:
+def create_app(
+    settings: Settings, give_up: GiveUp = _raised, draining: Draining | None = None
+) -> ASGIApp:
     """The ASGI application. Must be called inside the event loop that will run it.
 
-    `give_up` is told of an error that ends the process, since waiting would not help.
+    `give_up` is told of an error that ends the process, since waiting would not help; `draining`
+    says when the process is about to stop.
     """
-    parts = Parts(settings, give_up)
+    parts = Parts(settings, give_up, draining)
     table = routes(parts)
     docs, console = Docs(table), PageRoutes()
     table |= {"/openapi.json": {"GET": docs.document}, "/docs": {"GET": docs.page}}
@@ -149,7 +159,11 @@ def create_app(settings: Settings, give_up: GiveUp = _raised) -> ASGIApp:
             *(Route(path, Methods(path, handlers)) for path, handlers in table.items()),
             Mount(ASSETS_PATH, assets()),
         ],
-        middleware=[Middleware(Measured, metrics=parts.metrics), Middleware(BodyLimit)],
+        middleware=[
+            Middleware(Measured, metrics=parts.metrics),
+            Middleware(ClosingConnections, draining=parts.draining),
+            Middleware(BodyLimit),
+        ],
         exception_handlers=HANDLERS,
         lifespan=parts.running,
     )

@@ -20,6 +20,7 @@ async def keep_running(name: str, work: Callable[[], Awaitable[None]], restarts:
         try:
             return await work()
         except Exception:
-            log.exception("task %s failed, it starts again in %.0f s", name, RESTART_PAUSE_S)
+            text = "task %s failed, it starts again in %.0f s"
+            log.exception(text, name, RESTART_PAUSE_S, extra={"task": name})
             restarts.labels(name).inc()
         await asyncio.sleep(RESTART_PAUSE_S)

@@ -14,10 +14,10 @@ from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from api.http.errors import unavailable
+from api.side_connection import SideConnection
 from reporting.applications import Application
 from reporting.waiting import NOT_CONNECTED, Waiting
 from schemas.settings import Settings
-from schemas.text import one_line
 from sql.connect import connect, conninfo, settle
 from sql.errors import MigrationError, UnsuitableDatabaseError
 from sql.migrate import NOT_MIGRATED, is_current
@@ -31,6 +31,7 @@ RECONNECT_S = 3.0
 SESSION = {"statement_timeout": "8s", "lock_timeout": "5s"}
 """What every connection of the API is opened with."""
 CHECK_TIMEOUT_S = 2.0
+TOO_BUSY = "All connections to PostgreSQL are in use, try again"
 MIN_CONNECTIONS = 2
 
 Connection = AsyncConnection[DictRow]
@@ -54,6 +55,7 @@ class Database:
             open=False,
         )
         self._open = False
+        self._side = SideConnection(self._conninfo, CHECK_TIMEOUT_S)
 
     @property
     def trouble(self) -> str | None:
@@ -76,21 +78,25 @@ class Database:
         """Close all connections."""
         self._open = False
         await self._pool.close()
+        await self._side.close()
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection that was just tested, in autocommit mode; rows are dicts, times in UTC.
 
-        Raises ApiError 503 until the schema has been seen, psycopg.OperationalError when
-        PostgreSQL cannot be reached.
+        Raises ApiError 503 until the schema has been seen and when all connections stay in use,
+        psycopg.OperationalError when PostgreSQL cannot be reached.
         """
         if not self._open:
             raise unavailable(f"Waiting for {self.name}: {self.trouble}")
         try:
             connection = await self._live_connection()
+        except PoolTimeout:
+            if await self.check():
+                raise
+            raise unavailable(TOO_BUSY) from None
         except psycopg.OperationalError as error:
-            late = f"no connection within {CONNECTION_WAIT_S:.0f} s"
-            self._waiting.missing(self.name, late if isinstance(error, PoolTimeout) else error)
+            self._waiting.missing(self.name, error)
             raise
         self._waiting.present(self.name)
         try:
@@ -118,17 +124,21 @@ class Database:
                 return connection
 
     async def check(self) -> str | None:
-        """Ask PostgreSQL for an answer now: None, or why it cannot be used."""
+        """Ask PostgreSQL for an answer now: None, or why it cannot be used.
+
+        It is asked beside the pool: one that is busy with requests is not away.
+        """
         if not self._open:
             return self.trouble
         try:
-            async with asyncio.timeout(CHECK_TIMEOUT_S), self.connection() as connection:
-                await connection.execute(load("snapshots")["ping"])
+            await self._side.ask(load("snapshots")["ping"])
         except TimeoutError:
-            return f"no answer within {CHECK_TIMEOUT_S:.0f} s"
+            self._waiting.missing(self.name, f"no answer within {CHECK_TIMEOUT_S:.0f} s")
         except psycopg.Error as error:
-            return one_line(error)
-        return None
+            self._waiting.missing(self.name, error)
+        else:
+            self._waiting.present(self.name)
+        return self.trouble
 
     def pool_stats(self) -> dict[str, int]:
         """psycopg_pool's own counters."""
@@ -141,11 +151,11 @@ async def _configure(connection: AsyncConnection[Any]) -> None:
     set_json_dumps(orjson.dumps, connection)
 
 
-def _schema_trouble(where: str) -> str | None:
+def _schema_trouble(where: str) -> object | None:
     try:
         with connect(where) as connection:
             return None if is_current(connection) else NOT_MIGRATED
     except UnsuitableDatabaseError:
         raise
     except (psycopg.Error, MigrationError) as error:
-        return one_line(error)
+        return error

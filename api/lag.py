@@ -1,65 +1,94 @@
 """How many records wait to be read: the ends of Kafka's logs less the positions in PostgreSQL."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from api.http.errors import ApiError
 from brokers.connect import kafka_options
-from brokers.partitions import bounds_of
+from brokers.partitions import Bounds, bounds_of
 from reporting.applications import Application
 from schemas.settings import Settings
 
 ANSWER_TIMEOUT_S = 3.0
 
 
-class LagReader:
-    """Asks Kafka through a consumer outside of all groups, which is made at the first question."""
+def lag_of(bounds: Bounds, positions: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+    """Records that were not read yet; a partition without a position counts from its start."""
+    return {
+        partition: max(0, end - positions.get(partition, start))
+        for partition, (start, end) in bounds.items()
+    }
 
-    def __init__(self, settings: Settings) -> None:
+
+class LogReader:
+    """Asks where the logs end, by a consumer outside of all groups that is made when first asked.
+
+    It sees what workers see: a log ends where the oldest open transaction begins.
+    """
+
+    def __init__(
+        self, settings: Settings, partitions: Callable[[], Awaitable[list[TopicPartition]]]
+    ) -> None:
+        """`partitions` names those of our topics; it may raise ApiError."""
         self._options = kafka_options(settings)
+        self._partitions = partitions
         self._consumer: AIOKafkaConsumer | None = None
-        self._lock = asyncio.Lock()
+        self._asking: asyncio.Task[Bounds | None] | None = None
+        self._dropping: set[asyncio.Task[None]] = set()
+
+    async def bounds(self) -> Bounds | None:
+        """Start and end of each partition's log; None when Kafka does not answer in time.
+
+        Those who ask at the same time share one answer.
+        """
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        return await asyncio.shield(self._asking)
 
     async def close(self) -> None:
         """Close the consumer, if there is one."""
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
-            await consumer.stop()
+        if self._asking:
+            self._asking.cancel()
+            await asyncio.wait([self._asking])
+        self._drop()
+        if self._dropping:
+            await asyncio.wait(self._dropping)
 
-    async def lag(
-        self, partitions: Sequence[TopicPartition], positions: Mapping[TopicPartition, int]
-    ) -> dict[str, int] | None:
-        """Records that were not read yet, by topic; None when Kafka does not answer.
-
-        A partition without a position counts from its log's start.
-        """
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S), self._lock:
-                consumer = self._consumer or await self._connect()
-                bounds = await bounds_of(consumer, partitions)
-        except (KafkaError, OSError, TimeoutError, ValueError):
-            await self._drop()
-            return None
-        lag = dict.fromkeys((partition.topic for partition in partitions), 0)
-        for partition, (start, end) in bounds.items():
-            lag[partition.topic] += max(0, end - positions.get(partition, start))
-        return lag
-
-    async def _connect(self) -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(
-            **self._options,
-            client_id=Application.API,
-            request_timeout_ms=int(ANSWER_TIMEOUT_S * 1000),
-        )
-        self._consumer = consumer
-        await consumer.start()
-        return consumer
-
-    async def _drop(self) -> None:
+    async def _ask(self) -> Bounds | None:
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await self.close()
-        except (KafkaError, OSError, TimeoutError):
-            pass
+                partitions = await self._partitions()
+                consumer = self._consumer or await self._connect()
+                return await bounds_of(consumer, partitions)
+        except (ApiError, KafkaError, OSError, TimeoutError, ValueError):
+            self._drop()
+            return None
+
+    async def _connect(self) -> AIOKafkaConsumer:
+        self._consumer = AIOKafkaConsumer(
+            **self._options,
+            client_id=Application.API,
+            isolation_level="read_committed",
+            request_timeout_ms=int(ANSWER_TIMEOUT_S * 1000),
+        )
+        await self._consumer.start()
+        return self._consumer
+
+    def _drop(self) -> None:
+        """Close the consumer in the background: a frozen broker may take its time."""
+        consumer, self._consumer = self._consumer, None
+        if consumer:
+            task = asyncio.create_task(_stop(consumer))
+            self._dropping.add(task)
+            task.add_done_callback(self._dropping.discard)
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            await consumer.stop()
+    except (KafkaError, OSError, TimeoutError):
+        pass

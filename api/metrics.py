@@ -1,21 +1,47 @@
-"""Every metric of the API, and the middleware that measures requests."""
+"""Every metric of the API, and the middleware that measures requests.
+
+Counters exist with all their labels from the start, where these are known: a counter that begins
+with its first event hides that event from `rate` and `increase`.
+"""
 
 import time
+from collections.abc import Collection, Mapping, Sequence
 from http import HTTPMethod
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from aiokafka import TopicPartition
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from reporting.version import version
+from schemas.rejected import REASONS
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 METHODS = frozenset(HTTPMethod)
 NO_ROUTE = "none"
+TASKS = ("database", "kafka")
+DELIVERED, FAILED = "delivered", "failed"
+REFUSALS = tuple(reason for reason in REASONS if reason not in ("conflict", "refused"))
+"""The reasons that a reading can be refused for before it is in Kafka."""
+BOOKED = ("stored", "duplicate", "rejected")
 
 
 class Metrics:
     """The metrics of one process, in a registry of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, topics: Collection[str] = ()) -> None:
+        """`topics` are those of our streams."""
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
         self.requests = Counter(
             "energy_api_requests",
             "Requests answered, by the route's template.",
@@ -58,6 +84,55 @@ class Metrics:
             "Requests that wait for a connection to PostgreSQL.",
             registry=self.registry,
         )
+
+        self.readings = Gauge(
+            "energy_api_readings",
+            "The books of the consumer group: readings by what became of them.",
+            ("topic", "outcome"),
+            registry=self.registry,
+        )
+        self.lag = Gauge(
+            "energy_api_lag_records",
+            "Records in Kafka that are not committed to PostgreSQL yet.",
+            ("topic", "partition"),
+            registry=self.registry,
+        )
+        self.answers = Gauge(
+            "energy_api_answers",
+            "1 if the source, postgresql or kafka, answered this scrape in time.",
+            ("source",),
+            registry=self.registry,
+        )
+        self.build = Gauge(
+            "energy_api_build_info",
+            "The version that runs.",
+            ("version",),
+            registry=self.registry,
+        )
+        self.build.labels(version()).set(1)
+        self._begin_counters(topics)
+
+    def _begin_counters(self, topics: Collection[str]) -> None:
+        for topic in topics:
+            for outcome in (DELIVERED, FAILED):
+                self.produced.labels(topic, outcome)
+        for reason in REFUSALS:
+            self.refused.labels(reason)
+        for task in TASKS:
+            self.task_restarts.labels(task)
+
+    def show_books(self, books: Sequence[Mapping[str, Any]]) -> None:
+        """Show these rows of positions and books, and no others."""
+        self.readings.clear()
+        for row in books:
+            for outcome in BOOKED:
+                self.readings.labels(row["topic"], outcome).inc(row[outcome])
+
+    def show_lag(self, lag: Mapping[TopicPartition, int]) -> None:
+        """Show the lag of these partitions, and of no others."""
+        self.lag.clear()
+        for partition, records in lag.items():
+            self.lag.labels(*partition).set(records)
 
     def render(self, pool: dict[str, int]) -> bytes:
         """The Prometheus text format; `pool` is psycopg_pool's statistics."""

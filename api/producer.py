@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 
 from api.http.errors import ApiError, unavailable
 from api.kafka_records import MAX_RECORD_BYTES, OutgoingRecord
-from api.metrics import Metrics
+from api.metrics import DELIVERED, FAILED, Metrics
 from brokers.connect import kafka_options
 from reporting.applications import Application
 from reporting.waiting import NOT_CONNECTED, Waiting
@@ -97,15 +97,25 @@ class Producer:
         except (KafkaError, TimeoutError):
             raise self._away() from None
 
+    async def all_partitions(self) -> list[TopicPartition]:
+        """The partitions of all our topics. Raises ApiError 503 when Kafka is away."""
+        if self.trouble is not None:
+            raise self._away()
+        return [
+            TopicPartition(topic, number)
+            for topic in sorted(self._topics)
+            for number in await self.partitions(topic)
+        ]
+
     async def deliver(self, records: Sequence[OutgoingRecord]) -> None:
         """Return once Kafka has every record for good, in order within a partition.
 
         Raises ApiError 503 when that is not so within DELIVERY_TIMEOUT_S.
         """
-        outcome = "failed"
+        outcome = FAILED
         try:
             await self._deliver(records)
-            outcome = "delivered"
+            outcome = DELIVERED
         finally:
             for record in records:
                 self._metrics.produced.labels(record.topic, outcome).inc(record.readings)

@@ -1,7 +1,6 @@
 """Partitions of Kafka's topics: their names, and where their logs start and end."""
 
 import asyncio
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
 from brokers.connect import REQUEST_TIMEOUT_MS, connected_admin, kafka_options
+from reporting.command import say
 from schemas.settings import Settings
 
 Bounds = dict[TopicPartition, tuple[int, int]]
@@ -64,7 +64,7 @@ def log_ends(settings: Settings, topics: Collection[str]) -> dict[TopicPartition
     try:
         bounds = asyncio.run(log_bounds(settings, topics))
     except KafkaError as error:
-        print(f"lag is unknown, Kafka does not answer: {error}", file=sys.stderr)
+        say(f"lag is unknown, Kafka does not answer: {error}", level="warning")
         return {}
     return {partition: end for partition, (_, end) in bounds.items()}
 

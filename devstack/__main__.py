@@ -11,6 +11,8 @@ from pathlib import Path
 from devstack.errors import DevstackError
 from devstack.interrupt import INTERRUPTED_STATUS
 from devstack.messages import say
+from reporting import command
+from reporting.command import Parser
 
 DEFERRED = {"fleet": "the simulated gateways", "demo": "the whole path, live, with a fleet"}
 """Commands whose module of that name is imported when asked for: `main(arguments) -> status`."""
@@ -20,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     from devstack.control import ACTIONS
 
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="python -m devstack", description="A real Kafka and a real PostgreSQL, embedded."
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -30,9 +32,9 @@ def parser() -> argparse.ArgumentParser:
         )
     )
     for action, text in ACTIONS.items():
-        command = commands.add_parser(action, help=text, description=text)
-        command.add_argument("service", help="postgres, kafka (the first broker) or kafka-N")
-        command.add_argument(
+        options = commands.add_parser(action, help=text, description=text)
+        options.add_argument("service", help="postgres, kafka (the first broker) or kafka-N")
+        options.add_argument(
             "--env-file", type=Path, required=True, metavar="FILE", help="the file `up` wrote"
         )
     for name, text in DEFERRED.items():
@@ -88,6 +90,8 @@ def main() -> int:
     """The entry point: a DevstackError or OSError is reported in one line."""
     try:
         return run(sys.argv[1:])
+    except BrokenPipeError:
+        raise  # nobody reads what the command prints
     except (DevstackError, OSError) as error:
         say(f"error: {error}")
         return 1
@@ -96,4 +100,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.run(main))

@@ -9,6 +9,8 @@ Exception
 └── SideTaskError           a task beside the loop died: the process must not go on without it
 """
 
+from typing import Any
+
 from aiokafka import TopicPartition
 
 from brokers.partitions import name_of
@@ -16,6 +18,11 @@ from brokers.partitions import name_of
 
 class FencedError(Exception):
     """A position is not where this batch starts: another owner has moved on."""
+
+    def __init__(self, text: str, **fields: Any) -> None:
+        super().__init__(text)
+        self.fields = fields
+        """What the log's line has beside the text: topic, partition, offset."""
 
 
 class InDoubtError(Exception):

@@ -42,9 +42,17 @@ class Status:
         """Note that the loop turns."""
         self._turned_at = time.monotonic()
 
-    def waits(self, name: str, why: str) -> None:
-        """Note that `name` keeps the worker from its work; a new reason is logged once."""
-        self._waiting.missing(name, why)
+    def waits(self, name: str, why: object, **fields: Any) -> None:
+        """Note that `name` keeps the worker from its work; a new reason is logged once.
+
+        `why` is an error or a text; `fields` are further ones of the log's line.
+        """
+        self._waiting.missing(name, why, **fields)
+        metrics.READY.set(0)
+
+    def stops(self) -> None:
+        """Note that the worker was asked to stop: from now on it is not ready."""
+        self._waiting.missing("stop", "stopping", level=logging.INFO)
         metrics.READY.set(0)
 
     def works(self, name: str) -> None:
@@ -52,9 +60,9 @@ class Status:
         self._waiting.present(name)
         metrics.READY.set(0 if self._waiting.reasons else 1)
 
-    def degraded(self, name: str, why: str) -> None:
+    def degraded(self, name: str, why: object, **fields: Any) -> None:
         """Note that `name` should be looked after; a new reason is logged once, as a warning."""
-        self._degraded.missing(name, why)
+        self._degraded.missing(name, why, **fields)
 
     def recovered(self, name: str) -> None:
         """Note that `name` is fine; logged when it was not before."""
@@ -96,7 +104,7 @@ def _bind(app: Any, port: int) -> WSGIServer:
             return make_server("", candidate, app, _Server, _Handler)
         except OSError as error:
             taken = error
-            log.info("port %d is taken", candidate)
+            log.info("port %d is taken", candidate, extra={"port": candidate})
     raise taken
 
 

@@ -46,11 +46,16 @@ async def run(settings: Settings) -> None:
     gc.freeze()
     gc.set_threshold(COLLECT_CYCLES_AFTER_OBJECTS)
     stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     status = Status()
+
+    def ask_to_stop() -> None:
+        status.stops()
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ask_to_stop)
     port = serve(status, settings.metrics_port)
-    log.info("metrics and health on port %d", port)
+    log.info("metrics and health on port %d", port, extra={"port": port})
     consumer = new_consumer(
         kafka_options(settings), settings.kafka_group_id, settings.flush_interval_ms
     )

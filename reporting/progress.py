@@ -3,6 +3,9 @@
 import sys
 import time
 
+from reporting.command import say
+from reporting.logs import as_json
+
 BAR_CHARACTERS = 30
 BAR_EVERY_S, LINE_EVERY_S = 0.1, 5.0
 
@@ -14,7 +17,7 @@ class Progress:
         self._what = what
         self._total = max(total, 1)
         self._done = 0
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr.isatty() and not as_json()
         self._began = self._shown_at = time.monotonic()
 
     def advance(self, count: int) -> None:
@@ -39,4 +42,4 @@ class Progress:
             bar = "#" * filled + "-" * (BAR_CHARACTERS - filled)
             print(f"\r[{bar}] {text}", end="", file=sys.stderr, flush=True)
         else:
-            print(text, file=sys.stderr, flush=True)
+            say(text)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from schemas.text import one_line
 
@@ -25,15 +26,22 @@ class Waiting:
         self.reasons: Mapping[str, str] = dict(reasons)
         self._what = what
 
-    def missing(self, name: str, why: object) -> None:
-        """Note that `name` cannot be used; `why` is an error or a text, kept as one line."""
+    def missing(
+        self, name: str, why: object, *, level: int = logging.WARNING, **fields: Any
+    ) -> None:
+        """Note that `name` cannot be used; `why` is an error or a text, kept as one line.
+
+        `fields` are further ones of the log's line, such as `partition` or `sqlstate`.
+        """
         reason = one_line(why)
         if self.reasons.get(name) != reason:
             self.reasons = {**self.reasons, name: reason}
-            log.warning("%s: %s: %s", self._what, name, reason)
+            fields = {"sqlstate": getattr(why, "sqlstate", None)} | fields
+            fields |= {"subject": name, "reason": reason}
+            log.log(level, "%s: %s: %s", self._what, name, reason, extra=fields)
 
     def present(self, name: str) -> None:
         """Note that `name` can be used."""
         if name in self.reasons:
             self.reasons = {key: why for key, why in self.reasons.items() if key != name}
-            log.info("%s: fine", name)
+            log.info("%s: fine", name, extra={"subject": name})

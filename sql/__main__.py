@@ -1,43 +1,66 @@
 """`python -m sql migrate|status`: bring the database's schema up to date, or say where it is."""
 
-import argparse
 import sys
 
 import psycopg
 
 from reporting.applications import Application
-from schemas.settings import SettingsError, load_settings
+from reporting.command import BAD_INPUT_STATUS, FAILED_STATUS, Parser, fail, print_json, run, say
+from reporting.logs import configure_logging
+from reporting.tables import to_the_second
+from schemas.settings import Settings, SettingsError, load_settings
 from schemas.text import one_line
-from sql.connect import connect, conninfo
+from sql.connect import Connection, connect, conninfo
 from sql.errors import MigrationError
 from sql.migrate import migrate, migrations
 
 
 def main() -> int:
     """Run one command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m sql", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("migrate", help="apply the migrations that are missing")
-    commands.add_parser("status", help="list the migrations; exit 1 when one is missing")
-    command = parser.parse_args().command
+    arguments = _parser().parse_args()
     try:
         settings = load_settings()
+        configure_logging(settings.log_format, settings.log_level)
         with connect(conninfo(settings, Application.MIGRATION)) as connection:
-            database = f"{settings.db_database} on {settings.db_host}:{settings.db_port}"
-            if command == "migrate":
-                print(f"migrating {database}", file=sys.stderr)
-                for name in migrate(connection):
-                    print(f"applied {name}")
-                print("up to date", file=sys.stderr)
-                return 0
-            found = migrations(connection)
-            for migration in found:
-                print(f"{migration.name}  {migration.applied_at or 'missing'}")
-            return 0 if all(migration.applied_at for migration in found) else 1
-    except (SettingsError, MigrationError, psycopg.Error) as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return 2 if isinstance(error, SettingsError) else 1
+            if arguments.command == "migrate":
+                return _migrate(connection, settings)
+            return _print_status(connection, as_json=arguments.json)
+    except SettingsError as error:
+        fail(error)
+        return BAD_INPUT_STATUS
+    except (MigrationError, psycopg.Error) as error:
+        fail(one_line(error))
+        return FAILED_STATUS
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="python -m sql", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("migrate", help="apply the migrations that are missing")
+    command = commands.add_parser("status", help="list the migrations; exit 1 when one is missing")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _migrate(connection: Connection, settings: Settings) -> int:
+    say(f"migrating {settings.db_database} on {settings.db_host}:{settings.db_port}")
+    for name in migrate(connection):
+        print(f"applied {name}")
+    say("up to date")
+    return 0
+
+
+def _print_status(connection: Connection, *, as_json: bool) -> int:
+    """Print every migration and when it was applied; returns 1 when one was not."""
+    found = migrations(connection)
+    if as_json:
+        print_json([{"name": one.name, "appliedAt": one.applied_at} for one in found])
+    else:
+        for one in found:
+            at = to_the_second(one.applied_at) if one.applied_at else "missing"
+            print(f"{one.name}  {at}")
+    return 0 if all(one.applied_at for one in found) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

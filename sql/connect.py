@@ -117,8 +117,8 @@ async def settle(
         _suitable(await cursor.fetchone())
 
 
-def cut(connection: Connection) -> None:
-    """Cut the connection under a thread that waits for PostgreSQL; its call then raises."""
+def cut(connection: Connection | AsyncConnection[Any]) -> None:
+    """Cut the connection under a thread or task that waits for PostgreSQL; its call then raises."""
     if connection.closed:
         return
     with (

@@ -107,13 +107,27 @@ async def _http_exception(request: Request, error: Exception) -> Response:
 
 async def _database_away(request: Request, error: Exception) -> Response:
     if not isinstance(error, PoolTimeout):  # the log has said that once already
-        log.warning("%s %s: %s", request.method, request.scope["path"], error)
+        log.warning(
+            "%s %s: %s", request.method, request.scope["path"], error, extra=_fields(request, error)
+        )
     return respond(request, unavailable("PostgreSQL is away or too busy, try again"))
 
 
 async def _database_refused(request: Request, error: Exception) -> Response:
-    log.error("%s %s: PostgreSQL refused a value: %s", request.method, request.url.path, error)
+    log.error(
+        "%s %s: PostgreSQL refused a value: %s",
+        request.method,
+        request.url.path,
+        error,
+        extra=_fields(request, error),
+    )
     return respond(request, ApiError(400, "PostgreSQL cannot store one of the values"))
+
+
+def _fields(request: Request, error: Exception) -> dict[str, object]:
+    """What the log's line about a request that failed has beside its text."""
+    sqlstate = getattr(error, "sqlstate", None)
+    return {"method": request.method, "path": request.scope["path"], "sqlstate": sqlstate}
 
 
 async def _client_gone(request: Request, error: Exception) -> Response:

@@ -7,9 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.database import Database
+from api.http.draining import Draining
 from api.http.endpoint import answers
 from api.http.errors import unavailable
 from api.http.responses import JsonResponse
+from api.ingestion import Ingestion
 from api.metrics import Metrics
 from api.producer import Producer
 from schemas.fields import utc_now
@@ -21,9 +23,18 @@ class HealthRoutes:
 
     metrics_example = "# HELP energy_api_requests_total ..."
 
-    def __init__(self, database: Database, producer: Producer, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        database: Database,
+        producer: Producer,
+        ingestion: Ingestion,
+        metrics: Metrics,
+        draining: Draining,
+    ) -> None:
+        self._draining = draining
         self._database = database
         self._producer = producer
+        self._ingestion = ingestion
         self._metrics = metrics
 
     @answers(Health, also=(503,), waits=False)
@@ -39,7 +50,9 @@ class HealthRoutes:
 
     @answers(Sign)
     async def ready(self, request: Request) -> Response:
-        """Whether requests can be answered: 503 without PostgreSQL, while Kafka is not needed."""
+        """Whether to send requests here: 503 without PostgreSQL, and once this process stops."""
+        if self._draining.begun:
+            raise unavailable("stopping")
         if trouble := await self._database.check():
             raise unavailable(f"Waiting for {self._database.name}: {trouble}")
         return JsonResponse(Sign(status="ready", timestamp=utc_now()))
@@ -51,7 +64,8 @@ class HealthRoutes:
 
     @answers(None, media={"text/plain": "metrics_example"}, waits=False)
     async def metrics(self, request: Request) -> Response:
-        """The process's metrics in Prometheus' text format."""
+        """The process's metrics and how ingestion stands, in Prometheus' text format."""
+        await self._ingestion.look()
         text = self._metrics.render(self._database.pool_stats())
         return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -132,7 +132,9 @@ class Streamed(StreamingResponse):
             await super().__call__(scope, receive, send)
         except (ApiError, psycopg.Error) as error:
             # The server cuts the connection of an answer that was not completed.
-            log.warning("%s %s: cut short: %s", scope["method"], scope["path"], error)
+            fields = {"method": scope["method"], "path": scope["path"]}
+            fields["sqlstate"] = getattr(error, "sqlstate", None)
+            log.warning("%s %s: cut short: %s", scope["method"], scope["path"], error, extra=fields)
 
 
 async def _nothing() -> AsyncIterator[bytes]:

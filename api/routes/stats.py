@@ -1,5 +1,6 @@
 """The books over HTTP: what became of the readings of each topic, and the lag of their readers."""
 
+from collections import Counter
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -8,10 +9,8 @@ from starlette.responses import Response
 
 from api.database import Database
 from api.http.endpoint import answers
-from api.http.errors import ApiError
 from api.http.responses import JsonResponse
-from api.lag import LagReader
-from api.producer import Producer
+from api.lag import LogReader, lag_of
 from schemas.fields import utc_now
 from schemas.settings import Settings
 from schemas.telemetry import RejectedCount, Stats, TopicStats
@@ -23,14 +22,11 @@ SQL = load("telemetry")
 class StatsRoutes:
     """The route /v1/telemetry/stats."""
 
-    def __init__(
-        self, settings: Settings, database: Database, producer: Producer, lag_reader: LagReader
-    ) -> None:
+    def __init__(self, settings: Settings, database: Database, log_reader: LogReader) -> None:
         self._group_id = settings.kafka_group_id
         self._topics = list(settings.streams)
         self._database = database
-        self._producer = producer
-        self._lag_reader = lag_reader
+        self._log_reader = log_reader
 
     @answers(Stats)
     async def stats(self, request: Request) -> Response:
@@ -41,25 +37,20 @@ class StatsRoutes:
             books = await (await connection.execute(SQL["books"], parameters)).fetchall()
             cursor = await connection.execute(SQL["rejected_by_reason"], parameters)
             rejected = await cursor.fetchall()
-        lag = await self._lag(
-            {TopicPartition(b["topic"], b["partition"]): b["next_offset"] for b in books}
-        )
+        lag = await self._lag(books)
         shown = [_topic_stats(topic, books, rejected, lag) for topic in self._topics]
         return JsonResponse(Stats(group_id=self._group_id, timestamp=utc_now(), topics=shown))
 
-    async def _lag(self, positions: dict[TopicPartition, int]) -> dict[str, int]:
+    async def _lag(self, books: list[dict[str, Any]]) -> dict[str, int]:
         """The lag of each topic, in records; empty when Kafka cannot be reached."""
-        if self._producer.trouble is not None:
+        bounds = await self._log_reader.bounds()
+        if bounds is None:
             return {}
-        try:
-            partitions = [
-                TopicPartition(topic, number)
-                for topic in self._topics
-                for number in await self._producer.partitions(topic)
-            ]
-        except ApiError:  # this request is the first to find out that Kafka cannot be reached
-            return {}
-        return await self._lag_reader.lag(partitions, positions) or {}
+        positions = {TopicPartition(b["topic"], b["partition"]): b["next_offset"] for b in books}
+        lag = Counter[str]()
+        for partition, records in lag_of(bounds, positions).items():
+            lag[partition.topic] += records
+        return lag
 
 
 def _topic_stats(

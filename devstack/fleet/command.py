@@ -14,6 +14,8 @@ from devstack.fleet.options import FAULTS, SHORTEST_INTERVAL_S, FleetOptions, pa
 from devstack.fleet.pace import Pace
 from devstack.fleet.progress import JsonLines, TextLines
 from devstack.fleet.run import run_fleet
+from reporting.command import Parser
+from reporting.logs import configure_logging
 from schemas.analytics import MAX_WINDOW
 from schemas.settings import SettingsError, load_settings
 from schemas.streams.times import SECOND_US, to_micros
@@ -54,6 +56,7 @@ async def _run(options: FleetOptions, pace: Pace, api: str | None, *, json_progr
         settings = load_settings()
     except SettingsError as error:
         raise DevstackError(str(error)) from None
+    configure_logging(settings.log_format, settings.log_level)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -125,9 +128,9 @@ PACE_OPTIONS = (
 """Options that are fields of Pace: name, conversion, metavar and help."""
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The fleet's options."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m devstack fleet",
         description=__doc__,
         epilog="Readings never lie ahead of the clock: faster than real time means from the past "

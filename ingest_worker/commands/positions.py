@@ -18,6 +18,7 @@ from ingest_worker.errors import CommandRefusedError
 from ingest_worker.operator import operator
 from ingest_worker.write.ledger import LOCK_TIMEOUT_S
 from reporting.applications import Application
+from reporting.command import print_json
 from reporting.tables import partition_line, to_the_second
 from schemas.settings import Settings
 from sql.connect import connect, conninfo
@@ -26,18 +27,33 @@ from sql.named import load
 QUERIES = load("positions")
 
 
-def list_positions(settings: Settings) -> None:
+def list_positions(settings: Settings, *, as_json: bool) -> None:
     """Print every position with its lag."""
     where = conninfo(settings, Application.POSITIONS)
     with connect(where, row_factory=dict_row) as connection:
         rows = connection.execute(QUERIES["list"]).fetchall()
     ends = log_ends(settings, {row["topic"] for row in rows})
+    if as_json:
+        print_json([_shown(row, lag(ends, row)) for row in rows])
+        return
     print(f"{partition_line('group', 'topic', 'partition', ['position', 'lag'])}  last moved")
     for row in rows:
         values = [row["next_offset"], lag(ends, row)]
         line = partition_line(row["group_id"], row["topic"], row["partition"], values)
         stopped = f"  STOPPED: {row['stopped']}" if row["stopped"] else ""
         print(f"{line}  {to_the_second(row['updated_at'])}{stopped}")
+
+
+def _shown(row: dict[str, Any], behind: int | None) -> dict[str, Any]:
+    return {
+        "groupId": row["group_id"],
+        "topic": row["topic"],
+        "partition": row["partition"],
+        "position": row["next_offset"],
+        "lag": behind,
+        "stopped": row["stopped"],
+        "updatedAt": row["updated_at"],
+    }
 
 
 def set_positions(settings: Settings, topic: str, number: str, to: str, *, force: bool) -> None:

@@ -5,11 +5,9 @@ as the books call stored and rejected. All of it is read in one snapshot, so tha
 meanwhile.
 """
 
-import sys
 from contextlib import suppress
 from typing import Any
 
-import orjson
 import psycopg
 from aiokafka import TopicPartition
 from psycopg import errors
@@ -17,6 +15,7 @@ from psycopg.rows import dict_row
 
 from brokers.partitions import lag, log_ends
 from reporting.applications import Application
+from reporting.command import print_json, say
 from reporting.tables import partition_line
 from schemas.settings import Settings
 from schemas.streams import STREAMS
@@ -39,7 +38,7 @@ def reconcile(settings: Settings, *, quick: bool, as_json: bool) -> bool:
     ends = log_ends(settings, {row["topic"] for row in rows})
     report = make_report(rows, tables, ends, detached)
     if as_json:
-        print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
+        print_json(report)
     else:
         _print_table(report)
     return bool(report["balanced"])
@@ -93,7 +92,7 @@ def _read_books(
         rows = connection.execute(queries["list"]).fetchall()
         if quick:
             return rows, None, {}
-        print("counting the rows of history", file=sys.stderr)
+        say("counting the rows of history")
         tables = connection.execute(queries["count_kept"]).fetchone()
         assert tables is not None
         detached: dict[str, int] = {}

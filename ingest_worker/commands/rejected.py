@@ -1,5 +1,6 @@
 """`rejected list|show|replay`: rejected readings, why they are, their bytes, and a second try."""
 
+from base64 import b64encode
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -9,8 +10,10 @@ from psycopg.rows import dict_row
 
 from ingest_worker.operator import operator
 from reporting.applications import Application
+from reporting.command import print_json
 from reporting.progress import Progress
 from reporting.tables import to_the_second
+from schemas.rejected import Rejected, RejectedDetail
 from schemas.settings import Settings
 from schemas.text import printable
 from sql import quarantine
@@ -22,13 +25,16 @@ QUERIES = load("rejected")
 MAX_DETAIL_CHARACTERS = 100
 
 
-def list_rejected(settings: Settings, filters: dict[str, Any]) -> None:
-    """Print one line a rejected reading, newest first.
+def list_rejected(settings: Settings, filters: dict[str, Any], *, as_json: bool) -> None:
+    """Print one line a rejected reading, newest first; or a list as the API gives it.
 
     `filters`: reason, topic, device_id, since, until, resolved (None = any) and limit.
     """
     with _connect(settings) as connection:
         rows = connection.execute(QUERIES["page"], filters | {"after": None}).fetchall()
+    if as_json:
+        print_json([Rejected.model_validate(row).model_dump(by_alias=True) for row in rows])
+        return
     print(f"{'id':>8}  {'rejected at':<20}  {'where':<32}  {'device':<16}  {'reason':<10}  detail")
     for row in rows:
         where = f"{row['topic']}-{row['partition']}@{row['offset']}"
@@ -42,12 +48,15 @@ def list_rejected(settings: Settings, filters: dict[str, Any]) -> None:
         )
 
 
-def show_rejected(settings: Settings, rejected_id: int) -> None:
+def show_rejected(settings: Settings, rejected_id: int, *, as_json: bool) -> None:
     """Print everything known of one rejected reading. Raises UnknownRejectedError."""
     with _connect(settings) as connection:
         row = connection.execute(QUERIES["show"], {"id": rejected_id}).fetchone()
     if row is None:
         raise UnknownRejectedError(f"there is no rejected reading {rejected_id}")
+    if as_json:
+        print_json(_detail(row).model_dump(by_alias=True))
+        return
     raw = row.pop("raw")
     for name, value in row.items():
         if value is not None:
@@ -59,6 +68,20 @@ def show_rejected(settings: Settings, rejected_id: int) -> None:
     else:
         print(f"raw:          {len(raw)} bytes")
         print(printable(raw))
+
+
+def _detail(row: dict[str, Any]) -> RejectedDetail:
+    raw: bytes | None = row["raw"]
+    if raw is None:
+        none = dict.fromkeys(("raw_bytes", "raw_escaped", "raw_base64"))
+        return RejectedDetail.model_validate(none | row)
+    text = printable(raw)
+    shown = {
+        "raw": text,
+        "raw_escaped": text.encode() != raw,
+        "raw_base64": b64encode(raw).decode(),
+    }
+    return RejectedDetail.model_validate({"raw_bytes": len(raw)} | row | shown)
 
 
 def replay_rejected(

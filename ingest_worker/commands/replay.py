@@ -6,7 +6,6 @@ the workers' own, and its positions fence off a second replay, not the workers.
 
 import asyncio
 import logging
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -21,6 +20,7 @@ from ingest_worker.write.ledger import Ledger
 from ingest_worker.write.newest_known import NewestKnown
 from ingest_worker.write.sink import CROSSED, Sink
 from reporting.applications import Application
+from reporting.command import say
 from reporting.progress import Progress
 from schemas.settings import Settings
 from schemas.streams import STREAMS
@@ -120,7 +120,7 @@ async def _read(
 ) -> None:
     """Read the stretch to its end, batch by batch."""
     total = sum(past - first for first, past in stretch.values())
-    print(f"replaying {total:,} offsets of {len(stretch)} partitions", file=sys.stderr)
+    say(f"replaying {total:,} offsets of {len(stretch)} partitions")
     consumer.assign(list(stretch))
     positions = {partition: first for partition, (first, _) in stretch.items()}
     for partition, first in positions.items():
@@ -160,6 +160,7 @@ async def _flush(sink: Sink, parts: list[Part]) -> None:
         try:
             await asyncio.to_thread(sink.flush, parts)
         except CROSSED as error:
-            log.info("workers came in between, trying again: %s", error)
+            fields = {"sqlstate": error.sqlstate}
+            log.info("workers came in between, trying again: %s", error, extra=fields)
         else:
             return

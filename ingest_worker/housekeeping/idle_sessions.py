@@ -69,10 +69,13 @@ def _end(connection: Connection, session_id: UUID, silent_since: datetime) -> bo
             connection.execute(SESSIONS["lock"], parameters)
             ended = connection.execute(SESSIONS["end_idle"], parameters).fetchone()
     except IN_THE_WAY as error:
-        log.info("session %s is not ended as idle in this round: %s", session_id, one_line(error))
+        fields = {"session": session_id, "sqlstate": error.sqlstate}
+        why = one_line(error)
+        log.info("session %s is not ended as idle in this round: %s", session_id, why, extra=fields)
         return False
     if ended is not None:
-        log.info("session %s of %s and %s was idle, ended at %s", *ended)
+        fields = dict(zip(("session", "meter", "vehicle"), ended, strict=False))
+        log.info("session %s of %s and %s was idle, ended at %s", *ended, extra=fields)
     return ended is not None
 
 

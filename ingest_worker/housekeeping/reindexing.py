@@ -73,4 +73,5 @@ def _pack(connection: Connection, names: dict[str, Any], space: str) -> None:
     connection.execute(QUERIES["pack"].format(key=sql.SQL(names["key"])))
     connection.execute(QUERIES["vacuum"].format(partition=sql.SQL(names["partition"])))
     row: Any = connection.execute(QUERIES["note_packed"], names).fetchone()
-    log.info("packed %s: its key takes %d bytes", names["partition"], row[0])
+    fields = {"day": names["partition"], "bytes": row[0]}
+    log.info("packed %s: its key takes %d bytes", names["partition"], row[0], extra=fields)

@@ -102,7 +102,8 @@ class _Table:
             row: Any = self._connection.execute(QUERIES["count"].format(**self._words)).fetchone()
             self._connection.execute(QUERIES["note"], self._values | {"rows": row[0]})
             self.run("drop")
-        log.info("retired %s with %d rows", self.table.name, row[0])
+        fields = {"day": self.table.name, "rows": row[0]}
+        log.info("retired %s with %d rows", self.table.name, row[0], extra=fields)
 
     def keep(self) -> None:
         """Take the announcement back: the day is to be kept, and is attached again if need be.
@@ -114,7 +115,8 @@ class _Table:
             if self.table.state != "attached":
                 self._connection.execute(QUERIES["ensure"], self._values)
             self._connection.execute(QUERIES["log_day"], self._values)
-        log.warning("%s was about to be retired, and is kept", self.table.name)
+        fields = {"day": self.table.name}
+        log.warning("%s was about to be retired, and is kept", self.table.name, extra=fields)
 
     def _detach(self) -> None:
         if not self._default:

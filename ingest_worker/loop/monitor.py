@@ -89,7 +89,8 @@ async def check_positions(
     try:
         rows = await reading
     except psycopg.Error as error:
-        status.waits("positions", f"cannot be read: {one_line(error)}")
+        why = f"cannot be read: {one_line(error)}"
+        status.waits("positions", why, sqlstate=error.sqlstate)
         return
     status.works("positions")
     changed = {
@@ -108,7 +109,7 @@ def _report_failing(
     """Report which partitions cannot be fetched, and which of `before` can; returns the former."""
     failing = dict(source.failing)
     for partition, failure in failing.items():
-        status.waits(name_of(partition), failure.why)
+        status.waits(name_of(partition), failure.why, **partition._asdict())
     for partition in before.difference(failing):
         status.works(name_of(partition))
     return set(failing)

@@ -52,7 +52,7 @@ class SideTasks:
         name = task.get_name()
         metrics.SIDE_TASK_FAILURES.labels(name).inc()
         why = f"{type(error).__name__}: {one_line(error)}" if error else "it ended by itself"
-        log.error("side task %s died: %s", name, why, exc_info=error)
+        log.error("side task %s died: %s", name, why, exc_info=error, extra={"task": name})
         if self._failure is None:
             self._failure = SideTaskError(f"side task {name} died: {why}")
             self._failure.__cause__ = error

@@ -12,7 +12,6 @@ from ingest_worker.loop.pause import pause
 from ingest_worker.loop.source import Source
 from reporting.applications import Application
 from schemas.settings import Settings
-from schemas.text import one_line
 from sql.connect import conninfo
 from sql.errors import MigrationError, UnsuitableDatabaseError
 from sql.migrate import NOT_MIGRATED, is_current
@@ -28,14 +27,14 @@ async def wait_for_database(
     Raises UnsuitableDatabaseError: waiting would not help.
     """
 
-    def check() -> str | None:
+    def check() -> object | None:
         try:
             with connections.open(conninfo(settings, Application.WORKER)) as connection:
                 return None if is_current(connection) else NOT_MIGRATED
         except UnsuitableDatabaseError:
             raise
         except (psycopg.Error, MigrationError) as error:
-            return one_line(error)
+            return error
 
     await _wait("database", lambda: asyncio.to_thread(check), status, stopping)
 
@@ -44,7 +43,7 @@ async def wait_for_kafka(source: Source, status: Status, stopping: asyncio.Event
     """Return once the consumer is connected and all topics exist, or `stopping` is set."""
     connected = False
 
-    async def check() -> str | None:
+    async def check() -> object | None:
         nonlocal connected
         try:
             if not connected:
@@ -59,7 +58,10 @@ async def wait_for_kafka(source: Source, status: Status, stopping: asyncio.Event
 
 
 async def _wait(
-    name: str, check: Callable[[], Awaitable[str | None]], status: Status, stopping: asyncio.Event
+    name: str,
+    check: Callable[[], Awaitable[object | None]],
+    status: Status,
+    stopping: asyncio.Event,
 ) -> None:
     while not stopping.is_set():
         why = await check()

@@ -44,7 +44,9 @@ async def take_over(
         if position.last_offset is not None and start <= position.last_offset < end:
             last_read[partition] = (position.last_offset, position.last_record_ms or 0)
     source.hold(held, last_read)
-    log.info("reading %s", ", ".join(f"{name_of(p)}@{at}" for p, at in held.items()))
+    offsets = {name_of(partition): at for partition, at in held.items()}
+    names = ", ".join(f"{name}@{at}" for name, at in offsets.items())
+    log.info("reading %s", names or "nothing yet", extra={"offsets": offsets})
     return held
 
 
@@ -79,7 +81,8 @@ async def _stop_lost(
         at = positions[partition].next_offset
         why = _outside(at, *bounds[partition])
         if why:
-            log.error("%s at %d: %s", name_of(partition), at, why)
+            fields = {"offset": at, "reason": why, **partition._asdict()}
+            log.error("%s at %d: %s", name_of(partition), at, why, extra=fields)
             await asyncio.to_thread(sink.stop, partition, at, why)
             positions[partition] = positions[partition]._replace(stopped=why)
 
@@ -97,6 +100,7 @@ def _say_state(status: Status, partition: TopicPartition, position: Position) ->
     name = name_of(partition)
     metrics.HELD.labels(*partition).set(0 if position.stopped else 1)
     if position.stopped:
-        status.waits(name, f"stopped at {position.next_offset}: {position.stopped}")
+        why = f"stopped at {position.next_offset}: {position.stopped}"
+        status.waits(name, why, offset=position.next_offset, **partition._asdict())
     else:
         status.works(name)

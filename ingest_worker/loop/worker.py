@@ -163,7 +163,8 @@ class Worker:
         await self._abandon()
         if self._lost:
             lost = self._lost
-            log.error("%s", lost)
+            fields = {"offset": lost.position, "reason": lost.why, **lost.partition._asdict()}
+            log.error("%s", lost, extra=fields)
             await asyncio.to_thread(self._sink.stop, lost.partition, lost.position, lost.why)
             self._lost = None
         self._positions.forget_doubt()
@@ -187,9 +188,9 @@ class Worker:
         metrics.TAKEOVERS.labels(type(error).__name__).inc()
         if isinstance(error, FencedError):
             metrics.FENCED.inc()
-            log.warning("batch dropped: %s", error)
+            log.warning("batch dropped: %s", error, extra=error.fields)
         elif isinstance(error, psycopg.Error):
-            self._status.waits("database", describe(error))
+            self._status.waits("database", describe(error), sqlstate=error.sqlstate)
         elif isinstance(error, KafkaError):
             self._status.waits("kafka", repr(error))
         else:

@@ -146,7 +146,7 @@ class BatchWriter:
             except psycopg.Error as error:
                 metrics.RETRIES.labels(error.sqlstate or "none").inc()
                 if not isinstance(error, CROSSED) or time.monotonic() - began > LOCKED_OUT_S:
-                    self._status.waits("database", describe(error))
+                    self._status.waits("database", describe(error), sqlstate=error.sqlstate)
                 await pause(delay_s * random.uniform(0.5, 1.5), self._stopping)  # noqa: S311
                 delay_s = min(delay_s * 2, LAST_RETRY_S)
             else:

@@ -95,7 +95,8 @@ class Ledger:
             if position is None or position.next_offset != part.start:
                 at = "nowhere" if position is None else position.next_offset
                 name = name_of(part.partition)
-                raise FencedError(f"{name} is at {at}, the batch starts at {part.start}")
+                text = f"{name} is at {at}, the batch starts at {part.start}"
+                raise FencedError(text, offset=part.start, **part.partition._asdict())
 
     @contextmanager
     def ending_holders(
@@ -112,7 +113,10 @@ class Ledger:
             ended = connection.execute(
                 QUERIES["end_lock_holders"], self._where(partitions) | holders
             ).fetchall()
-            log.warning("ended backends that held our positions: %s", [pid for (pid,) in ended])
+            backends = [pid for (pid,) in ended]
+            names = [name_of(partition) for partition in partitions]
+            fields = {"backends": backends, "group": self._group_id, "partitions": names}
+            log.warning("ended backends that held our positions: %s", backends, extra=fields)
             raise
 
     def stop(
@@ -129,7 +133,8 @@ class Ledger:
         names = {"group_id": self._group_id, "expected": position, "next_offset": next_offset}
         moved = connection.execute(QUERIES["pass_over"], {**names, **partition._asdict()})
         if moved.rowcount != 1:
-            raise FencedError(f"{name_of(partition)} is not at {position} any more")
+            text = f"{name_of(partition)} is not at {position} any more"
+            raise FencedError(text, offset=position, **partition._asdict())
 
     def reject(self, connection: Connection, books: Sequence[PartBooks]) -> None:
         """Keep the rejected readings; those that were kept before count as duplicates.

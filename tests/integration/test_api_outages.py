@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -156,13 +157,52 @@ def test_requests_under_way_are_finished(environment: dict[str, str]) -> None:
                 change = {"location": "here"}
                 answer = client.submit(process.http.patch, f"{METERS}/SLOW", json=change)
                 wait_until(lambda: waiting_for_locks(environment) == 1, "it waits")
-                process.process.send_signal(signal.SIGTERM)
+                for _ in range(2):  # the second one ends the drain
+                    process.process.send_signal(signal.SIGTERM)
+                    process.says("stopping: not ready")
                 wait_until(lambda: refused(process.http.base_url.port), "it takes no more")
                 connection.execute("SELECT pg_sleep(1)")  # the lock is held a second longer
                 connection.execute("UPDATE meters SET location = 'there' WHERE meter_id = 'SLOW'")
                 connection.execute("COMMIT")
                 assert answer.result().status_code == 200
         assert process.process.wait(SOON_S) == 0
+
+
+def test_a_rolling_restart_turns_nobody_away(environment: dict[str, str]) -> None:
+    """A load balancer asks once a second who is ready; each request is a new connection."""
+    with ApiProcess(environment) as old, ApiProcess(environment) as new:
+        ready = [old.http.base_url, new.http.base_url]
+        asked_at = time.monotonic()
+        old.process.send_signal(signal.SIGTERM)
+        while old.process.poll() is None:
+            if time.monotonic() - asked_at > 1:
+                ready = [u for u in ready if httpx.get(u.join("/health/ready")).status_code == 200]
+                asked_at = time.monotonic()
+            for url in ready:
+                assert httpx.get(url.join(METERS)).status_code == 200
+        assert ready == [new.http.base_url]
+        assert old.process.returncode == 0
+
+
+def test_while_it_drains_it_serves_and_says_that_it_stops(environment: dict[str, str]) -> None:
+    with ApiProcess(environment) as process:
+        process.http.get("/health/live")  # leaves a connection open, which must not be cut
+        process.process.send_signal(signal.SIGTERM)
+        process.says("stopping: not ready")
+        ready = process.http.get("/health/ready")
+        assert (ready.status_code, ready.json()["message"]) == (503, "stopping")
+        for path in (METERS, "/health/live", "/metrics"):
+            answer = process.http.get(path)
+            assert (answer.status_code, answer.headers["Connection"]) == (200, "close")
+        assert process.http.post(INGEST, json=meter()).status_code == 202
+        assert process.terminate() == 0
+
+
+def test_ctrl_c_ends_it_at_once(environment: dict[str, str]) -> None:
+    with ApiProcess(environment) as process:
+        process.process.send_signal(signal.SIGINT)
+        assert process.process.wait(SOON_S) == 0
+        assert "stopping" not in process.log
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from starlette.requests import Request
 
 from api.database import Database
-from api.lag import LagReader
+from api.lag import LogReader
 from api.metrics import Metrics
 from api.producer import Producer
 from api.routes.stats import StatsRoutes
@@ -134,7 +134,7 @@ def test_only_the_lag_is_unknown_when_kafka_went_away_unnoticed(
         database, producer = Database(settings), Producer(settings, Metrics())
         monkeypatch.setattr(Producer, "trouble", None)  # though it never connects
         await database.run()
-        books = StatsRoutes(settings, database, producer, LagReader(settings))
+        books = StatsRoutes(settings, database, LogReader(settings, producer.all_partitions))
         answer = await books.stats(Request({"type": "http"}))
         await database.close()
         return json.loads(bytes(answer.body))

@@ -40,6 +40,7 @@ def test_a_worker_reads_says_how_it_is_and_ends_cleanly(environment: dict[str, s
             assert line in text
         assert ask(worker, "/elsewhere")[0] == 404
         assert worker.terminate() == 0
+        assert "not ready: stop: stopping" in worker.log
         assert "stopped" in worker.log
     assert books(environment, "--quick")["total"]["read"] == 2
 

@@ -1,5 +1,6 @@
 """The documents keep up with the code: settings, metrics and links."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -55,6 +56,29 @@ def test_every_metric_is_explained() -> None:
     }
     assert len(names) > 20
     assert [name for name in sorted(names) if f"`{name}" not in text] == []
+
+
+def given_to_the_log() -> set[str]:
+    """The names of the fields that lines of the log have: what `extra` or `fields` is set to."""
+    names: set[str] = set()
+    for package in ("api", "brokers", "ingest_worker", "reporting", "sql"):
+        for path in (ROOT / package).rglob("*.py"):
+            text = path.read_text()
+            for node in ast.walk(ast.parse(text) if "\nlog = " in text else ast.Pass()):
+                if isinstance(node, ast.keyword | ast.Assign | ast.AugAssign) and ast.unparse(
+                    node
+                ).startswith(("extra={", "fields = {", "fields |= {")):
+                    constants = (one for one in ast.walk(node) if isinstance(one, ast.Dict))
+                    keys = (key for one in constants for key in one.keys)
+                    names |= {str(key.value) for key in keys if isinstance(key, ast.Constant)}
+    return names
+
+
+def test_every_field_of_the_log_is_explained() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    names = given_to_the_log()
+    assert {"port", "task", "subject", "backends", "session"} <= names
+    assert [name for name in sorted(names) if f"`{name}`" not in text] == []
 
 
 def test_links_lead_somewhere() -> None:

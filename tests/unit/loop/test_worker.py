@@ -201,7 +201,9 @@ def test_positions_that_cannot_be_read_are_tried_again_and_reported(
         case = Running(monkeypatch)
         case.logs[METERS].append(METER_READING)
         reported = []
-        monkeypatch.setattr(case.status, "waits", lambda name, why: reported.append((name, why)))
+        monkeypatch.setattr(
+            case.status, "waits", lambda name, why, **_: reported.append((name, why))
+        )
         take, failures = case.sink.take, [error] * 3
 
         def failing_take(starts: dict[TopicPartition, int]) -> dict[TopicPartition, Position]:

@@ -107,7 +107,7 @@ def test_an_outage_is_waited_out_and_reported(monkeypatch: pytest.MonkeyPatch) -
     reported: list[tuple[str, str]] = []
     waits = case.status.waits
 
-    def noting(name: str, why: str) -> None:
+    def noting(name: str, why: str, **_: object) -> None:
         reported.append((name, why))
         waits(name, why)
 
