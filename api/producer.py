@@ -13,12 +13,12 @@ from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from api.http.errors import ApiError, unavailable
 from api.kafka_records import MAX_RECORD_BYTES, OutgoingRecord
 from api.metrics import DELIVERED, FAILED, Metrics
-from brokers.connect import kafka_options
+from brokers.connect import kafka_options, why_not_connected
 from reporting.applications import Application
 from reporting.waiting import NOT_CONNECTED, Waiting
 from schemas.settings import Settings
@@ -54,6 +54,12 @@ class Producer:
         """Why Kafka cannot be used, as far as is known; None when it can."""
         return self._waiting.reasons.get(self.name)
 
+    @property
+    def _refused(self) -> str | None:
+        """Why some topics take no records of this process, though Kafka can be used."""
+        reasons = self._waiting.reasons.items()
+        return "; ".join(why for name, why in reasons if name != self.name) or None
+
     async def run(self) -> None:
         """Keep a producer connected until cancelled."""
         while True:
@@ -69,7 +75,7 @@ class Producer:
             try:
                 await self._serve(producer)
             except (KafkaError, OSError, TimeoutError) as error:
-                self._waiting.missing(self.name, error)
+                self._waiting.missing(self.name, await self._reason_of(error))
             finally:
                 self._connected.clear()
                 self._producer = None
@@ -133,12 +139,16 @@ class Producer:
                     )
                     sent.append((record, future))
                 await asyncio.wait([future for _, future in sent])
-            for _, future in sent:
+            for record, future in sent:
+                self._note_refusal(record.topic, future)
                 future.result()
         except TimeoutError:
             self._waiting.missing(
                 self.name, f"a delivery took more than {DELIVERY_TIMEOUT_S:.0f} s"
             )
+            raise self._away() from None
+        except TopicAuthorizationFailedError:
+            self._broken.set()
             raise self._away() from None
         except (KafkaError, AssertionError) as error:
             # aiokafka asserts that the partition exists. After either error a new producer is made.
@@ -147,6 +157,14 @@ class Producer:
             raise self._away() from None
         finally:
             self._watch_overdue(sent)
+
+    def _note_refusal(self, topic: str, delivery: asyncio.Future[Any]) -> None:
+        """Note that this process may not write to the topic, until a delivery succeeds."""
+        error = delivery.exception()
+        if isinstance(error, TopicAuthorizationFailedError):
+            self._waiting.missing(f"topic {topic}", error)
+        elif error is None:
+            self._waiting.present(f"topic {topic}")
 
     def _watch_overdue(self, sent: list[tuple[OutgoingRecord, asyncio.Future[Any]]]) -> None:
         for record, future in sent:
@@ -171,10 +189,18 @@ class Producer:
             return f"{len(self._overdue)} partitions have overdue deliveries"
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
-                return await self._missing_topics(producer)
+                return await self._missing_topics(producer) or self._refused
         except TimeoutError:
             return f"no answer within {CHECK_TIMEOUT_S:.0f} s"
         except KafkaError as error:
+            return await self._reason_of(error)
+
+    async def _reason_of(self, error: Exception) -> str:
+        """Why Kafka failed us, also when aiokafka says only that nobody answered."""
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                return await why_not_connected(self._options) or one_line(error)
+        except TimeoutError:
             return one_line(error)
 
     async def _missing_topics(self, producer: AIOKafkaProducer) -> str | None:

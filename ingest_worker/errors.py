@@ -3,6 +3,7 @@
 Exception
 ├── FencedError             another owner has moved a position on: drop the batch
 ├── InDoubtError            our view of the partitions may be wrong: read the positions again
+├── KeptOutError            Kafka keeps this worker out of its group: begin anew with a new consumer
 ├── LostPositionError       the log does not hold what the position stands for
 ├── CommandRefusedError     what an operator asked for would do harm or cannot be done
 ├── DutyFailedError         some of what housekeeping has to do could not be done
@@ -27,6 +28,10 @@ class FencedError(Exception):
 
 class InDoubtError(Exception):
     """Our view of the partitions may be wrong: read the positions again, then go on."""
+
+
+class KeptOutError(Exception):
+    """Kafka keeps this worker out of its group: it takes a new consumer to ask again."""
 
 
 class LostPositionError(Exception):

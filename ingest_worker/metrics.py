@@ -1,8 +1,27 @@
 """Every metric of a worker, each with its unit and what it tells."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from prometheus_client import Counter, Gauge, Histogram, Metric
+from prometheus_client import Counter, Gauge, Histogram, Info, Metric
+
+from reporting.version import version
+from schemas.rejected import REASONS
+
+FLUSH_CAUSES = ("full", "interval", "caught_up")
+TAKEOVER_CAUSES = (
+    "rebalance",
+    "doubt",
+    "FencedError",
+    "InDoubtError",
+    "KeptOutError",
+    "LostPositionError",
+    "KafkaTimeoutError",
+    "OperationalError",
+)
+"""Those that are known beforehand; any other error is counted by its name."""
+SIDE_TASKS = ("housekeeping", "positions", "kafka", "claims", "topics", "acknowledge")
+NO_CONNECTION = "none"
+"""Instead of the SQLSTATE of an error that has none."""
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 READINGS = (1, 10, 100, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000)
@@ -60,6 +79,10 @@ LAG = Gauge(
     "energy_ingest_lag_records",
     "Records in Kafka that are not committed to PostgreSQL yet.",
     ["topic", "partition"],
+)
+LAG_UPDATED = Gauge(
+    "energy_ingest_lag_updated_timestamp_seconds",
+    "When Kafka last said how far its logs reach; the lag is left out while it does not answer.",
 )
 POSITION = Gauge(
     "energy_ingest_position",
@@ -122,3 +145,25 @@ SIDE_TASK_FAILURES = Counter(
     ["task"],
 )
 READY = Gauge("energy_ingest_ready", "1 while the worker is able to do its work.")
+BUILD = Info("energy_ingest_build", "The version of this worker.")
+
+
+def begin_at_zero(topics: Collection[str]) -> None:
+    """Show every count before there is anything to count: else its first increase is not seen.
+
+    What is counted by partition begins when the partition is held.
+    """
+    BUILD.info({"version": version()})
+    for topic in topics:
+        for outcome in ("stored", "duplicate", *REASONS):
+            READINGS_TOTAL.labels(topic, outcome)
+        AGE_SECONDS.labels(topic)
+        GAPS.labels(topic)
+    for counter, values in (
+        (FLUSHES, FLUSH_CAUSES),
+        (TAKEOVERS, TAKEOVER_CAUSES),
+        (SIDE_TASK_FAILURES, SIDE_TASKS),
+        (RETRIES, (NO_CONNECTION,)),
+    ):
+        for value in values:
+            counter.labels(value)

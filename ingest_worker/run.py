@@ -7,16 +7,24 @@ import logging
 import signal
 
 from brokers.connect import kafka_options
+from ingest_worker import metrics
 from ingest_worker.connections import Connections
 from ingest_worker.health import Status, serve
 from ingest_worker.housekeeping.rounds import keep_house
 from ingest_worker.loop.batching import batch_rules
 from ingest_worker.loop.consumer import hand_out_lean_records, new_consumer
 from ingest_worker.loop.held_positions import HeldPositions
-from ingest_worker.loop.monitor import PositionReader, monitor
+from ingest_worker.loop.membership import Membership
+from ingest_worker.loop.monitor import (
+    PositionReader,
+    watch_claims,
+    watch_kafka,
+    watch_positions,
+)
 from ingest_worker.loop.side_tasks import SideTasks
 from ingest_worker.loop.source import Source
 from ingest_worker.loop.startup import wait_for_database, wait_for_kafka
+from ingest_worker.loop.topics import watch_topics
 from ingest_worker.loop.worker import Worker
 from ingest_worker.write.ledger import Ledger
 from ingest_worker.write.newest_known import NewestKnown
@@ -46,6 +54,7 @@ async def run(settings: Settings) -> None:
     gc.freeze()
     gc.set_threshold(COLLECT_CYCLES_AFTER_OBJECTS)
     stopping = asyncio.Event()
+    metrics.begin_at_zero(settings.streams)
     status = Status()
 
     def ask_to_stop() -> None:
@@ -56,15 +65,14 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, ask_to_stop)
     port = serve(status, settings.metrics_port)
     log.info("metrics and health on port %d", port, extra={"port": port})
-    consumer = new_consumer(
-        kafka_options(settings), settings.kafka_group_id, settings.flush_interval_ms
+    options = kafka_options(settings)
+    group = Membership(
+        lambda: new_consumer(options, settings.kafka_group_id, settings.flush_interval_ms),
+        list(settings.streams),
     )
-    source = Source(consumer, list(settings.streams))
     connections = Connections()
     side_tasks = SideTasks(stopping)
-    working = asyncio.create_task(
-        _work(settings, source, status, connections, side_tasks, stopping)
-    )
+    working = asyncio.create_task(_work(settings, group, status, connections, side_tasks, stopping))
     stop = asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait([working, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -75,7 +83,7 @@ async def run(settings: Settings) -> None:
         working.cancel()
         stop.cancel()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(source.stop(), LEAVE_GROUP_WITHIN_S)
+            await asyncio.wait_for(group.stop(), LEAVE_GROUP_WITHIN_S)
         with contextlib.suppress(asyncio.CancelledError):
             await working
         log.info("stopped")
@@ -84,24 +92,28 @@ async def run(settings: Settings) -> None:
 
 async def _work(
     settings: Settings,
-    source: Source,
+    group: Membership,
     status: Status,
     connections: Connections,
     side_tasks: SideTasks,
     stopping: asyncio.Event,
 ) -> None:
     """Wait for what the worker needs, then run its loop and the tasks beside it."""
-    await wait_for_database(settings, status, connections, stopping)
-    await wait_for_kafka(source, status, stopping)
+    group.identity = await wait_for_database(settings, status, connections, stopping)
+    await wait_for_kafka(group, status, stopping)
     if stopping.is_set():
         return
     where = conninfo(settings, Application.WORKER)
+    source = Source(group)
     positions = HeldPositions()
     sinks = _sinks(settings, connections, where)
     worker = Worker(source, sinks, batch_rules(settings), positions, status, stopping)
     reader = PositionReader(connections, where, settings.kafka_group_id)
     side_tasks.start("housekeeping", keep_house(settings, connections, status, worker.behind))
-    side_tasks.start("monitor", monitor(positions, source, status, reader))
+    side_tasks.start("positions", watch_positions(positions, source, status, reader))
+    side_tasks.start("kafka", watch_kafka(positions, source, status))
+    side_tasks.start("claims", watch_claims(positions, source, status))
+    side_tasks.start("topics", watch_topics(settings, status))
     try:
         await worker.run()
     finally:

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
+from ingest_worker.loop.group_member import GroupMember
 from reporting.applications import Application
 
 SESSION_TIMEOUT_MS = 10_000
@@ -23,12 +24,13 @@ FETCH_MIN_BYTES = 1_000_000
 
 def new_consumer(
     kafka_options: Mapping[str, Any], group_id: str, flush_interval_ms: int
-) -> AIOKafkaConsumer:
+) -> GroupMember:
     """A consumer that is not started yet. Wants a running event loop.
 
     Brokers gather records for FETCH_WAIT_MS, or for `flush_interval_ms` if that is shorter.
     """
-    return AIOKafkaConsumer(
+    return GroupMember(
+        kafka_options,
         group_id=group_id,
         client_id=Application.WORKER,
         enable_auto_commit=False,
@@ -41,7 +43,6 @@ def new_consumer(
         fetch_max_wait_ms=min(FETCH_WAIT_MS, flush_interval_ms),
         fetch_min_bytes=FETCH_MIN_BYTES,
         partition_assignment_strategy=(RoundRobinPartitionAssignor,),
-        **kafka_options,
     )
 
 

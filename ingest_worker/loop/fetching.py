@@ -34,6 +34,8 @@ class FetchFailure(NamedTuple):
     tries: int
     retry_at: float
     """By the monotonic clock."""
+    fetched_ms: int | None = None
+    """When Kafka had last answered a fetch without an error, by the consumer's own clock."""
 
     @property
     def retry_due(self) -> bool:
@@ -97,6 +99,7 @@ class Fetching:
         if failure and (not failure.retry_due or partition not in self._consumer.assignment()):
             return []
         records: list[Record] = []
+        fetched_ms = self._consumer.last_poll_timestamp(partition) if failure else None
         try:
             if not failure:
                 return (await self._getmany(partition)).get(partition, [])
@@ -112,12 +115,14 @@ class Fetching:
             if records:
                 self._consumer.seek(partition, records[-1].offset + 1)
             else:
-                self.failing[partition] = failure_after(failure, error)
+                self.failing[partition] = failure_after(failure, error)._replace(
+                    fetched_ms=self._consumer.last_poll_timestamp(partition)
+                )
                 self._seek_back(partition)
                 self._consumer.pause(partition)
         else:
-            if records:
-                del self.failing[partition]
+            if records or fetched_ms != failure.fetched_ms:
+                del self.failing[partition]  # Kafka answers again, though maybe without a record
         return records
 
     async def _getmany(

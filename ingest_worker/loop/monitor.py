@@ -1,7 +1,8 @@
-"""Looks after a running worker from beside its loop.
+"""Looks after a running worker from beside its loop: at PostgreSQL and at Kafka, each by itself.
 
 It notices positions that an operator changed, even while no reading comes in; it keeps the figures
-of the lag; and it reports whether Kafka answers and which partitions cannot be fetched.
+of the lag, also while PostgreSQL hangs; and it reports whether Kafka answers, whether it lets us
+into our group, and which partitions cannot be fetched.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from ingest_worker.connections import Connections
 from ingest_worker.health import Status
 from ingest_worker.loop.held_positions import HeldPositions
 from ingest_worker.loop.source import Source
+from ingest_worker.loop.startup import no_topics
 from schemas.text import one_line
 from sql.connect import Connection
 from sql.named import load
@@ -23,6 +25,9 @@ from sql.named import load
 INTERVAL_S = 2.0
 ANSWER_WITHIN_S = 10.0
 """A service that takes longer is reported as one that does not answer."""
+APART_AFTER_S = 20.0
+"""How long joining the group may take until it is reported; a rebalance may take 10 s."""
+CLAIMS_EVERY_S = 10.0
 
 
 class PositionReader:
@@ -56,20 +61,35 @@ class PositionReader:
             self._connection.close()
 
 
-async def monitor(
+async def watch_positions(
     positions: HeldPositions, source: Source, status: Status, reader: PositionReader
 ) -> None:
-    """Look every two seconds, until cancelled."""
-    failing: set[TopicPartition] = set()
+    """Look at the positions in PostgreSQL every two seconds, until cancelled."""
     try:
         while True:
             status.turned()
-            failing = _report_failing(source, status, failing)
             await check_positions(positions, source, status, reader)
-            await _check_kafka(positions, source, status)
             await asyncio.sleep(INTERVAL_S)
     finally:
         reader.close()
+
+
+async def watch_kafka(positions: HeldPositions, source: Source, status: Status) -> None:
+    """Look at our membership, at the partitions and at the lag every two seconds."""
+    failing: set[TopicPartition] = set()
+    while True:
+        status.turned()
+        report_membership(positions, source, status)
+        failing = _report_failing(source, status, failing)
+        await check_kafka(positions, source, status)
+        await asyncio.sleep(INTERVAL_S)
+
+
+async def watch_claims(positions: HeldPositions, source: Source, status: Status) -> None:
+    """Look every ten seconds for another database that reads our topics under our group id."""
+    while True:
+        await check_claims(positions, source, status)
+        await asyncio.sleep(CLAIMS_EVERY_S)
 
 
 async def check_positions(
@@ -81,7 +101,7 @@ async def check_positions(
     since they were read.
     """
     before = dict(positions.committed)
-    assigned = source.assignment()
+    assigned = source.group.assignment()
     reading = asyncio.create_task(asyncio.to_thread(reader.read, list(assigned)))
     while not (await asyncio.wait([reading], timeout=ANSWER_WITHIN_S))[0]:
         status.turned()
@@ -103,6 +123,21 @@ async def check_positions(
         positions.raise_doubt(f"positions were changed: {names}")
 
 
+def report_membership(positions: HeldPositions, source: Source, status: Status) -> None:
+    """Report whether we are a member of the group: one that holds nothing may well be one.
+
+    There may be more workers than partitions; what is to be reported is who was not let in.
+    """
+    if source.group.apart_s == 0:
+        status.works("group")
+        if positions.committed or not source.group.assignment():
+            status.works("start")
+    elif source.group.kept_out:
+        status.waits("group", source.group.kept_out)
+    elif source.group.apart_s > APART_AFTER_S:
+        status.waits("group", f"not a member for more than {APART_AFTER_S:.0f} s")
+
+
 def _report_failing(
     source: Source, status: Status, before: set[TopicPartition]
 ) -> set[TopicPartition]:
@@ -115,17 +150,47 @@ def _report_failing(
     return set(failing)
 
 
-async def _check_kafka(positions: HeldPositions, source: Source, status: Status) -> None:
-    """Report whether Kafka answers, and how far the held positions are behind."""
+async def check_kafka(positions: HeldPositions, source: Source, status: Status) -> None:
+    """Report whether Kafka answers, and how far the held positions are behind.
+
+    While it does not, no lag is shown: the last one would look as if it were true.
+    """
     held = list(positions.committed)
     try:
-        if not held:
-            await asyncio.wait_for(source.missing_topics(), ANSWER_WITHIN_S)
-        bounds = await asyncio.wait_for(source.bounds(held), ANSWER_WITHIN_S)
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            missing = await source.group.missing_topics() if source.group.unknown_topics() else []
+            bounds = await source.group.bounds(held)
     except (KafkaError, TimeoutError) as error:
-        status.waits("kafka", f"no answer: {type(error).__name__}")
+        for partition in held:
+            metrics.LAG.remove(*partition)
+        status.waits("kafka", await source.group.reason_of(error))
         return
-    status.works("kafka")
+    if missing:
+        status.waits("kafka", no_topics(missing))
+    else:
+        status.works("kafka")
     for partition, (_, end) in bounds.items():
         if partition in positions.committed:
             metrics.LAG.labels(*partition).set(max(0, end - positions.committed[partition]))
+    metrics.LAG_UPDATED.set_to_current_time()
+
+
+async def check_claims(positions: HeldPositions, source: Source, status: Status) -> None:
+    """Doubt held partitions that another database claims; report those that it reads elsewhere."""
+    assigned = source.group.assignment()
+    try:
+        claims = await source.group.claims(source.group.partitions())
+    except KafkaError:
+        return
+    ours, texts = source.group.identity, []
+    for partition, claim in sorted(claims.items()):
+        if claim.owner != ours and partition in positions.committed:
+            positions.raise_doubt(f"another database claims {name_of(partition)}")
+        elif claim.owner != ours and partition not in assigned:
+            texts.append(f"database {claim.owner} reads {name_of(partition)}")
+        elif claim.holder and partition not in assigned:
+            texts.append(f"database {claim.holder} holds {name_of(partition)}, which is not read")
+    if texts:
+        status.degraded("group", f"{'; '.join(texts)}; under the same group id as ours")
+    else:
+        status.recovered("group")

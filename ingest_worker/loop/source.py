@@ -1,89 +1,64 @@
-"""The Kafka side of a worker: a group member that reads from positions kept in PostgreSQL.
+"""What a worker reads of the partitions it holds: each exactly from its position in PostgreSQL.
 
-The group only says which partitions are ours. Where reading goes on is decided here from our own
-positions; what Kafka's group has committed is written for lag tools and never read.
+The group only says which partitions are ours (`membership.py`). Where reading goes on is decided
+here from our own positions; what is committed to Kafka's group is never read for that.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import TopicPartition
+from aiokafka.errors import (
+    KafkaTimeoutError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+)
 
-from brokers.partitions import Bounds, bounds_of
 from ingest_worker import metrics
 from ingest_worker.errors import InDoubtError, LostPositionError
 from ingest_worker.loop.admission import Gap, admit
 from ingest_worker.loop.fetching import MISPLACED, FetchFailure, Fetching
+from ingest_worker.loop.group_member import GroupMember
 from ingest_worker.loop.holding_back import HoldingBack
+from ingest_worker.loop.membership import Membership
 from ingest_worker.write.batch import Record
 
 POSITION_WITHIN_S = 0.05
 """How long the consumer may take to name its positions; after a rebalance it may have none."""
+LEAVE_WITHIN_S = 5.0
+"""How long a consumer that is of no use any more may take to end."""
+CLAIMS_WITHIN_S = 10.0
+NO_ANSWER = (TimeoutError, KafkaTimeoutError, RequestTimedOutError, NodeNotReadyError)
 
 log = logging.getLogger(__name__)
 
 Fetched = list[tuple[TopicPartition, Sequence[Record]]]
 
 
-class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
-    """A rebalance moves the consumer elsewhere: gaps that were seen before it prove nothing."""
-
-    def __init__(self, forget: Callable[[], None]) -> None:
-        self._forget = forget
-
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        self._forget()
-
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self._forget()
-
-
 class Source:
     """Reads the held partitions, each exactly from its position on."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, topics: list[str]) -> None:
-        """`consumer` is not started yet, and belongs to the source from here on."""
-        self.topics = topics
-        self._consumer = consumer
+    def __init__(self, group: Membership) -> None:
+        """`group` says which partitions are ours, and has the consumer that reads them."""
+        self.group = group
         self._positions: dict[TopicPartition, int] = {}
         self._suspects: dict[TopicPartition, Gap] = {}
         self._last_read: dict[TopicPartition, tuple[int, int]] = {}
         self._left_over: Fetched = []
         self._holding_back = HoldingBack()
         self._fetching = Fetching(self._consumer, self._seek_back)
+        group.on_rebalance = self._suspects.clear
 
-    async def start(self) -> None:
-        """Connect. Raises KafkaError while no broker answers."""
-        await self._consumer.start()
-
-    async def missing_topics(self) -> list[str]:
-        """Which topics do not exist yet."""
-        there = await self._consumer.topics()
-        return [topic for topic in self.topics if topic not in there]
-
-    def join(self) -> None:
-        """Join the group; partitions follow."""
-        self._consumer.subscribe(self.topics, listener=_Rebalances(self._suspects.clear))
-
-    async def stop(self) -> None:
-        """Leave the group."""
-        await self._consumer.stop()
+    @property
+    def _consumer(self) -> GroupMember:
+        return self.group.consumer
 
     @property
     def failing(self) -> Mapping[TopicPartition, FetchFailure]:
         """Held partitions that cannot be fetched; `fetch` tries each again from time to time."""
         return self._fetching.failing
-
-    def assignment(self) -> frozenset[TopicPartition]:
-        """The partitions that the group assigns to this member now."""
-        return frozenset(self._consumer.assignment())
-
-    async def bounds(self, partitions: Sequence[TopicPartition]) -> Bounds:
-        """Start and end of each partition's log. Raises KafkaError."""
-        return await bounds_of(self._consumer, partitions)
 
     def hold(
         self,
@@ -100,6 +75,7 @@ class Source:
         self._suspects.clear()
         self._left_over.clear()
         self._holding_back.clear()
+        self._fetching = Fetching(self._consumer, self._seek_back)
         self._fetching.begin(positions)
         for partition in self._consumer.assignment():
             if partition in positions:
@@ -112,8 +88,10 @@ class Source:
         """Records that continue each held partition at its position.
 
         Waits up to `timeout_s` for the first. Raises LostPositionError for a partition that was
-        replaced, and InDoubtError for one whose log does not reach to its position.
+        replaced, InDoubtError for one whose log does not reach to its position, and KeptOutError
+        once Kafka keeps us out of the group.
         """
+        self.group.check()
         for partition in self._holding_back.end_due():
             if partition in self._consumer.assignment():
                 self._consumer.resume(partition)
@@ -184,13 +162,6 @@ class Source:
             if partition in assigned and not self._holding_back.pauses(partition):
                 behind += max(0, (self._consumer.highwater(partition) or 0) - position)
         return behind
-
-    async def acknowledge(self, positions: Mapping[TopicPartition, int], timeout_s: float) -> None:
-        """Tell Kafka's group how far we are: a courtesy to lag tools, whose failure is no harm."""
-        try:
-            await asyncio.wait_for(self._consumer.commit(dict(positions)), timeout_s)
-        except (KafkaError, TimeoutError) as error:
-            log.debug("group commit failed: %r", error)
 
     def _seek_back(self, *partitions: TopicPartition) -> None:
         """Fetch on from our own positions, or from the last read record, to see it again."""

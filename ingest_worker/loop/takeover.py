@@ -1,7 +1,7 @@
 """Where to read on after a start, a rebalance or any other disturbance: PostgreSQL decides.
 
-When a log does not hold the offset of its position, the partition is stopped until an operator sets
-a position; the other partitions are read on.
+When a log does not hold the offset of its position, or another database claims the partition, it is
+stopped until an operator sets a position; the other partitions are read on.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 from brokers.partitions import name_of
 from ingest_worker import metrics
 from ingest_worker.health import Status
+from ingest_worker.loop.claims import Claim, why_stopped
 from ingest_worker.loop.source import Source
 from ingest_worker.write.ledger import Position
 from ingest_worker.write.sink import Sink
@@ -29,10 +30,12 @@ async def take_over(
     Returns the positions of those that can be read. Raises KafkaError or psycopg.Error while
     Kafka or PostgreSQL does not answer.
     """
-    bounds = await source.bounds(list(assigned))
+    bounds = await source.group.bounds(list(assigned))
+    claims = await source.group.claims(list(assigned))
     starts = {partition: start for partition, (start, _) in bounds.items()}
     positions = await asyncio.to_thread(sink.take, starts)
     status.works("database")
+    await _stop_claimed(source, sink, positions, claims)
     await _stop_lost(source, sink, positions, bounds)
     held, last_read = {}, {}
     for partition, position in positions.items():
@@ -58,6 +61,34 @@ def forget_partitions(status: Status, partitions: frozenset[TopicPartition]) -> 
             gauge.remove(*partition)
 
 
+async def _stop_claimed(
+    source: Source,
+    sink: Sink,
+    positions: dict[TopicPartition, Position],
+    claims: dict[TopicPartition, Claim],
+) -> None:
+    """Stop the partitions that another database claims, unless an operator took them over from it.
+
+    Then our own claim comes first, before anything is read: from there on the other one's is new.
+    """
+    others = {}
+    for partition, position in list(positions.items()):
+        claim, overridden = claims.get(partition), position.claim_overridden
+        if claim and claim.owner not in (source.group.identity, overridden):
+            others[partition] = claim
+            if not position.stopped:
+                why = why_stopped(claim.owner)
+                log.error("%s at %d: %s", name_of(partition), position.next_offset, why)
+                await asyncio.to_thread(
+                    sink.stop, partition, position.next_offset, why, claim.owner
+                )
+                positions[partition] = position._replace(stopped=why)
+        elif overridden and not position.stopped:
+            await source.group.claim({partition: position.next_offset})
+            await asyncio.to_thread(sink.forget_override, partition)
+    await source.group.respect(others)
+
+
 async def _stop_lost(
     source: Source,
     sink: Sink,
@@ -76,7 +107,7 @@ async def _stop_lost(
     if not outside:
         return
     await asyncio.sleep(SECOND_LOOK_AFTER_S)
-    bounds.update(await source.bounds(outside))
+    bounds.update(await source.group.bounds(outside))
     for partition in outside:
         at = positions[partition].next_offset
         why = _outside(at, *bounds[partition])

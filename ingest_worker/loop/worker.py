@@ -15,7 +15,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from ingest_worker import metrics
-from ingest_worker.errors import FencedError, InDoubtError, LostPositionError
+from ingest_worker.errors import FencedError, InDoubtError, KeptOutError, LostPositionError
 from ingest_worker.health import Status
 from ingest_worker.loop.batching import BatchRules
 from ingest_worker.loop.held_positions import HeldPositions
@@ -31,6 +31,8 @@ IDLE_FETCH_S = 0.5
 NEXT_FETCH_S = 0.05
 """How long a fetch waits for more records of a batch that is not due yet."""
 ACKNOWLEDGE_EVERY_S = 5.0
+ASK_AGAIN_AFTER_S = 5.0
+"""How long a worker that Kafka keeps out of its group waits until it asks again."""
 FAR_BEHIND_RECORDS = 10_000
 FIRST_RETRY_S, LAST_RETRY_S = 0.2, 10.0
 STOP_GRACE_S = 15.0
@@ -63,6 +65,7 @@ class Worker:
         self._next: dict[TopicPartition, int] = {}
         """By held partition, the offset after the last record that was put into a batch."""
         self._lost: LostPositionError | None = None
+        self._acknowledged: dict[TopicPartition, int] = {}
         self._acknowledged_at = 0.0
         self._acknowledging: asyncio.Task[None] | None = None
 
@@ -70,7 +73,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `stopping` is set. Any disturbance leads back to reading the positions."""
-        self._source.join()
+        self._source.group.join()
         delay_s = FIRST_RETRY_S
         while not self._stopping.is_set():
             try:
@@ -79,9 +82,13 @@ class Worker:
                 await self._read()
                 metrics.TAKEOVERS.labels("doubt" if self._positions.doubt else "rebalance").inc()
             except LostPositionError as lost:
+                metrics.TAKEOVERS.labels(type(lost).__name__).inc()
                 self._lost = lost
+            except KeptOutError as error:
+                await self._note(error)
+                await pause(ASK_AGAIN_AFTER_S, self._stopping)
             except (FencedError, InDoubtError, KafkaError, psycopg.Error) as error:
-                self._note(error)
+                await self._note(error)
                 await pause(delay_s, self._stopping)
                 delay_s = min(delay_s * 2, LAST_RETRY_S)
         await self._end()
@@ -99,8 +106,6 @@ class Worker:
                 self._source.hold_back(partition, position)
             if batch.parts and not self._interrupted():
                 self._writer.start(batch, self._interrupted)
-            if time.monotonic() - self._acknowledged_at > ACKNOWLEDGE_EVERY_S:
-                self._acknowledging = asyncio.create_task(self._acknowledge())
 
     async def _collect(self) -> Batch:
         """Fetch and decode one batch; meanwhile the one before it is being written."""
@@ -118,6 +123,7 @@ class Worker:
                 self._source.put_back(partition, records[taken:])
             if not batch.parts and not self._writer.busy:
                 await self._pass_over_gaps()
+            self._acknowledge_now_and_then()
             cause = self._rules.flush_cause(
                 batch,
                 age_s=time.monotonic() - began,
@@ -142,12 +148,20 @@ class Worker:
                 self._source.pass_over(partition, gap)
                 self._next[partition] = gap.first
 
+    def _acknowledge_now_and_then(self) -> None:
+        """Acknowledge beside the loop; also what was written last, when nothing more comes in."""
+        if time.monotonic() - self._acknowledged_at > ACKNOWLEDGE_EVERY_S:
+            self._acknowledged_at = time.monotonic()
+            self._acknowledging = asyncio.create_task(self._acknowledge())
+
     async def _acknowledge(self) -> None:
         """Tell Kafka's group how far we are: a courtesy, whose failure stops nothing."""
-        self._acknowledged_at = time.monotonic()
+        positions = dict(self._positions.committed)
         try:
-            if self._positions.committed:
-                await self._source.acknowledge(self._positions.committed, ACKNOWLEDGE_EVERY_S)
+            if positions not in ({}, self._acknowledged) and await self._source.group.acknowledge(
+                positions, ACKNOWLEDGE_EVERY_S
+            ):
+                self._acknowledged = positions
         except Exception:
             metrics.SIDE_TASK_FAILURES.labels("acknowledge").inc()
             log.exception("acknowledging to the group failed")
@@ -168,22 +182,25 @@ class Worker:
             await asyncio.to_thread(self._sink.stop, lost.partition, lost.position, lost.why)
             self._lost = None
         self._positions.forget_doubt()
-        before, self._assigned = self._assigned, self._source.assignment()
+        await self._source.group.rejoin()
+        before, self._assigned = self._assigned, self._source.group.assignment()
         forget_partitions(self._status, before - self._assigned)
         held = await take_over(self._source, self._sink, self._status, self._assigned)
         self._positions.hold(held)
         self._next = dict(held)
-        self._status.works("start")
+        self._acknowledged, self._acknowledged_at = {}, 0.0  # our database's claim comes at once
+        if self._source.group.apart_s == 0:
+            self._status.works("start")
 
     def _interrupted(self) -> bool:
         """Whether the batches in hand have lost their meaning."""
         return (
             self._stopping.is_set()
             or self._positions.doubt is not None
-            or self._source.assignment() != self._assigned
+            or self._source.group.assignment() != self._assigned
         )
 
-    def _note(self, error: Exception) -> None:
+    async def _note(self, error: Exception) -> None:
         """Count and say why the positions are read again."""
         metrics.TAKEOVERS.labels(type(error).__name__).inc()
         if isinstance(error, FencedError):
@@ -192,7 +209,7 @@ class Worker:
         elif isinstance(error, psycopg.Error):
             self._status.waits("database", describe(error), sqlstate=error.sqlstate)
         elif isinstance(error, KafkaError):
-            self._status.waits("kafka", repr(error))
+            self._status.waits("kafka", await self._source.group.reason_of(error))
         else:
             log.info("reading the positions again: %s", error)
 
@@ -201,7 +218,7 @@ class Worker:
         try:
             await self._writer.abandon(STOP_GRACE_S)
         except (FencedError, InDoubtError, psycopg.Error) as error:
-            self._note(error)
+            await self._note(error)
 
     async def _end(self) -> None:
         """Finish the batch that is being written, and acknowledge it."""

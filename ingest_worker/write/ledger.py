@@ -34,6 +34,8 @@ class Position(NamedTuple):
     last_offset: int | None
     last_record_ms: int | None
     stopped: str | None
+    claim_overridden: str | None = None
+    """The database from which an operator took the partition over, until our claim stands there."""
 
 
 class PartBooks:
@@ -120,11 +122,24 @@ class Ledger:
             raise
 
     def stop(
-        self, connection: Connection, partition: TopicPartition, next_offset: int, why: str
+        self,
+        connection: Connection,
+        partition: TopicPartition,
+        next_offset: int,
+        why: str,
+        claimed_by: str | None,
     ) -> None:
-        """Note in the position's row that the partition waits for an operator."""
-        names = {"group_id": self._group_id, "next_offset": next_offset, "stopped": why}
-        connection.execute(QUERIES["stop"], {**names, **partition._asdict()})
+        """Note in the position's row that the partition waits for an operator.
+
+        `claimed_by` is the other database that reads it, if that is why.
+        """
+        names = {"group_id": self._group_id, "next_offset": next_offset, **partition._asdict()}
+        connection.execute(QUERIES["stop"], {**names, "stopped": why, "claimed_by": claimed_by})
+
+    def forget_override(self, connection: Connection, partition: TopicPartition) -> None:
+        """Note that our own claim stands where an operator took the partition over."""
+        names = {"group_id": self._group_id, **partition._asdict()}
+        connection.execute(QUERIES["forget_override"], names)
 
     def pass_over(
         self, connection: Connection, partition: TopicPartition, position: int, next_offset: int

@@ -86,9 +86,19 @@ class Sink:
         self._forget(STREAMS)
         return self._ledger.take(self._connect(), starts)
 
-    def stop(self, partition: TopicPartition, next_offset: int, why: str) -> None:
+    def stop(
+        self,
+        partition: TopicPartition,
+        next_offset: int,
+        why: str,
+        claimed_by: str | None = None,
+    ) -> None:
         """Note that the partition waits for an operator, and why."""
-        self._ledger.stop(self._connect(), partition, next_offset, why)
+        self._ledger.stop(self._connect(), partition, next_offset, why, claimed_by)
+
+    def forget_override(self, partition: TopicPartition) -> None:
+        """Note that our own claim stands where an operator took the partition over."""
+        self._ledger.forget_override(self._connect(), partition)
 
     def pass_over(self, partition: TopicPartition, position: int, next_offset: int) -> None:
         """Move on from `position`, past offsets that hold no records. Raises FencedError."""

@@ -8,7 +8,8 @@ ON CONFLICT DO NOTHING
 
 -- name: lock
 -- Every writer locks its positions first and in this order.
-SELECT topic, partition, next_offset, last_offset, last_record_ms, stopped
+SELECT topic, partition, next_offset, last_offset, last_record_ms, stopped,
+       claim_overridden::text
 FROM ingest_offsets
 WHERE group_id = %(group_id)s
   AND (topic, partition) IN (SELECT * FROM unnest(%(topics)s::text[], %(partitions)s::int[]))
@@ -69,11 +70,21 @@ WHERE group_id = %(group_id)s AND topic = %(topic)s AND partition = %(partition)
   AND next_offset = %(expected)s
 
 -- name: stop
--- Note why a partition cannot be read, for operators; nothing else of the row changes.
+-- Note why a partition cannot be read, for operators, and which other database claims it, if one does.
 UPDATE ingest_offsets
-SET stopped = %(stopped)s, updated_at = now()
+SET stopped = %(stopped)s, claimed_by = %(claimed_by)s, updated_at = now()
 WHERE group_id = %(group_id)s AND topic = %(topic)s AND partition = %(partition)s
   AND next_offset = %(next_offset)s
+
+-- name: forget_override
+-- Our own claim stands where another database's was: from here on that would be a new one.
+UPDATE ingest_offsets
+SET claim_overridden = NULL
+WHERE group_id = %(group_id)s AND topic = %(topic)s AND partition = %(partition)s
+
+-- name: identity
+-- Which database this is; a copy of it is the same one.
+SELECT id::text FROM database_identity
 
 -- name: list
 SELECT group_id, topic, partition, next_offset, read, stored, duplicate, rejected, stopped,
@@ -82,11 +93,13 @@ FROM ingest_offsets
 ORDER BY group_id, topic, partition
 
 -- name: set
--- The last record is forgotten: the new position has nothing to do with it.
+-- The last record is forgotten: the new position has nothing to do with it. Another database's
+-- claim, for which the partition was stopped, is overridden.
 INSERT INTO ingest_offsets AS held (group_id, topic, partition, next_offset)
 VALUES (%(group_id)s, %(topic)s, %(partition)s, %(next_offset)s)
 ON CONFLICT (group_id, topic, partition) DO UPDATE
 SET next_offset = EXCLUDED.next_offset, last_offset = NULL, last_record_ms = NULL, stopped = NULL,
+    claim_overridden = coalesce(held.claimed_by, held.claim_overridden), claimed_by = NULL,
     updated_at = now()
 
 -- name: record_change

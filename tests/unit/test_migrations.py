@@ -13,6 +13,7 @@ RELEASED = {
     "0005_identity.sql": "a6af5f27b50bd414c51dc2c7352b605ed54bf5abbec4f65563813ee699c384ce",
     "0007_days.sql": "4eb288255ec97650aaa4c66110d406aba3a7bbba9badaa286e233cd7d0219a63",
     "0008_sessions.sql": "0e9f1e24b5484687c2f3d8492db50e6e5c5f09018f259bdd058577e16bee4c17",
+    "0009_claims.sql": "0e62d1510172e3e7a9423d16e1c4bcfc3fef3465e6f3804437dad853d8ce5ff7",
 }
 """The SHA-256 of each file. A new one adds its line; a line that is here is never changed again."""
 FIRST_THAT_STATES_IT = "0005"

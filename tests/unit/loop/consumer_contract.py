@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import pytest
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.structs import OffsetAndMetadata
 
 WITHIN_S = 30.0
 FETCH_MS = 200
@@ -301,3 +302,38 @@ async def what_the_group_commits_moves_no_position(logs: Logs) -> None:
         await consumer.commit({a: 2})
         assert await consumer.position(a) == 0
         assert offsets(await read(consumer, 2, a)) == {a: [0, 1]}
+
+
+@promise
+async def what_the_group_commits_can_be_asked_for_with_its_metadata(logs: Logs) -> None:
+    a, b = logs.partitions[:2]
+    async with logs.member() as consumer:
+        assert await consumer.group_offsets([a, b]) == {}
+        await consumer.commit({a: OffsetAndMetadata(2, "ours")})
+        assert await consumer.group_offsets([a, b]) == {a: OffsetAndMetadata(2, "ours")}
+        await consumer.commit({a: OffsetAndMetadata(3, "")})
+        assert await consumer.group_offsets([a]) == {a: OffsetAndMetadata(3, "")}
+
+
+@promise
+async def a_member_knows_its_topic_and_is_kept_out_by_nobody(logs: Logs) -> None:
+    async with logs.member() as consumer:
+        topic = logs.partitions[0].topic
+        assert consumer.connected
+        assert consumer.coordination_error() is None
+        assert await consumer.why_not_connected() is None
+        assert consumer.partitions_for_topic(topic) == {p.partition for p in logs.partitions}
+        assert not consumer.partitions_for_topic("no-such-topic")
+
+
+@promise
+async def an_answer_without_records_is_noticed(logs: Logs) -> None:
+    a = logs.partitions[0]
+    async with logs.member() as consumer:
+        assert consumer.last_poll_timestamp(a) is None
+        consumer.seek(a, 0)
+        async with asyncio.timeout(WITHIN_S):
+            while (first := consumer.last_poll_timestamp(a)) is None:
+                assert not await consumer.getmany(a, timeout_ms=FETCH_MS, max_records=100)
+            while consumer.last_poll_timestamp(a) == first:
+                assert not await consumer.getmany(a, timeout_ms=FETCH_MS, max_records=100)

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,9 @@ from aiokafka.errors import (
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
+from aiokafka.structs import OffsetAndMetadata
+
+from ingest_worker.loop.group_member import GroupMember
 
 DEFAULT_MAX_RECORDS = 500
 
@@ -54,12 +58,20 @@ class FakeLog:
         self.start = offset
 
 
-class FakeConsumer:
+class FakeConsumer(GroupMember):
     """Reads logs; which partitions it is assigned is up to the test."""
+
+    _closed = True
+    """Nothing needs closing."""
+    connected = True
 
     def __init__(self, logs: Mapping[TopicPartition, FakeLog]) -> None:
         self.logs = dict(logs)
-        self.committed: dict[TopicPartition, int] = {}
+        self.group: dict[TopicPartition, OffsetAndMetadata] = {}
+        """What the group has committed."""
+        self.kept_out: KafkaError | None = None
+        """Why the group lets this consumer in no more."""
+        self.stopped = False
         self.failures: list[KafkaError] = []
         """What the next fetches raise, one each."""
         self.empty_answers = 0
@@ -67,6 +79,7 @@ class FakeConsumer:
         self.paused: set[TopicPartition] = set()
         self._positions: dict[TopicPartition, int | None] = {}
         self._highwaters: dict[TopicPartition, int] = {}
+        self._answers: Counter[TopicPartition] = Counter()
         self._listener: ConsumerRebalanceListener | None = None
         self._topics: set[str] = set()
 
@@ -78,10 +91,23 @@ class FakeConsumer:
     async def stop(self) -> None:
         """Give all partitions up."""
         self._positions = {}
+        self.stopped = True
 
     async def topics(self) -> set[str]:
         """The topics that exist."""
         return {partition.topic for partition in self.logs}
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        """The partitions of a topic; None when there is no such topic."""
+        return {p.partition for p in self.logs if p.topic == topic} or None
+
+    def coordination_error(self) -> KafkaError | None:
+        """Why this consumer is kept out of the group."""
+        return self.kept_out
+
+    async def why_not_connected(self) -> str | None:
+        """It always is."""
+        return None
 
     def subscribe(self, topics: Iterable[str], listener: ConsumerRebalanceListener) -> None:
         """Join the group: the only member is assigned every partition."""
@@ -107,9 +133,23 @@ class FakeConsumer:
         """The assigned partitions."""
         return frozenset(self._positions)
 
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+    async def commit(self, offsets: Mapping[TopicPartition, int | OffsetAndMetadata]) -> None:
         """Keep the group's offsets."""
-        self.committed.update(offsets)
+        for partition, offset in offsets.items():
+            self.group[partition] = (
+                offset if isinstance(offset, OffsetAndMetadata) else OffsetAndMetadata(offset, "")
+            )
+
+    @property
+    def acknowledged(self) -> dict[TopicPartition, int]:
+        """The offsets that the group has committed."""
+        return {partition: offset.offset for partition, offset in self.group.items()}
+
+    async def group_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
+        """What the group has committed of these partitions."""
+        return {p: self.group[p] for p in partitions if p in self.group}
 
     # Fetching --------------------------------------------------------------------------------
 
@@ -141,6 +181,7 @@ class FakeConsumer:
         if position is None:
             raise NoOffsetForPartitionError(partition)
         self._highwaters[partition] = log.end
+        self._answers[partition] += 1
         if not log.start <= position <= log.end:
             raise OffsetOutOfRangeError({partition: position})
         taken: list[FakeRecord] = []
@@ -185,6 +226,11 @@ class FakeConsumer:
         """The log's end as of the last fetch."""
         assert partition in self._positions
         return self._highwaters.get(partition)
+
+    def last_poll_timestamp(self, partition: TopicPartition) -> int | None:
+        """When a fetch of it was answered last: so many answers after the beginning."""
+        assert partition in self._positions
+        return self._answers[partition] or None
 
     async def beginning_offsets(
         self, partitions: Iterable[TopicPartition]

@@ -57,8 +57,10 @@ class FakeSink(Sink):
                 raise FencedError(f"{part.partition} is elsewhere")
         for part in parts:
             assert part.last
-            self.table[part.partition] = Position(
-                part.end, part.last.offset, part.last.timestamp, None
+            self.table[part.partition] = self.table[part.partition]._replace(
+                next_offset=part.end,
+                last_offset=part.last.offset,
+                last_record_ms=part.last.timestamp,
             )
         self.flushed.append(list(parts))
         return {part.partition.topic: Outcome(part.readings, 0, Counter()) for part in parts}
@@ -69,10 +71,20 @@ class FakeSink(Sink):
             raise FencedError(f"{partition} is elsewhere")
         self.table[partition] = self.table[partition]._replace(next_offset=next_offset)
 
-    def stop(self, partition: TopicPartition, next_offset: int, why: str) -> None:
+    def stop(
+        self,
+        partition: TopicPartition,
+        next_offset: int,
+        why: str,
+        claimed_by: str | None = None,
+    ) -> None:
         """Note that a partition waits for an operator."""
         self.stopped.append((partition, next_offset, why))
         self.table[partition] = self.table[partition]._replace(stopped=why)
+
+    def forget_override(self, partition: TopicPartition) -> None:
+        """Note that our own claim stands there."""
+        self.table[partition] = self.table[partition]._replace(claim_overridden=None)
 
     def abort(self) -> None:
         """Have a flush that hangs come back."""

@@ -74,6 +74,17 @@ def test_what_is_repaired_is_read_on_without_a_gap(monkeypatch: pytest.MonkeyPat
     assert reader.fetching.failing == {}
 
 
+def test_what_is_repaired_fails_no_more_though_it_has_no_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = Reader(logs(0, 1, corrupt_in_b=0), monkeypatch)
+    reader.rounds(3)
+    assert list(reader.fetching.failing) == [B]
+    reader.consumer.logs[B] = FakeLog()
+    reader.rounds(100, seconds_each=1)
+    assert reader.fetching.failing == {}
+
+
 def test_the_search_outlasts_answers_that_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
     reader = Reader(logs(10, 10, corrupt_in_b=0), monkeypatch)
     reader.rounds(1)

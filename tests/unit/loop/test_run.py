@@ -20,7 +20,7 @@ async def dies(*_):
 async def runs(*_):
     await run.asyncio.Event().wait()
 
-class FakeSource:
+class FakeGroup:
     def __init__(self, *_):
         pass
     async def stop(self):
@@ -36,15 +36,24 @@ class FakeWorker:
 
 run.wait_for_database = run.wait_for_kafka = at_once
 run.new_consumer = lambda *_: None
-run.keep_house = run.monitor = runs
-run.Source, run.Worker = FakeSource, FakeWorker
+run.keep_house = run.watch_positions = run.watch_kafka = runs
+run.watch_claims = run.watch_topics = runs
+run.Source = run.Membership = FakeGroup
+run.Worker = FakeWorker
 setattr(run, sys.argv.pop(), dies)
 sys.exit(__main__.main())
 """
 
 
 @pytest.mark.parametrize(
-    ("function", "task"), [("keep_house", "housekeeping"), ("monitor", "monitor")]
+    ("function", "task"),
+    [
+        ("keep_house", "housekeeping"),
+        ("watch_positions", "positions"),
+        ("watch_kafka", "kafka"),
+        ("watch_claims", "claims"),
+        ("watch_topics", "topics"),
+    ],
 )
 def test_a_side_task_that_dies_ends_the_process(function: str, task: str) -> None:
     done = subprocess.run(

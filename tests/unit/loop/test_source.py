@@ -11,6 +11,7 @@ from ingest_worker.errors import InDoubtError, LostPositionError
 from ingest_worker.loop import holding_back
 from ingest_worker.loop.admission import Gap
 from ingest_worker.loop.holding_back import HoldingBack
+from ingest_worker.loop.membership import Membership
 from ingest_worker.loop.source import Source
 from tests.unit.loop.fake_consumer import FakeConsumer, FakeLog
 
@@ -27,8 +28,8 @@ class Reading:
         last_read: Mapping[TopicPartition, tuple[int, int]] | None = None,
     ) -> None:
         self.consumer = FakeConsumer(logs)
-        self.source = Source(self.consumer, ["t"])
-        self.source.join()
+        self.source = Source(Membership(lambda: self.consumer, ["t"]))
+        self.source.group.join()
         self.source.hold(positions, last_read or {})
 
     def fetch(self) -> dict[TopicPartition, list[int]]:
@@ -156,10 +157,10 @@ def test_a_failed_acknowledge_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> 
     async def fail(_: Mapping[TopicPartition, int]) -> None:
         raise KafkaConnectionError
 
-    asyncio.run(reading.source.acknowledge({A: 1}, 1.0))
-    assert reading.consumer.committed == {A: 1}
+    assert asyncio.run(reading.source.group.acknowledge({A: 1}, 1.0))
+    assert reading.consumer.acknowledged == {A: 1}
     monkeypatch.setattr(reading.consumer, "commit", fail)
-    asyncio.run(reading.source.acknowledge({A: 2}, 1.0))
+    assert not asyncio.run(reading.source.group.acknowledge({A: 2}, 1.0))
 
 
 def test_what_is_held_back_is_read_again_from_there_after_a_pause(

@@ -8,13 +8,16 @@ from contextlib import asynccontextmanager
 import psycopg
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaConnectionError
+from aiokafka.structs import OffsetAndMetadata
 
 from ingest_worker import metrics
 from ingest_worker.errors import FencedError, InDoubtError, LostPositionError
 from ingest_worker.health import Status
 from ingest_worker.loop import worker as worker_module
+from ingest_worker.loop.claims import claim_of
 from ingest_worker.loop.held_positions import HeldPositions
+from ingest_worker.loop.membership import Membership
 from ingest_worker.loop.source import Fetched, Source
 from ingest_worker.loop.worker import Worker
 from ingest_worker.write.ledger import Position
@@ -32,6 +35,7 @@ from tests.unit.loop.readings import (
 )
 
 PATIENCE_S = 5.0
+OURS, THEIRS = (f"00000000-0000-0000-0000-00000000000{digit}" for digit in "12")
 
 
 class Running:
@@ -44,7 +48,7 @@ class Running:
         monkeypatch.setattr("ingest_worker.loop.fetching.EMPTY_FETCH_PAUSE_S", 0.001)
         self.logs = {partition: FakeLog() for partition in (METERS, VEHICLES, CHARGERS)}
         self.consumer = FakeConsumer(self.logs)
-        self.source = Source(self.consumer, ["m", "v", "c"])
+        self.source = Source(Membership(lambda: self.consumer, ["m", "v", "c"]))
         self.sink = FakeSink()
         others = {name: FakeSink(self.sink.table) for name in ("vehicle", "charger")}
         self.positions = HeldPositions()
@@ -115,7 +119,7 @@ def test_what_comes_in_is_written_and_acknowledged_at_the_end(
             case.logs[METERS].append(METER_READING)
             await case.until_all_is_written()
         assert case.written_offsets() == [0, 1, 2]
-        assert case.consumer.committed == {METERS: 3, VEHICLES: 2, CHARGERS: 2}
+        assert case.consumer.acknowledged == {METERS: 3, VEHICLES: 2, CHARGERS: 2}
         assert case.sink.closed
 
     asyncio.run(story())
@@ -354,7 +358,7 @@ def test_a_rebalance_leaves_only_the_partitions_that_are_held_now(
             case.logs[VEHICLES].append(METER_READING)
             await case.until(lambda: case.sink.table[VEHICLES].next_offset == 1)
         assert case.written_offsets() == []
-        assert case.consumer.committed.get(METERS, 0) == 0
+        assert case.consumer.acknowledged.get(METERS, 0) == 0
 
     asyncio.run(story())
 
@@ -371,7 +375,7 @@ def test_the_batch_that_is_being_written_at_the_end_is_finished(
             case.stopping.set()
             case.sink.may_flush.set()
         assert case.written_offsets() == [0]
-        assert case.consumer.committed[METERS] == 1
+        assert case.consumer.acknowledged[METERS] == 1
 
     asyncio.run(story())
 
@@ -400,7 +404,7 @@ def test_an_acknowledge_that_fails_is_logged_and_counted_and_stops_nothing(
         async def fail(*_: object) -> None:
             raise ValueError("a bug")
 
-        monkeypatch.setattr(case.source, "acknowledge", fail)
+        monkeypatch.setattr(case.source.group, "acknowledge", fail)
         case.logs[METERS].append(METER_READING)
         async with case.loop():
             await case.until(lambda: failed() > before)
@@ -409,3 +413,72 @@ def test_an_acknowledge_that_fails_is_logged_and_counted_and_stops_nothing(
     asyncio.run(story())
     assert "a bug" in caplog.text
     assert "Traceback" in caplog.text
+
+
+def test_a_worker_that_is_kept_out_of_its_group_begins_anew_with_another_consumer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker_module, "ASK_AGAIN_AFTER_S", 0.001)
+
+    async def story() -> None:
+        case = Running(monkeypatch)
+        first = case.consumer
+        async with case.loop():
+            await case.until_all_is_written()
+            case.consumer = FakeConsumer(case.logs)
+            case.consumer.kept_out = GroupAuthorizationFailedError("g")
+            first.kept_out = GroupAuthorizationFailedError("g")
+            await case.until(lambda: first.stopped)
+            await case.until(lambda: case.consumer.stopped)
+            assert "GroupAuthorizationFailedError" in (case.source.group.kept_out or "")
+            case.consumer = FakeConsumer(case.logs)
+            case.logs[METERS].append(METER_READING)
+            await case.until_all_is_written()
+            assert case.source.group.kept_out is None
+        assert case.written_offsets() == [0]
+
+    asyncio.run(story())
+
+
+def test_what_was_written_last_is_acknowledged_though_nothing_more_comes_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker_module, "ACKNOWLEDGE_EVERY_S", 0.01)
+
+    async def story() -> None:
+        case = Running(monkeypatch)
+        async with case.loop():
+            case.logs[METERS].append(METER_READING)
+            await case.until(lambda: case.consumer.acknowledged.get(METERS) == 1)
+            case.logs[METERS].append(METER_READING)
+            await case.until(lambda: case.consumer.acknowledged.get(METERS) == 2)
+
+    asyncio.run(story())
+
+
+def test_a_partition_that_another_database_claims_is_stopped_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story() -> None:
+        case = Running(monkeypatch)
+        case.source.group.identity = OURS
+        case.consumer.group[METERS] = OffsetAndMetadata(7, claim_of(THEIRS))
+        case.logs[METERS].append(METER_READING)
+        async with case.loop():
+            await case.until(lambda: VEHICLES in case.consumer.acknowledged)
+            assert case.written_offsets() == []
+            ((stopped, _, why),) = case.sink.stopped
+            assert stopped == METERS
+            assert THEIRS in why
+            assert case.consumer.group[METERS] == OffsetAndMetadata(7, claim_of(THEIRS, OURS))
+            assert case.consumer.group[VEHICLES].metadata == claim_of(OURS)
+            assert list(case.status.ready()[1]["reasons"]) == ["m-0"]
+
+            case.sink.table[METERS] = Position(0, None, None, None, claim_overridden=THEIRS)
+            case.positions.raise_doubt("an operator set a position")
+            await case.until_all_is_written()
+        assert case.written_offsets() == [0]
+        assert case.consumer.group[METERS] == OffsetAndMetadata(1, claim_of(OURS))
+        assert case.sink.table[METERS].claim_overridden is None
+
+    asyncio.run(story())

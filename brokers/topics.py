@@ -1,0 +1,61 @@
+"""Settings of topics under which readings vanish unseen: which they are, and why they do so."""
+
+import logging
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import TopicAuthorizationFailedError, for_code
+
+from brokers.connect import connected_admin
+from schemas.settings import Settings
+
+LEAST_RETENTION_H = 24
+"""Kafka must keep readings for at least as long as restoring PostgreSQL may take."""
+MS_AN_HOUR = 3_600_000
+UNBOUNDED = "-1"
+ASKED_FOR = ("cleanup.policy", "message.timestamp.type", "retention.ms")
+
+log = logging.getLogger(__name__)
+
+
+async def unsafe_topics(settings: Settings, topics: Collection[str]) -> dict[str, str]:
+    """Which of these topics may lose readings, and why; one that may not be described is left out.
+
+    Raises KafkaError, OSError or TimeoutError.
+    """
+    wanted = dict.fromkeys(ASKED_FOR)
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic, wanted) for topic in topics]
+    async with connected_admin(settings) as admin:
+        answers = await admin.describe_configs(resources)
+    found = {}
+    for answer in answers:
+        for code, _, _, topic, entries in answer.resources:
+            if code:
+                error = for_code(code)
+                level = logging.DEBUG if error is TopicAuthorizationFailedError else logging.INFO
+                log.log(level, "settings of topic %s: %s", topic, error.__name__)
+                continue
+            if why := why_unsafe({name: value for name, value, *_ in entries}):
+                found[topic] = why
+    return found
+
+
+def why_unsafe(configs: Mapping[str, Any]) -> str | None:
+    """Why readings of a topic with these settings may vanish before they are read; else None."""
+    reasons = []
+    if "compact" in (configs.get("cleanup.policy") or ""):
+        reasons.append("cleanup.policy=compact removes all but a device's last reading: use delete")
+    stamped = configs.get("message.timestamp.type", "LogAppendTime")
+    if stamped != "LogAppendTime":
+        reasons.append(
+            f"message.timestamp.type={stamped}: a gateway's old times let retention delete unread"
+            " readings: use LogAppendTime"
+        )
+    kept_ms = int(configs.get("retention.ms") or UNBOUNDED)
+    if 0 <= kept_ms < LEAST_RETENTION_H * MS_AN_HOUR:
+        reasons.append(
+            f"retention.ms={kept_ms} keeps readings for less than {LEAST_RETENTION_H} h, too short"
+            " to restore PostgreSQL in"
+        )
+    return "; ".join(reasons) or None

@@ -1,0 +1,103 @@
+"""A topic whose settings may lose readings is reported; a worker reads on beside it."""
+
+import asyncio
+import logging
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from brokers.topics import unsafe_topics, why_unsafe
+from ingest_worker.health import Status
+from ingest_worker.loop import topics
+from ingest_worker.loop.topics import watch_topics
+from tests.probes import degraded, said
+from tests.settings import settings_of
+from tests.workers import WorkerProcess, wait_until
+
+SAFE = {
+    "cleanup.policy": "delete",
+    "message.timestamp.type": "LogAppendTime",
+    "retention.ms": "604800000",
+}
+
+
+def configure(environment: dict[str, str], topic: str, **changed: str) -> None:
+    """Give a topic the safe settings but for these, whose names have _ for a dot."""
+    config = SAFE | {name.replace("_", "."): value for name, value in changed.items()}
+
+    async def alter() -> None:
+        admin = AIOKafkaAdminClient(bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"])
+        await admin.start()
+        try:
+            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, config)])
+        finally:
+            await admin.close()
+
+    asyncio.run(alter())
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({}, None),
+        ({"cleanup.policy": "compact,delete"}, "cleanup.policy"),
+        ({"message.timestamp.type": "CreateTime"}, "message.timestamp.type"),
+        ({"retention.ms": "86399999"}, "retention.ms"),
+        ({"retention.ms": "86400000"}, None),
+        ({"retention.ms": "-1"}, None),
+    ],
+)
+def test_what_is_unsafe(changed: dict[str, str], named: str | None) -> None:
+    why = why_unsafe(SAFE | changed)
+    assert why is None if named is None else named in (why or "")
+
+
+def test_brokers_are_asked_for_the_settings_of_topics(own_environment: dict[str, str]) -> None:
+    environment = own_environment
+    meters, vehicles = environment["KAFKA_METER_TOPIC"], environment["KAFKA_VEHICLE_TOPIC"]
+    configure(environment, meters, retention_ms="3600000", cleanup_policy="compact")
+    found = asyncio.run(unsafe_topics(settings_of(environment), [meters, vehicles, "nowhere"]))
+    assert list(found) == [meters]
+    assert "retention.ms=3600000" in found[meters]
+    assert "cleanup.policy=compact" in found[meters]
+
+
+def test_a_worker_warns_once_of_an_unsafe_topic_and_is_ready(
+    own_environment: dict[str, str],
+) -> None:
+    environment = own_environment
+    name = f"topic {environment['KAFKA_VEHICLE_TOPIC']}"
+    configure(environment, environment["KAFKA_VEHICLE_TOPIC"], message_timestamp_type="CreateTime")
+    with WorkerProcess(environment) as worker:
+        wait_until(lambda: "CreateTime" in degraded(worker).get(name, ""), "reported")
+        assert list(degraded(worker)) == [name]
+        assert said(worker, f"degraded: {name}: ") == 1
+        assert worker.terminate() == 0
+
+
+def test_a_topic_that_was_mended_is_reported_no_more(
+    own_environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(topics, "INTERVAL_S", 0.1)
+    caplog.set_level(logging.INFO)
+    topic = own_environment["KAFKA_METER_TOPIC"]
+    configure(own_environment, topic, retention_ms="1000000")
+    status = Status()
+
+    async def watch() -> None:
+        watching = asyncio.create_task(watch_topics(settings_of(own_environment), status))
+        try:
+            async with asyncio.timeout(30):
+                while "degraded" not in status.ready()[1]:
+                    await asyncio.sleep(0.02)
+                await asyncio.to_thread(configure, own_environment, topic)
+                while "degraded" in status.ready()[1]:
+                    await asyncio.sleep(0.02)
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+
+    asyncio.run(watch())
