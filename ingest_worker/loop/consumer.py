@@ -1,12 +1,11 @@
 """The Kafka consumer of a worker: how it joins its group, and how brokers answer its fetches."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.consumer import fetcher
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
+from ingest_worker.records.handout import RecordConsumer
 from reporting.applications import Application
 
 SESSION_TIMEOUT_MS = 10_000
@@ -19,16 +18,18 @@ FETCH_WAIT_MS = 100
 """How long a broker gathers records before it answers: few answers when few records come."""
 FETCH_MIN_BYTES = 1_000_000
 """A broker that has so much to send answers at once."""
+FETCH_MAX_BYTES = 16 * 1024 * 1024
+"""The most a broker answers with, of all partitions, packed: it waits in memory."""
 
 
 def new_consumer(
     kafka_options: Mapping[str, Any], group_id: str, flush_interval_ms: int
-) -> AIOKafkaConsumer:
+) -> RecordConsumer:
     """A consumer that is not started yet. Wants a running event loop.
 
     Brokers gather records for FETCH_WAIT_MS, or for `flush_interval_ms` if that is shorter.
     """
-    return AIOKafkaConsumer(
+    return RecordConsumer(
         group_id=group_id,
         client_id=Application.WORKER,
         enable_auto_commit=False,
@@ -40,26 +41,7 @@ def new_consumer(
         max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
         fetch_max_wait_ms=min(FETCH_WAIT_MS, flush_interval_ms),
         fetch_min_bytes=FETCH_MIN_BYTES,
+        fetch_max_bytes=FETCH_MAX_BYTES,
         partition_assignment_strategy=(RoundRobinPartitionAssignor,),
         **kafka_options,
     )
-
-
-class LeanRecords(fetcher.PartitionRecords):  # type: ignore[misc]
-    """Hands out fetched records as they were parsed: offset, timestamp and value are all we read.
-
-    aiokafka would wrap each into a ConsumerRecord of eleven fields, which costs more than decoding
-    its reading. This reaches into private parts of aiokafka: hence the tight bound on its version.
-    """
-
-    def __iter__(self) -> Iterator[Any]:
-        records: Iterator[Any] = self._records_iterator
-        return records
-
-    def _consumer_record(self, _: TopicPartition, record: Any) -> Any:
-        return record
-
-
-def hand_out_lean_records() -> None:
-    """Have every consumer of this process hand out records without wrapping them."""
-    fetcher.PartitionRecords = LeanRecords
