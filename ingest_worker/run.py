@@ -12,7 +12,7 @@ from ingest_worker.connections import Connections
 from ingest_worker.health import Status, serve
 from ingest_worker.housekeeping.rounds import keep_house
 from ingest_worker.loop.batching import batch_rules
-from ingest_worker.loop.consumer import hand_out_lean_records, new_consumer
+from ingest_worker.loop.consumer import new_consumer
 from ingest_worker.loop.held_positions import HeldPositions
 from ingest_worker.loop.membership import Membership
 from ingest_worker.loop.monitor import (
@@ -26,6 +26,7 @@ from ingest_worker.loop.source import Source
 from ingest_worker.loop.startup import wait_for_database, wait_for_kafka
 from ingest_worker.loop.topics import watch_topics
 from ingest_worker.loop.worker import Worker
+from ingest_worker.records.handout import hand_out_lean_records
 from ingest_worker.write.ledger import Ledger
 from ingest_worker.write.newest_known import NewestKnown
 from ingest_worker.write.sink import Sink
@@ -50,7 +51,7 @@ async def run(settings: Settings) -> None:
 
     Raises SideTaskError when a task beside the loop has died.
     """
-    hand_out_lean_records()
+    hand_out_lean_records(settings)
     gc.freeze()
     gc.set_threshold(COLLECT_CYCLES_AFTER_OBJECTS)
     stopping = asyncio.Event()

@@ -1,8 +1,17 @@
-"""Producing to a test's topics."""
+"""Producing to a test's topics, and reading as the worker does."""
 
 import asyncio
+import sys
 
+import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.legacy_records import LegacyRecordBatch
+
+from ingest_worker.records.handout import hand_out_lean_records
+from ingest_worker.records.unpacking import AT_ONCE
+from schemas.settings import Settings
 
 
 def send(environment: dict[str, str], *values: bytes, partition: int = 0) -> None:
@@ -16,3 +25,16 @@ def send(environment: dict[str, str], *values: bytes, partition: int = 0) -> Non
             await asyncio.gather(*sending)
 
     asyncio.run(produce())
+
+
+def hand_out_lean(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    """Have consumers hand out records as the worker's do, until the test ends."""
+    for name in ("MemoryRecords", "PartitionRecords", "FetchResult"):
+        monkeypatch.setattr(fetcher, name, getattr(fetcher, name))
+    for batch in (DefaultRecordBatch, LegacyRecordBatch):
+        module = sys.modules[batch.__module__]
+        for codec in AT_ONCE:
+            name = f"{codec}_decode"
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, getattr(module, name))
+    hand_out_lean_records(settings)

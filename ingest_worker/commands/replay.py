@@ -9,12 +9,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from brokers.connect import kafka_options
 from brokers.partitions import log_bounds, name_of
 from ingest_worker.connections import Connections
 from ingest_worker.errors import CommandRefusedError
+from ingest_worker.records.handout import RecordConsumer, hand_out_lean_records
 from ingest_worker.write.batch import MAX_BATCH_BYTES, Batch, Part
 from ingest_worker.write.ledger import Ledger
 from ingest_worker.write.newest_known import NewestKnown
@@ -49,7 +50,8 @@ async def replay(settings: Settings, topic: str, since: datetime, until: datetim
     with connect(where) as connection:
         if not locks.try_lock(connection, locks.REPLAY):
             raise CommandRefusedError("another replay is running")
-        consumer = AIOKafkaConsumer(
+        hand_out_lean_records(settings)
+        consumer = RecordConsumer(
             **options, isolation_level="read_committed", auto_offset_reset="none"
         )
         async with consumer:
@@ -65,7 +67,7 @@ async def replay(settings: Settings, topic: str, since: datetime, until: datetim
 
 async def _find(
     settings: Settings,
-    consumer: AIOKafkaConsumer,
+    consumer: RecordConsumer,
     topic: str,
     since: datetime,
     until: datetime | None,
@@ -91,7 +93,7 @@ async def _find(
     return stretch
 
 
-async def _held_since(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> str:
+async def _held_since(consumer: RecordConsumer, partitions: Sequence[TopicPartition]) -> str:
     """The earliest time from which on these partitions hold everything, by Kafka's timestamps."""
     oldest = await consumer.offsets_for_times(dict.fromkeys(partitions, 0))
     newest_ms = max(at.timestamp for at in oldest.values() if at is not None)
@@ -104,7 +106,7 @@ def _names(partitions: Sequence[TopicPartition]) -> str:
 
 
 async def _offsets_at(
-    consumer: AIOKafkaConsumer, partitions: Mapping[TopicPartition, object], time: datetime
+    consumer: RecordConsumer, partitions: Mapping[TopicPartition, object], time: datetime
 ) -> dict[TopicPartition, int]:
     """The first offset at that time or later, of the partitions that have one."""
     milliseconds = int(time.timestamp() * 1000)
@@ -114,7 +116,7 @@ async def _offsets_at(
 
 async def _read(
     settings: Settings,
-    consumer: AIOKafkaConsumer,
+    consumer: RecordConsumer,
     sink: Sink,
     stretch: dict[TopicPartition, tuple[int, int]],
 ) -> None:
@@ -129,7 +131,7 @@ async def _read(
     while still := [
         partition for partition, (_, past) in stretch.items() if positions[partition] < past
     ]:
-        fetched = await consumer.getmany(*still, timeout_ms=FETCH_WAIT_MS)
+        fetched = await consumer.getmany(*still, timeout_ms=FETCH_WAIT_MS, max_records=MAX_READINGS)
         batch = Batch(
             settings.decoders(),
             max_readings=min(settings.batch_size, MAX_READINGS),

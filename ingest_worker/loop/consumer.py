@@ -1,10 +1,8 @@
 """The Kafka consumer of a worker: how it joins its group, and how brokers answer its fetches."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from aiokafka import TopicPartition
-from aiokafka.consumer import fetcher
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
 from ingest_worker.loop.group_member import GroupMember
@@ -20,6 +18,8 @@ FETCH_WAIT_MS = 100
 """How long a broker gathers records before it answers: few answers when few records come."""
 FETCH_MIN_BYTES = 1_000_000
 """A broker that has so much to send answers at once."""
+FETCH_MAX_BYTES = 16 * 1024 * 1024
+"""The most a broker answers with, of all partitions, packed: it waits in memory."""
 
 
 def new_consumer(
@@ -42,25 +42,6 @@ def new_consumer(
         max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
         fetch_max_wait_ms=min(FETCH_WAIT_MS, flush_interval_ms),
         fetch_min_bytes=FETCH_MIN_BYTES,
+        fetch_max_bytes=FETCH_MAX_BYTES,
         partition_assignment_strategy=(RoundRobinPartitionAssignor,),
     )
-
-
-class LeanRecords(fetcher.PartitionRecords):  # type: ignore[misc]
-    """Hands out fetched records as they were parsed: offset, timestamp and value are all we read.
-
-    aiokafka would wrap each into a ConsumerRecord of eleven fields, which costs more than decoding
-    its reading. This reaches into private parts of aiokafka: hence the tight bound on its version.
-    """
-
-    def __iter__(self) -> Iterator[Any]:
-        records: Iterator[Any] = self._records_iterator
-        return records
-
-    def _consumer_record(self, _: TopicPartition, record: Any) -> Any:
-        return record
-
-
-def hand_out_lean_records() -> None:
-    """Have every consumer of this process hand out records without wrapping them."""
-    fetcher.PartitionRecords = LeanRecords

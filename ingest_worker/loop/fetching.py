@@ -13,6 +13,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
+from ingest_worker.records.allowance import FETCH_BYTES
 from ingest_worker.write.batch import Record
 
 MAX_RECORDS_A_FETCH = 2_000
@@ -50,6 +51,10 @@ def failure_after(before: FetchFailure | None, error: Exception) -> FetchFailure
     return FetchFailure(f"cannot be fetched: {error!r}", tries, time.monotonic() + pause_s)
 
 
+def _size(records: Iterable[Record]) -> int:
+    return sum(len(record.value or b"") for record in records)
+
+
 class Fetching:
     """Takes records off a consumer's buffers; `admission` decides which of them to believe."""
 
@@ -84,10 +89,26 @@ class Fetching:
                 self._search_until = time.monotonic() + SEARCH_S
                 self._seek_back(*self._partitions)
                 return {}
-        each = {partition: await self._get_one(partition) for partition in self._partitions}
-        fetched = {partition: records for partition, records in each.items() if records}
+        fetched = await self._get_each()
         if not fetched:
             await asyncio.sleep(min(timeout_s, EMPTY_FETCH_PAUSE_S))
+        return fetched
+
+    async def _get_each(self) -> dict[TopicPartition, list[Record]]:
+        """The next records of one partition after the other, FETCH_BYTES and those of one more.
+
+        The partitions that had no turn come first in the next round.
+        """
+        fetched: dict[TopicPartition, list[Record]] = {}
+        size = 0
+        for had_turn, partition in enumerate(list(self._partitions), 1):
+            records = await self._get_one(partition)
+            if records:
+                fetched[partition] = records
+                size += _size(records)
+            if size >= FETCH_BYTES:
+                self._partitions = self._partitions[had_turn:] + self._partitions[:had_turn]
+                break
         return fetched
 
     async def _get_one(self, partition: TopicPartition) -> list[Record]:
@@ -104,11 +125,13 @@ class Fetching:
             if not failure:
                 return (await self._getmany(partition)).get(partition, [])
             self._consumer.resume(partition)
-            while len(records) < MAX_RECORDS_A_FETCH:
+            left = FETCH_BYTES
+            while len(records) < MAX_RECORDS_A_FETCH and left > 0:
                 single = await self._getmany(partition, max_records=1)
                 if not single:
                     break
                 records += single[partition]
+                left -= _size(single[partition])
         except MISPLACED:
             raise
         except KafkaError as error:

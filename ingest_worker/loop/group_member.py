@@ -7,14 +7,15 @@ that `tests/unit/loop/consumer_contract.py` holds it to.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from brokers.connect import why_not_connected
+from ingest_worker.records.handout import RecordConsumer
 
 
-class GroupMember(AIOKafkaConsumer):  # type: ignore[misc]
+class GroupMember(RecordConsumer):
     """A consumer that says why it is no member, and what its group has committed."""
 
     def __init__(self, kafka_options: Mapping[str, Any], **options: Any) -> None:

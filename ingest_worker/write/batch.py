@@ -22,9 +22,12 @@ MAX_BATCH_BYTES = 64 * 1024 * 1024
 class Record(Protocol):
     """What the worker reads of a Kafka record; `timestamp` is Kafka's own, in ms."""
 
-    offset: int
-    timestamp: int
-    value: bytes | None
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def value(self) -> bytes | None: ...
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,8 @@ class Batch:
         self, part: Part, decoder: Decoder, records: Sequence[Record], limits: ClockLimits
     ) -> int:
         """Take all of these at once, if each holds one valid reading; else none."""
+        if any(isinstance(record, OversizedRecord) for record in records):
+            return 0
         values = [record.value or b"" for record in records]
         size = sum(map(len, values))
         fits = (
@@ -160,7 +165,10 @@ class Batch:
     ) -> int:
         """Take one record after the other, whatever they hold, until the batch is full."""
         for taken, record in enumerate(records):
-            rows, places, rejections = decoder.decode(record.value, limits)
+            if isinstance(record, OversizedRecord):
+                rows, places, rejections = _oversized(record)
+            else:
+                rows, places, rejections = decoder.decode(record.value, limits)
             count = len(rows) + len(rejections)
             if self.full or (self.readings and self.readings + count > self._max_readings):
                 self._max_readings = self.readings
@@ -189,3 +197,8 @@ class Batch:
         for part in self.parts.values():
             parts.setdefault(part.stream.name, []).append(part)
         return parts
+
+
+def _oversized(record: OversizedRecord) -> tuple[list[Row], None, list[Rejection]]:
+    detail = f"unpacks to {record.size} bytes, more than MAX_RECORD_BYTES"
+    return [], None, [Rejection(None, "malformed", detail, record.value)]

@@ -22,9 +22,13 @@ from sql.connect import Connection
 from sql.named import load
 
 LOCK_TIMEOUT_S = 3
+INSERT_BYTES = 2 * 1024 * 1024
+"""So many raw bytes of rejected readings go in one statement."""
 QUERIES = load("positions")
 
 log = logging.getLogger(__name__)
+
+Entry = tuple[TopicPartition, Record, Rejection]
 
 
 class Position(NamedTuple):
@@ -165,21 +169,13 @@ class Ledger:
         metrics.QUARANTINE_BYTES.set(size)
         if full:
             metrics.REJECTED_WITHOUT_RAW.inc(len(entries))
-        columns = {
-            "topics": [partition.topic for partition, _, _ in entries],
-            "partitions": [partition.partition for partition, _, _ in entries],
-            "offsets": [record.offset for _, record, _ in entries],
-            "record_ms": [record.timestamp for _, record, _ in entries],
-            "record_indexes": [rejection.place for _, _, rejection in entries],
-            "device_ids": [rejection.device_id for _, _, rejection in entries],
-            "reasons": [rejection.reason for _, _, rejection in entries],
-            "details": [rejection.detail for _, _, rejection in entries],
-            "raws": [None if full else rejection.raw for _, _, rejection in entries],
-        }
-        rows = connection.execute(
-            load("rejected")["insert"], {"group_id": self._group_id, **columns}
-        )
-        inserted = Counter(TopicPartition(*row) for row in rows)
+        inserted: Counter[TopicPartition] = Counter()
+        for some in _by_bytes(entries):
+            rows = connection.execute(
+                load("rejected")["insert"],
+                {"group_id": self._group_id, **_rejected_columns(some, without_raw=full)},
+            )
+            inserted.update(TopicPartition(*row) for row in rows)
         for b in books:
             b.newly_rejected = inserted[b.part.partition]
             b.duplicate += len(b.rejected) - b.newly_rejected
@@ -207,3 +203,32 @@ class Ledger:
             "topics": [partition.topic for partition in partitions],
             "partitions": [partition.partition for partition in partitions],
         }
+
+
+def _by_bytes(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Parts of the list with about INSERT_BYTES of raw bytes each: a statement takes six times
+    the memory of its parameters."""
+    some: list[Entry] = []
+    size = 0
+    for entry in entries:
+        some.append(entry)
+        size += len(entry[2].raw)
+        if size >= INSERT_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _rejected_columns(entries: Sequence[Entry], *, without_raw: bool) -> dict[str, Any]:
+    return {
+        "topics": [partition.topic for partition, _, _ in entries],
+        "partitions": [partition.partition for partition, _, _ in entries],
+        "offsets": [record.offset for _, record, _ in entries],
+        "record_ms": [record.timestamp for _, record, _ in entries],
+        "record_indexes": [rejection.place for _, _, rejection in entries],
+        "device_ids": [rejection.device_id for _, _, rejection in entries],
+        "reasons": [rejection.reason for _, _, rejection in entries],
+        "details": [rejection.detail for _, _, rejection in entries],
+        "raws": [None if without_raw else rejection.raw for _, _, rejection in entries],
+    }

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from aiokafka.consumer import fetcher
 
-from ingest_worker.loop.consumer import LeanRecords, new_consumer
+from ingest_worker.loop.consumer import new_consumer
 from tests.conftest import PARTITIONS, create_topics
+from tests.kafka import hand_out_lean
+from tests.settings import settings_of
 from tests.unit.loop.consumer_contract import PROMISES, WITHIN_S, Promise, Rebalances
 
 POLL_S = 0.05
@@ -75,6 +76,6 @@ class RealLogs:
 def test_the_real_consumer_keeps(
     promise: Promise, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetcher, "PartitionRecords", LeanRecords)
+    hand_out_lean(monkeypatch, settings_of(environment))
     logs = RealLogs(environment)
     asyncio.run(promise(logs))

@@ -19,6 +19,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from ingest_worker.loop.group_member import GroupMember
+from ingest_worker.write.batch import Record
 
 DEFAULT_MAX_RECORDS = 500
 
@@ -157,8 +158,8 @@ class FakeConsumer(GroupMember):
         self,
         *partitions: TopicPartition,
         timeout_ms: int = 0,
-        max_records: int = DEFAULT_MAX_RECORDS,
-    ) -> dict[TopicPartition, list[FakeRecord]]:
+        max_records: int | None = None,
+    ) -> dict[TopicPartition, list[Record]]:
         """The next records; without any, wait no longer than for other tasks to take a turn."""
         await asyncio.sleep(0)
         if self.failures:
@@ -166,16 +167,17 @@ class FakeConsumer(GroupMember):
         if self.empty_answers:
             self.empty_answers -= 1
             return {}
-        fetched = {}
+        fetched: dict[TopicPartition, list[Record]] = {}
+        left = DEFAULT_MAX_RECORDS if max_records is None else max_records
         for partition in partitions or self._positions:
-            if partition in self._positions and partition not in self.paused and max_records:
-                records = self._take(partition, max_records)
-                max_records -= len(records)
+            if partition in self._positions and partition not in self.paused and left:
+                records = self._take(partition, left)
+                left -= len(records)
                 if records:
                     fetched[partition] = records
         return fetched
 
-    def _take(self, partition: TopicPartition, count: int) -> list[FakeRecord]:
+    def _take(self, partition: TopicPartition, count: int) -> list[Record]:
         """Take up to `count` records; those taken before a failure are lost, as in aiokafka."""
         log, position = self.logs[partition], self._positions[partition]
         if position is None:
@@ -184,7 +186,7 @@ class FakeConsumer(GroupMember):
         self._answers[partition] += 1
         if not log.start <= position <= log.end:
             raise OffsetOutOfRangeError({partition: position})
-        taken: list[FakeRecord] = []
+        taken: list[Record] = []
         following = (record for record in log.records if record.offset >= position)
         for record in following:
             if len(taken) == count:

@@ -106,3 +106,26 @@ def test_an_offset_that_the_log_does_not_hold_is_raised(monkeypatch: pytest.Monk
     reader.consumer.seek(A, 7)
     with pytest.raises(OffsetOutOfRangeError):
         reader.rounds(1)
+
+
+def test_one_that_has_much_to_read_leaves_the_others_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fetching, "FETCH_BYTES", 4)
+    reader = Reader(logs(0, 20, corrupt_in_b=12), monkeypatch)
+    for _ in range(60):
+        reader.consumer.logs[A].append(*[b"x"] * 5)
+        reader.rounds(1)
+    assert reader.got[B] == list(range(12))
+    assert len(reader.got[A]) > 200
+
+
+def test_a_failing_partition_is_read_in_bounds_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "FETCH_BYTES", 4)
+    reader = Reader(logs(0, 20, corrupt_in_b=12), monkeypatch)
+    before = 0
+    for _ in range(40):
+        reader.rounds(1, seconds_each=2)
+        assert len(reader.got[B]) - before <= 4
+        before = len(reader.got[B])
+    assert before == 12
