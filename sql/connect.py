@@ -33,11 +33,15 @@ SESSION = {
     "datestyle": "ISO, MDY",
     "intervalstyle": "postgres",
     "timezone": "UTC",
+    "array_nulls": "on",
     "bytea_output": "hex",
     "extra_float_digits": "1",
     "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
+    "session_replication_role": "origin",
+    "exit_on_error": "off",
     "statement_timeout": "0",
     "lock_timeout": "0",
     "transaction_timeout": "0",
@@ -45,7 +49,8 @@ SESSION = {
     "idle_session_timeout": "0",
 }
 """What our statements depend on, unless a connection asks for something else. That transactions may
-write is left to the server: one that was made read-only is to be waited for."""
+write is left to the server: one that was made read-only is to be waited for. So is how plans are
+made, which changes no answer."""
 NOTHING_ELSE: Mapping[str, str] = MappingProxyType({})
 QUERIES = load("connections")
 _pooled_by_session: set[str] = set()
@@ -90,6 +95,7 @@ def connect(
     connection: Connection = psycopg.connect(where, autocommit=True, row_factory=row_factory)
     try:
         with connection.cursor(row_factory=dict_row) as cursor:
+            cursor.execute(QUERIES["unhurried"])
             found = cursor.execute(QUERIES["settle"], _wanted(session)).fetchone()
         pid = _suitable(found)
         if pid != connection.info.backend_pid and where not in _pooled_by_session:
@@ -110,6 +116,7 @@ async def settle(
     Poolers are not looked at: a process has called `connect` before. Raises as `connect` does.
     """
     async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(QUERIES["unhurried"])
         await cursor.execute(QUERIES["settle"], _wanted(session))
         _suitable(await cursor.fetchone())
 
