@@ -32,7 +32,8 @@ def main() -> int:
                 return 0
             found = migrations(connection)
             for migration in found:
-                print(f"{migration.name}  {migration.applied_at or 'missing'}")
+                known = "" if migration.text is not None else "  (unknown to this version)"
+                print(f"{migration.name}  {migration.applied_at or 'missing'}{known}")
             return 0 if all(migration.applied_at for migration in found) else 1
     except (SettingsError, MigrationError, psycopg.Error) as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
