@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaProducer
 from bench.readings import Fields, as_json
 from schemas.streams import STREAMS
 from schemas.streams.stream import Stream
+from sql.connect import settle
 
 ASK_EVERY_S = 0.005
 MARKERS_A_SECOND = 20
@@ -90,6 +91,7 @@ async def probe(wanted: dict[str, Any]) -> dict[str, Any]:
         async with await psycopg.AsyncConnection.connect(
             wanted["conninfo"], autocommit=True, prepare_threshold=0
         ) as connection:
+            await settle(connection)
             prober = Prober(wanted["topics"])
             sending = asyncio.create_task(prober.send(producer, time.time() + wanted["seconds"]))
             await prober.ask(connection, sending)

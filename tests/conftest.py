@@ -14,6 +14,7 @@ from xdist.remote import Producer
 from devstack.stack import Stack
 from sql.migrate import migrate
 from tests.connections import connect
+from tests.hostile import CLIENT, HOSTILE_RUN, make_hostile
 from tests.services import QUICK_JAVA, SharedServices, running_services, services_of_the_controller
 from tests.spread import GroupScheduling, longest_first
 
@@ -62,15 +63,39 @@ def own_environment(services: dict[str, str]) -> dict[str, str]:
 
 def fresh_environment(services: dict[str, str], *, replicas: int = 1) -> dict[str, str]:
     """A new database, migrated, and two new topics on these services."""
+    environment = empty_environment(services, replicas=replicas)
+    if HOSTILE_RUN:
+        make_hostile(environment)
+        environment |= CLIENT
+    with connect(environment) as connection:
+        migrate(connection)
+    return environment
+
+
+def empty_environment(services: dict[str, str], *, replicas: int = 1) -> dict[str, str]:
+    """The same, but the database is empty."""
     number = f"{_PROCESS}_{next(_numbers)}"
     environment = {
         **services,
-        "DB_DATABASE": f"test_{number}",
         "KAFKA_METER_TOPIC": f"meter-{number}",
         "KAFKA_VEHICLE_TOPIC": f"vehicle-{number}",
-        "KAFKA_GROUP_ID": f"group-{number}",
         "METRICS_PORT": "0",
+        **empty_database(services),
     }
+    topics = [environment["KAFKA_METER_TOPIC"], environment["KAFKA_VEHICLE_TOPIC"]]
+    asyncio.run(create_topics(environment, topics, replicas=replicas))
+    return environment
+
+
+def empty_database(services: dict[str, str]) -> dict[str, str]:
+    """The variables that name a new database, and a group that reads into it."""
+    number = f"{_PROCESS}_{next(_numbers)}"
+    create_database(services, f"test_{number}")
+    return {"DB_DATABASE": f"test_{number}", "KAFKA_GROUP_ID": f"group-{number}"}
+
+
+def create_database(services: dict[str, str], name: str, form: str = "") -> None:
+    """Create the database; `form` is the rest of CREATE DATABASE."""
     with psycopg.connect(
         host=services["DB_HOST"],
         port=services["DB_PORT"],
@@ -79,12 +104,7 @@ def fresh_environment(services: dict[str, str], *, replicas: int = 1) -> dict[st
         dbname="postgres",
         autocommit=True,
     ) as connection:
-        connection.execute(f"CREATE DATABASE {environment['DB_DATABASE']}")
-    with connect(environment) as connection:
-        migrate(connection)
-    topics = [environment["KAFKA_METER_TOPIC"], environment["KAFKA_VEHICLE_TOPIC"]]
-    asyncio.run(create_topics(environment, topics, replicas=replicas))
-    return environment
+        connection.execute(f"CREATE DATABASE {name} {form}".encode())
 
 
 async def create_topics(

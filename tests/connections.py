@@ -1,4 +1,7 @@
-"""Connections of the tests themselves, beside the software under test."""
+"""Connections of the tests themselves, beside the software under test.
+
+They are made as those of the software are: a test may run on a database with hostile defaults.
+"""
 
 from typing import Any
 
@@ -6,10 +9,12 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 
+from sql import connect as ours
+
 
 def connect(environment: dict[str, str]) -> psycopg.Connection[Any]:
     """An autocommit connection to the environment's database; times are UTC."""
-    return psycopg.connect(_conninfo(environment), autocommit=True)
+    return ours.connect(conninfo(environment))
 
 
 def waiting_for_locks(environment: dict[str, str]) -> int:
@@ -25,17 +30,19 @@ def waiting_for_locks(environment: dict[str, str]) -> int:
 
 async def connect_async(environment: dict[str, str]) -> psycopg.AsyncConnection[DictRow]:
     """The same for coroutines; rows are dicts."""
-    return await psycopg.AsyncConnection.connect(
-        _conninfo(environment), autocommit=True, row_factory=dict_row
+    connection = await psycopg.AsyncConnection.connect(
+        conninfo(environment), autocommit=True, row_factory=dict_row
     )
+    await ours.settle(connection)
+    return connection
 
 
-def _conninfo(environment: dict[str, str]) -> str:
+def conninfo(environment: dict[str, str]) -> str:
+    """The connection string of the environment's database."""
     return make_conninfo(
         host=environment["DB_HOST"],
         port=environment["DB_PORT"],
         user=environment.get("DB_USERNAME", "postgres"),
         password=environment.get("DB_PASSWORD", "postgres"),
         dbname=environment["DB_DATABASE"],
-        options="-c timezone=UTC",
     )

@@ -13,6 +13,7 @@ GROUPS = (
     ("tests/chaos/test_campaign.py", "tests/chaos/test_postgres.py::test_away"),
     ("tests/integration/test_api_outages.py",),
     ("tests/acceptance/test_page.py",),
+    ("tests/acceptance/test_other_servers.py",),
     (
         "tests/chaos/test_kafka.py::test_only_broker_killed",
         "tests/chaos/test_kafka.py::test_connections_stall",
