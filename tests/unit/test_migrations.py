@@ -11,6 +11,7 @@ RELEASED = {
     "0003_rollups.sql": "c45d3a98712dc2618c3727415f6f7c1c0615e5095516853c1d50f92aa3023352",
     "0004_streams.sql": "52a2743e89aa352cc43851aa7084c3ccafe6ec4e2e1959049b23892b9e9a7181",
     "0005_identity.sql": "a6af5f27b50bd414c51dc2c7352b605ed54bf5abbec4f65563813ee699c384ce",
+    "0006_quarantine.sql": "1c023b068d888fc76df4566e3e9906b10ad80e9fd40e6680d3c74617885f3cd6",
 }
 """The SHA-256 of each file. A new one adds its line; a line that is here is never changed again."""
 FIRST_THAT_STATES_IT = "0005"
