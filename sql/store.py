@@ -197,8 +197,8 @@ def halves(places: Sequence[int]) -> list[Sequence[int]]:
 
 
 def newest_known(connection: Connection, stream: Stream, ids: Iterable[str]) -> dict[str, int]:
-    """The newest stored time of those devices that were ever heard of."""
-    with connection.cursor(binary=True) as cursor:
+    """The newest stored time of those devices that were ever heard of. Raises RowsRefusedError."""
+    with carrying_rows(), connection.cursor(binary=True) as cursor:
         cursor.execute(load_for(stream)["select_newest"], (list(ids),))
         return dict(cursor.fetchall())
 

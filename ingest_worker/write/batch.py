@@ -95,12 +95,16 @@ class Part:
         is one for all of them, as in decoding.
         """
         found = list(self.rejected)
-        decoded = Counter(record.offset for record, _ in found) if refused else Counter[int]()
+        if not refused:
+            return found
+        decoded = Counter(record.offset for record, _ in found)
+        folded = {record.offset for record, rejection in found if rejection.place is None}
         by_record = groupby(sorted(refused), key=lambda row: bisect_right(self.first_rows, row) - 1)
         for number, rows in by_record:
             record = self.records[number]
             refused_here = {self.origin(row)[1]: row for row in rows}
-            if decoded[record.offset] + len(refused_here) > MAX_BAD_READINGS:
+            bad = decoded[record.offset] + len(refused_here)
+            if bad > MAX_BAD_READINGS or record.offset in folded:
                 own = [rejection for at, rejection in found if at.offset == record.offset]
                 found = [one for one in found if one[0].offset != record.offset]
                 found.append((record, self._fold(number, own, refused_here, refused)))

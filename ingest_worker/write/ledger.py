@@ -18,7 +18,7 @@ from ingest_worker.errors import FencedError
 from ingest_worker.write.batch import Part, Record
 from reporting.applications import Application
 from schemas.streams.decoder import Rejection
-from schemas.text import one_line
+from schemas.text import one_line, storable
 from sql.connect import Connection
 from sql.named import load
 
@@ -189,11 +189,12 @@ class Ledger:
     ) -> Counter[TopicPartition]:
         """Keep these; returns how many were not kept before, by partition."""
         raws = [rejection.raw for _, _, rejection in entries]
+        encoding = connection.info.encoding
         if not with_raw:
             metrics.REJECTED_WITHOUT_RAW.inc(len(entries))
         columns = {
-            "device_ids": [rejection.device_id for _, _, rejection in entries],
-            "details": [one_line(rejection.detail) for _, _, rejection in entries],
+            "device_ids": [_sendable_id(one.device_id, encoding) for _, _, one in entries],
+            "details": [_sendable_line(one.detail, encoding) for _, _, one in entries],
             "raws": raws if with_raw else [None] * len(raws),
             "raw_bytes": [rejection.size or len(rejection.raw) for _, _, rejection in entries],
         }
@@ -249,6 +250,20 @@ def _quarantine_bytes(connection: Connection) -> int:
     size = row[0] if row else 0
     metrics.QUARANTINE_BYTES.set(size)
     return int(size)
+
+
+def _sendable_id(device_id: str | None, encoding: str) -> str | None:
+    """The id unless it cannot be handed over, which may be why its reading was refused."""
+    if device_id is None:
+        return None
+    try:
+        return storable(device_id).encode(encoding).decode(encoding)
+    except ValueError:
+        return None
+
+
+def _sendable_line(text: str, encoding: str) -> str:
+    return one_line(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _in_pieces(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
