@@ -60,8 +60,11 @@ def readings_of(value: bytes | None) -> Iterator[bytes]:
 
 def check_utf8(value: bytes) -> None:
     """Raise UnicodeDecodeError unless the bytes are UTF-8; only a chunk at a time becomes text."""
+    if len(value) <= CHUNK_BYTES:
+        value.decode()
+        return
     start = 0
-    while len(value) - start > CHUNK_BYTES:
+    while start < len(value):
         end = start + CHUNK_BYTES
         for _ in range(MAX_CHARACTER_BYTES - 1):  # so that no character is cut in two
             if end < len(value) and value[end] & 0xC0 == 0x80:
@@ -69,10 +72,9 @@ def check_utf8(value: bytes) -> None:
         try:
             value[start:end].decode()
         except UnicodeDecodeError as error:
-            error.start += start
-            raise
+            at = start + error.start
+            raise UnicodeDecodeError("utf-8", value, at, at + 1, error.reason) from None
         start = end
-    value[start:].decode()
 
 
 def chunks(value: bytes, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:

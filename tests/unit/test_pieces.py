@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -57,17 +58,19 @@ def test_chunks_are_no_larger_than_they_have_to_be() -> None:
 @given(st.text(st.sampled_from("aé€\U0001f50b"), max_size=6), st.integers(0, 3), st.binary())
 def test_utf8_is_checked_across_chunks(text: str, before: int, after: bytes) -> None:
     value = b"a" * (CHUNK_BYTES - before) + text.encode() + after
+    assert bad_byte(lambda: check_utf8(value)) == bad_byte(value.decode)
+
+
+def bad_byte(decode: Callable[[], object]) -> int | None:
+    """Where it stops, if it does."""
     try:
-        value.decode()
-    except UnicodeDecodeError as wanted:
-        with pytest.raises(UnicodeDecodeError) as found:
-            check_utf8(value)
-        assert found.value.start == wanted.start
-    else:
-        check_utf8(value)
+        decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return None
 
 
-def repeated(piece: bytes, size: int = 4 * MEBIBYTE) -> bytes:
+def repeated(piece: bytes, size: int = MEBIBYTE) -> bytes:
     return array_value(*[piece] * (size // (len(piece) + 1)))
 
 
@@ -83,11 +86,11 @@ HOSTILE = {
     "no id": b'{"x":' + repeated(b"[]") + b"}",
     "bad readings": repeated(GOOD.replace(b'"A"', b"111")),
     "repeated keys": GOOD[:-1] + b',"timestamp":"x","x":' + repeated(b"[]") + b"}",
-    "members": b"{" + b",".join([b'"\\n":0'] * (MEBIBYTE // 2)) + b"," + GOOD[1:],
-    "one long text": b'["' + "\U0001f50b".encode() + b"a" * (4 * MEBIBYTE) + b'"]',
-    "digits": GOOD.replace(b":1,", b":" + b"9" * (4 * MEBIBYTE) + b",", 1),
-    "deep": b"[" * (4 * MEBIBYTE),
-    "quotes": b'"' * (4 * MEBIBYTE),
+    "members": b"{" + b",".join([b'"\\n":0'] * (MEBIBYTE // 7)) + b"," + GOOD[1:],
+    "one long text": b'["' + "\U0001f50b".encode() + b"a" * MEBIBYTE + b'"]',
+    "digits": GOOD.replace(b":1,", b":" + b"9" * MEBIBYTE + b",", 1),
+    "deep": b"[" * MEBIBYTE,
+    "quotes": b'"' * MEBIBYTE,
 }
 
 
@@ -102,7 +105,7 @@ def test_no_record_takes_much_more_memory_than_it_has_bytes(name: str) -> None:
     finally:
         tracemalloc.stop()
     assert len(rows) + len(rejections) == 1
-    assert most < 4 * len(value) + 4 * MEBIBYTE, f"{most / MEBIBYTE:.1f} MiB"
+    assert most < 4 * len(value) + 12 * MEBIBYTE, f"{most / MEBIBYTE:.1f} MiB"
 
 
 def test_the_good_ones_among_too_many_bad_readings_are_found() -> None:
