@@ -1,5 +1,6 @@
 """`rejected list|show|replay`: rejected readings, why they are, their bytes, and a second try."""
 
+import sys
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +30,7 @@ def list_rejected(settings: Settings, filters: dict[str, Any]) -> None:
     """
     with _connect(settings) as connection:
         rows = connection.execute(QUERIES["page"], filters | {"after": None}).fetchall()
+        only_counted = connection.execute(QUERIES["overflow"]).fetchall()
     print(f"{'id':>8}  {'rejected at':<20}  {'where':<32}  {'device':<16}  {'reason':<10}  detail")
     for row in rows:
         where = f"{row['topic']}-{row['partition']}@{row['offset']}"
@@ -40,6 +42,13 @@ def list_rejected(settings: Settings, filters: dict[str, Any]) -> None:
             f"  {row['device_id'] or '-':<16}  {row['reason']:<10}"
             f"  {row['detail'][:MAX_DETAIL_CHARACTERS]}{outcome}"
         )
+    for row in only_counted:
+        print(
+            f"only counted, since the quarantine was full: {row['topic']}-{row['partition']}:"
+            f" {row['readings']:,} {row['reason']}, offsets {row['first_offset']} to"
+            f" {row['last_offset']}",
+            file=sys.stderr,
+        )
 
 
 def show_rejected(settings: Settings, rejected_id: int) -> None:
@@ -48,7 +57,7 @@ def show_rejected(settings: Settings, rejected_id: int) -> None:
         row = connection.execute(QUERIES["show"], {"id": rejected_id}).fetchone()
     if row is None:
         raise UnknownRejectedError(f"there is no rejected reading {rejected_id}")
-    raw = row.pop("raw")
+    raw, size = row.pop("raw"), row.pop("raw_bytes")
     for name, value in row.items():
         if value is not None:
             print(
@@ -57,7 +66,8 @@ def show_rejected(settings: Settings, rejected_id: int) -> None:
     if raw is None:
         print("raw:          not kept; Kafka has it at that offset")
     else:
-        print(f"raw:          {len(raw)} bytes")
+        cut = size is not None and size > len(raw)
+        print(f"raw:          {f'the first {len(raw)} of {size}' if cut else len(raw)} bytes")
         print(printable(raw))
 
 
