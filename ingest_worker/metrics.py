@@ -115,11 +115,15 @@ GAPS = Counter(
 )
 QUARANTINE_BYTES = Gauge(
     "energy_ingest_quarantine_bytes",
-    "Size on disk of rejected_records, as of the last rejection.",
+    "Size on disk of rejected_records, as of the last rejection or takeover.",
 )
 REJECTED_WITHOUT_RAW = Counter(
     "energy_ingest_rejected_without_raw_total",
     "Rejected readings kept without their bytes, since REJECTED_RAW_LIMIT_MB was reached.",
+)
+REJECTED_ONLY_COUNTED = Counter(
+    "energy_ingest_rejected_only_counted_total",
+    "Rejected readings that were only counted, since rejected_records had twice that size.",
 )
 ROLLUP_BACKLOG = KnownGauge(
     "energy_ingest_rollup_backlog_entries",

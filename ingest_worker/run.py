@@ -124,5 +124,9 @@ async def _work(
 def _sinks(settings: Settings, connections: Connections, where: str) -> dict[str, Sink]:
     """A sink for every stream; they share what is known of the devices."""
     newest_known = {name: NewestKnown() for name in STREAMS}
-    ledger = Ledger(settings.kafka_group_id, settings.rejected_raw_limit_mb * 1_000_000)
+    ledger = Ledger(
+        settings.kafka_group_id,
+        max_quarantine_bytes=settings.rejected_raw_limit_mb * 1_000_000,
+        rejected_raw_bytes=settings.rejected_raw_bytes,
+    )
     return {name: Sink(connections, where, ledger, newest_known) for name in STREAMS}

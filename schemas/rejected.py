@@ -41,7 +41,8 @@ class Rejected(Output):
     reason: Reason
     detail: str
     raw_bytes: int | None
-    """Size of the reading's bytes; null when they were not kept: Kafka has them at that offset."""
+    """Size of the reading's bytes, of which only the first may be kept; null when none were. Kafka
+    has them at that offset."""
     rejected_at: datetime
     resolved_at: datetime | None
     resolved_by: str | None

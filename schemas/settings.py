@@ -105,7 +105,7 @@ class Settings(BaseSettings):
     retention_days: int = Field(0, ge=0, le=36_500)
     """Days of history to keep; 0 = keep all."""
     rejected_raw_limit_mb: int = Field(1024, ge=0, le=1_000_000)
-    """Size of rejected_records from which readings are kept without their raw bytes; 0 = none."""
+    """From this size of rejected_records no raw bytes are kept, from twice it no rows; 0 = any."""
     rejected_raw_bytes: int = Field(1024 * 1024, ge=0, le=64 * 1024 * 1024)
     """Most bytes kept of one rejected reading; its true size is noted."""
     session_idle_timeout_minutes: int = Field(0, ge=0, le=525_600)

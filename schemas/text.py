@@ -3,6 +3,8 @@
 import re
 
 MAX_ID_CHARACTERS = 64
+MAX_LINE_CHARACTERS = 500
+"""Of an error's text: what comes from outside may be of any length."""
 ID_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 """The pattern that JSON schemas show for ids; `check_id` is what checks them."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -31,8 +33,16 @@ def storable(text: str) -> str:
 
 
 def one_line(error: object) -> str:
-    """An error's text as one line that PostgreSQL can store; its class when it has no text."""
-    return " ".join(str(error).split()).replace("\x00", "\\0") or type(error).__name__
+    """An error's text as one line that PostgreSQL can store; its class when it has no text.
+
+    It is cut to MAX_LINE_CHARACTERS.
+    """
+    text = str(error)[: MAX_LINE_CHARACTERS * 2]
+    line = " ".join(text.split()).replace("\x00", "\\0")
+    line = line.encode(errors="backslashreplace").decode()
+    if len(line) > MAX_LINE_CHARACTERS:
+        line = line[: MAX_LINE_CHARACTERS - 1] + "…"
+    return line or type(error).__name__
 
 
 def printable(raw: bytes) -> str:

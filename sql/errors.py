@@ -3,6 +3,7 @@
     Exception
     ├── MigrationError              the database and the migrations cannot be brought together
     ├── RowsRefusedError            PostgreSQL takes a statement, but not the readings it carries
+    │   └── RowsSwallowedError      it says nothing, but has not stored them either
     ├── UnknownRejectedError        there is no rejected reading of that id
     └── psycopg.OperationalError
         ├── UnsuitableDatabaseError    server, database or pooler is none that we can work with
@@ -13,9 +14,11 @@ Only statements that carry readings raise RowsRefusedError. The same SQLSTATE ou
 that keeps the books is a psycopg.Error like an outage: no reading is rejected because of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import psycopg
+
+from schemas.text import one_line
 
 DATA_ERRORS = ("22", "23")
 """SQLSTATE classes of data exceptions and of violated constraints."""
@@ -53,12 +56,28 @@ class UnknownRejectedError(Exception):
 
 
 class RowsRefusedError(Exception):
-    """PostgreSQL refuses some of the rows it was given; `__cause__` is its error."""
+    """PostgreSQL refuses some of the rows it was given."""
 
-    def __init__(self, error: psycopg.Error) -> None:
-        self.detail = f"{error.sqlstate} {error.diag.message_primary}"
-        """The SQLSTATE and what PostgreSQL says."""
+    def __init__(self, error: object) -> None:
+        """`error` is PostgreSQL's or psycopg's, or says itself what is the matter."""
+        self.detail = _describe(error)
+        """Its SQLSTATE, where it has one, and what it says, on one line."""
         super().__init__(self.detail)
+
+
+class RowsSwallowedError(RowsRefusedError):
+    """Rows were taken without an error, and yet are not in their table: a trigger or a rule."""
+
+    def __init__(self, table: str, places: Sequence[int] = ()) -> None:
+        """`places` are those of the rows in the sequence given, where they are known."""
+        self.places = places
+        super().__init__(f"{table} did not keep it: a trigger or a rule swallowed it")
+
+
+def _describe(error: object) -> str:
+    if isinstance(error, psycopg.Error) and error.sqlstate:
+        return f"{error.sqlstate} {one_line(error.diag.message_primary)}"
+    return one_line(error)
 
 
 def is_data_error(sqlstate: str | None, constraint: str | None) -> bool:

@@ -67,11 +67,13 @@ def _replay(
     found = connection.execute(queries["select_one"], {"id": rejected_id}).fetchone()
     if found is None:
         raise UnknownRejectedError(f"there is no rejected reading {rejected_id}")
-    topic, record_index, raw, resolved_at, outcome = found
+    topic, record_index, raw, cut, resolved_at, outcome = found
     if resolved_at:
         return Replayed(outcome)
     if raw is None:
         return Replayed(None, "not kept", "its bytes were not kept; use replay from Kafka")
+    if cut:
+        return Replayed(None, "cut", "its bytes were cut; use replay from Kafka")
     if topic not in decoders:
         return Replayed(None, "unknown topic", f"{topic} is not a topic of this deployment")
     decoder = decoders[topic]

@@ -18,8 +18,9 @@ from psycopg.pq import Format
 from schemas.streams import STREAMS
 from schemas.streams.stream import DEVICE, TIME, Row, Stream
 from schemas.streams.times import DAY_US, POSTGRES_EPOCH
+from schemas.text import one_line
 from sql.connect import Connection
-from sql.errors import RowsRefusedError, is_data_error
+from sql.errors import RowsRefusedError, RowsSwallowedError, is_data_error
 from sql.named import load, load_for
 from sql.rollup_log import log_changes
 
@@ -77,9 +78,12 @@ def carrying_rows() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        if is_data_error(error.sqlstate, error.diag.constraint_name):
+        by_client = isinstance(error, psycopg.DataError) and error.sqlstate is None
+        if by_client or is_data_error(error.sqlstate, error.diag.constraint_name):
             raise RowsRefusedError(error) from error
         raise
+    except (UnicodeError, OverflowError) as error:  # the client cannot put a row into bytes
+        raise RowsRefusedError(error) from error
 
 
 def enforce_constraints(connection: Connection) -> None:
@@ -137,25 +141,29 @@ def day_date(day: int) -> date:
 
 
 def copy_rows(
-    connection: Connection, stream: Stream, partition: DayPartition, rows: Iterable[Row]
+    connection: Connection, stream: Stream, partition: DayPartition, rows: Sequence[Row]
 ) -> None:
     """COPY rows that are known to be new into the partition that takes all of them.
 
-    Raises RowsRefusedError when one was not new, UndefinedTable when the partition is gone.
+    Raises RowsRefusedError when one was not new or was swallowed, UndefinedTable when the partition
+    is gone.
     """
     statement = load_for(stream)["copy_history"].format(day_partition=partition.identifier)
-    with carrying_rows(), connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types(stream.copy_types)
-        write = copy.write_row
-        for row in rows:
-            write(row)
+    with carrying_rows(), connection.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            copy.set_types(stream.copy_types)
+            write = copy.write_row
+            for row in rows:
+                write(row)
+        if cursor.rowcount != len(rows):
+            raise RowsSwallowedError(partition.name)
 
 
 def store_staged(connection: Connection, stream: Stream, rows: Sequence[Row]) -> Staged:
     """Store the rows that are new; say which were, and which differ from what is stored.
 
     The others are duplicates. Of several rows with one key the first counts. Raises
-    RowsRefusedError.
+    RowsRefusedError; RowsSwallowedError when some were not stored and nothing said so.
     """
     queries = load_for(stream)
     with carrying_rows(), connection.cursor(binary=True) as cursor:
@@ -164,13 +172,17 @@ def store_staged(connection: Connection, stream: Stream, rows: Sequence[Row]) ->
         times = [row[TIME] for row in rows]
         bounds = (min(times), max(times))
         found = cursor.execute(queries["select_conflicts"], bounds).fetchall()
-    conflicts = {seq: tuple(values) for seq, *values in found}
+    if swallowed := [seq for seq, kept, *_ in found if not kept]:
+        raise RowsSwallowedError(stream.history_table, swallowed)
     stored = []
     for seq, row in enumerate(rows if new_keys else ()):
         key = (row[DEVICE], row[TIME])
         if key in new_keys:
             new_keys.remove(key)
             stored.append(seq)
+    # What a trigger has changed differs from what was sent, and is stored all the same.
+    new = set(stored)
+    conflicts = {seq: tuple(values) for seq, _, *values in found if seq not in new}
     log_changes(connection, stream, [[rows[seq]] for seq in stored])
     return Staged(stored, conflicts)
 
@@ -185,20 +197,49 @@ def _copy_staged(cursor: psycopg.Cursor[Any], stream: Stream, rows: Sequence[Row
 def refused_of(connection: Connection, stream: Stream, rows: Sequence[Row]) -> dict[int, str]:
     """Which of these rows PostgreSQL refuses, each by itself, and why; nothing is stored.
 
-    Raises the psycopg.Error of a row that failed by no fault of its own.
+    Raises RowsRefusedError when they cannot even be staged, and the psycopg.Error of a row that
+    failed by no fault of its own.
     """
     with connection.cursor() as cursor:
-        _copy_staged(cursor, stream, rows)
+        with carrying_rows():
+            _copy_staged(cursor, stream, rows)
         failed = cursor.execute(load_for(stream)["try_each"]).fetchall()
     for _, sqlstate, message, constraint in failed:
         if not is_data_error(sqlstate, constraint):
             raise errors.lookup(sqlstate)(message)
-    return {seq: f"{sqlstate} {message}" for seq, sqlstate, message, _ in failed}
+    return {seq: f"{sqlstate} {one_line(message)}" for seq, sqlstate, message, _ in failed}
+
+
+def unstageable(connection: Connection, stream: Stream, rows: Sequence[Row]) -> dict[int, str]:
+    """Which of these rows cannot even be staged, and why: what breaks a COPY breaks all of it.
+
+    They are halved until those stand alone.
+    """
+    found: dict[int, str] = {}
+    pending: list[Sequence[int]] = [range(len(rows))]
+    while pending:
+        places = pending.pop()
+        try:
+            with connection.transaction(), carrying_rows(), connection.cursor() as cursor:
+                _copy_staged(cursor, stream, [rows[place] for place in places])
+        except RowsRefusedError as refused:
+            if len(places) == 1:
+                found[places[0]] = refused.detail
+            else:
+                pending += halves(places)
+    empty_staging(connection, stream)
+    return found
+
+
+def halves(places: Sequence[int]) -> list[Sequence[int]]:
+    """Both halves, the first one last: for a stack."""
+    middle = len(places) // 2
+    return [places[middle:], places[:middle]]
 
 
 def newest_known(connection: Connection, stream: Stream, ids: Iterable[str]) -> dict[str, int]:
-    """The newest stored time of those devices that were ever heard of."""
-    with connection.cursor(binary=True) as cursor:
+    """The newest stored time of those devices that were ever heard of. Raises RowsRefusedError."""
+    with carrying_rows(), connection.cursor(binary=True) as cursor:
         cursor.execute(load_for(stream)["select_newest"], (list(ids),))
         return dict(cursor.fetchall())
 

@@ -33,10 +33,19 @@ class Record:
     timestamp: int = 1_700_000_000_000
 
 
-def new_sink(environment: dict[str, str], max_quarantine_bytes: int = 10**9) -> Sink:
+MAX_RECORD_BYTES = 1_000_000
+
+
+def new_sink(
+    environment: dict[str, str],
+    max_quarantine_bytes: int = 10**9,
+    rejected_raw_bytes: int = 10**6,
+) -> Sink:
     """A sink with a memory of its own; the caller closes it."""
     newest_known = {name: NewestKnown() for name in STREAMS}
-    ledger = Ledger("group", max_quarantine_bytes)
+    ledger = Ledger(
+        "group", max_quarantine_bytes=max_quarantine_bytes, rejected_raw_bytes=rejected_raw_bytes
+    )
     database = conninfo(settings_of(environment), Application.WORKER)
     return Sink(Connections(), database, ledger, newest_known)
 
@@ -56,6 +65,7 @@ def new_batch() -> Batch:
         {"meters": Decoder(METER), "vehicles": Decoder(VEHICLE)},
         max_readings=10**6,
         max_bytes=10**9,
+        max_record_bytes=MAX_RECORD_BYTES,
         limits=limits,
     )
 

@@ -10,7 +10,7 @@ from psycopg.rows import dict_row
 
 from ingest_worker.operator import operator
 from reporting.applications import Application
-from reporting.command import print_json
+from reporting.command import print_json, say
 from reporting.progress import Progress
 from reporting.tables import to_the_second
 from schemas.rejected import Rejected, RejectedDetail
@@ -32,6 +32,13 @@ def list_rejected(settings: Settings, filters: dict[str, Any], *, as_json: bool)
     """
     with _connect(settings) as connection:
         rows = connection.execute(QUERIES["page"], filters | {"after": None}).fetchall()
+        only_counted = connection.execute(QUERIES["overflow"]).fetchall()
+    for row in only_counted:
+        say(
+            f"only counted, since the quarantine was full: {row['topic']}-{row['partition']}:"
+            f" {row['readings']:,} {row['reason']}, offsets {row['first_offset']} to"
+            f" {row['last_offset']}"
+        )
     if as_json:
         print_json([Rejected.model_validate(row).model_dump(by_alias=True) for row in rows])
         return
@@ -57,7 +64,7 @@ def show_rejected(settings: Settings, rejected_id: int, *, as_json: bool) -> Non
     if as_json:
         print_json(_detail(row).model_dump(by_alias=True))
         return
-    raw = row.pop("raw")
+    raw, size = row.pop("raw"), row.pop("raw_bytes")
     for name, value in row.items():
         if value is not None:
             print(
@@ -66,7 +73,8 @@ def show_rejected(settings: Settings, rejected_id: int, *, as_json: bool) -> Non
     if raw is None:
         print("raw:          not kept; Kafka has it at that offset")
     else:
-        print(f"raw:          {len(raw)} bytes")
+        cut = size is not None and size > len(raw)
+        print(f"raw:          {f'the first {len(raw)} of {size}' if cut else len(raw)} bytes")
         print(printable(raw))
 
 
@@ -81,7 +89,8 @@ def _detail(row: dict[str, Any]) -> RejectedDetail:
         "raw_escaped": text.encode() != raw,
         "raw_base64": b64encode(raw).decode(),
     }
-    return RejectedDetail.model_validate({"raw_bytes": len(raw)} | row | shown)
+    size = row.get("raw_bytes") or len(raw)
+    return RejectedDetail.model_validate(row | shown | {"raw_bytes": size})
 
 
 def replay_rejected(

@@ -44,7 +44,11 @@ async def replay(settings: Settings, topic: str, since: datetime, until: datetim
         raise CommandRefusedError(f"--topic must be one of {', '.join(settings.decoders())}")
     group_id = f"{settings.kafka_group_id}:replay"
     where = conninfo(settings, Application.WORKER)
-    ledger = Ledger(group_id, settings.rejected_raw_limit_mb * 1_000_000)
+    ledger = Ledger(
+        group_id,
+        max_quarantine_bytes=settings.rejected_raw_limit_mb * 1_000_000,
+        rejected_raw_bytes=settings.rejected_raw_bytes,
+    )
     sink = Sink(Connections(), where, ledger, {name: NewestKnown() for name in STREAMS})
     options = kafka_options(settings)
     with connect(where) as connection:
@@ -136,6 +140,7 @@ async def _read(
             settings.decoders(),
             max_readings=min(settings.batch_size, MAX_READINGS),
             max_bytes=MAX_BATCH_BYTES,
+            max_record_bytes=settings.max_record_bytes,
             limits=lambda: settings.clock_limits(datetime.now(UTC)),
         )
         for partition, records in fetched.items():

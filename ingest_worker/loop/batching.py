@@ -19,6 +19,7 @@ class BatchRules:
     clock_limits: Callable[[], ClockLimits]
     """The times a reading may carry now."""
     max_readings: int
+    max_record_bytes: int
     flush_interval_s: float
     """The longest a reading waits before its flush starts."""
 
@@ -28,6 +29,7 @@ class BatchRules:
             self.decoders,
             max_readings=self.max_readings,
             max_bytes=MAX_BATCH_BYTES,
+            max_record_bytes=self.max_record_bytes,
             limits=self.clock_limits,
         )
 
@@ -56,5 +58,6 @@ def batch_rules(settings: Settings) -> BatchRules:
         decoders=settings.decoders(),
         clock_limits=lambda: settings.clock_limits(datetime.now(UTC)),
         max_readings=settings.batch_size,
+        max_record_bytes=settings.max_record_bytes,
         flush_interval_s=settings.flush_interval_ms / 1000,
     )

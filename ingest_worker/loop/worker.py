@@ -8,7 +8,7 @@ the batches in hand are dropped, the positions read again, and reading starts fr
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import psycopg
 from aiokafka import TopicPartition
@@ -23,13 +23,15 @@ from ingest_worker.loop.pause import pause
 from ingest_worker.loop.source import Source
 from ingest_worker.loop.takeover import forget_partitions, take_over
 from ingest_worker.loop.writing import BatchWriter, describe
-from ingest_worker.write.batch import Batch
+from ingest_worker.write.batch import Batch, Record, is_large
 from ingest_worker.write.sink import Sink
 
 IDLE_FETCH_S = 0.5
 """How long a fetch waits for the first records of a batch."""
 NEXT_FETCH_S = 0.05
 """How long a fetch waits for more records of a batch that is not due yet."""
+DECODE_AT_ONCE_S = 0.05
+"""Without a pause: whatever is in the records, heartbeats must go out."""
 ACKNOWLEDGE_EVERY_S = 5.0
 ASK_AGAIN_AFTER_S = 5.0
 """How long a worker that Kafka keeps out of its group waits until it asks again."""
@@ -115,9 +117,7 @@ class Worker:
             wait_s = NEXT_FETCH_S if batch.parts else IDLE_FETCH_S
             for partition, records in await self._source.fetch(wait_s):
                 began = began or time.monotonic()
-                taken = 0
-                if not batch.full:
-                    taken = batch.add(partition, self._next[partition], records)
+                taken = 0 if batch.full else await self._add(batch, partition, records)
                 if taken:
                     self._next[partition] = records[taken - 1].offset + 1
                 self._source.put_back(partition, records[taken:])
@@ -135,6 +135,18 @@ class Worker:
                 return batch
             await asyncio.sleep(0)
         return batch
+
+    async def _add(self, batch: Batch, partition: TopicPartition, records: Sequence[Record]) -> int:
+        """Decode records for about as long as the loop can be held up; returns how many.
+
+        A large one, which may take longer, is decoded beside the loop.
+        """
+        position = self._next[partition]
+        if is_large(records[0]):
+            return await asyncio.to_thread(batch.add, partition, position, records[:1])
+        taken = batch.add(partition, position, records, DECODE_AT_ONCE_S)
+        await asyncio.sleep(0)
+        return taken
 
     async def _pass_over_gaps(self) -> None:
         """Move to the ends of logs that end without records, which would look like lag."""

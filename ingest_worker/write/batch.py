@@ -4,19 +4,27 @@ A part is one partition's share. Readings keep their order of arrival. The recor
 its place in the record are looked up only for the few readings that PostgreSQL rejects.
 """
 
+import math
+import time
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Protocol
 
 from aiokafka import TopicPartition
 
-from schemas.streams.decoder import Decoder, Rejection, split_record
+from schemas.streams.decoder import MAX_BAD_READINGS, Decoder, Rejection, fold
+from schemas.streams.pieces import readings_of
 from schemas.streams.stream import DEVICE, TIME, Row, Stream
 from schemas.streams.times import DAY_US, ClockLimits
+from schemas.text import one_line
 
 SLICE_RECORDS = 500
 MAX_BATCH_BYTES = 64 * 1024 * 1024
+LARGE_RECORD_BYTES = 256 * 1024
+"""Decoding a larger record may take some tenths of a second, if it is made for that."""
 
 
 class Record(Protocol):
@@ -24,8 +32,10 @@ class Record(Protocol):
 
     @property
     def offset(self) -> int: ...
+
     @property
     def timestamp(self) -> int: ...
+
     @property
     def value(self) -> bytes | None: ...
 
@@ -60,8 +70,6 @@ class Part:
     rejected: list[tuple[Record, Rejection]] = field(default_factory=list)
     first: Record | None = None
     last: Record | None = None
-    _pieces: dict[int, list[bytes]] = field(default_factory=dict)
-    """By offset: the bytes of each reading, of records with rows that PostgreSQL rejected."""
 
     @property
     def readings(self) -> int:
@@ -80,13 +88,66 @@ class Part:
             place = self.places[number][place]
         return self.records[number], place
 
-    def reject(self, row: int, reason: str, detail: str) -> tuple[Record, Rejection]:
-        """A rejection of a row that was decoded but cannot be stored."""
-        record, place = self.origin(row)
-        pieces = self._pieces.get(record.offset)
-        if pieces is None:
-            pieces = self._pieces[record.offset] = split_record(record.value)
-        return record, Rejection(place, reason, detail, pieces[place], self.rows[row][DEVICE])
+    def rejections(self, refused: Mapping[int, tuple[str, str]]) -> list[tuple[Record, Rejection]]:
+        """All rejections, with those of rows that were decoded but cannot be stored.
+
+        `refused` holds reason and detail by row. Of a record with more than MAX_BAD_READINGS there
+        is one for all of them, as in decoding.
+        """
+        found = list(self.rejected)
+        if not refused:
+            return found
+        decoded = Counter(record.offset for record, _ in found)
+        folded = {record.offset for record, rejection in found if rejection.place is None}
+        by_record = groupby(sorted(refused), key=lambda row: bisect_right(self.first_rows, row) - 1)
+        for number, rows in by_record:
+            record = self.records[number]
+            refused_here = {self.origin(row)[1]: row for row in rows}
+            bad = decoded[record.offset] + len(refused_here)
+            if bad > MAX_BAD_READINGS or record.offset in folded:
+                own = [rejection for at, rejection in found if at.offset == record.offset]
+                found = [one for one in found if one[0].offset != record.offset]
+                found.append((record, self._fold(number, own, refused_here, refused)))
+            else:
+                found += [
+                    (record, Rejection(place, *refused[row], piece, self.rows[row][DEVICE]))
+                    for place, row, piece in _pieces(record, refused_here)
+                ]
+        return found
+
+    def _fold(
+        self,
+        number: int,
+        own: Sequence[Rejection],
+        rows: Mapping[int, int],
+        refused: Mapping[int, tuple[str, str]],
+    ) -> Rejection:
+        """One rejection for `own`, those of decoding, and for these rows, which come by place."""
+        record = self.records[number]
+        place, row = next(iter(rows.items()))
+        first = Rejection(place, *refused[row], b"")
+        if own and own[0].place is None:  # decoding has found too many already
+            more = f"{len(rows):,} more are bad, the first {first.reason}: {first.detail}"
+            return own[0]._replace(detail=one_line(f"{own[0].detail}; {more}"))
+        past = self.first_rows[number + 1] if number + 1 < len(self.records) else len(self.rows)
+        total = past - self.first_rows[number] + len(own)
+        return fold(record.value or b"", len(own) + len(rows), total, first)
+
+
+def _pieces(record: Record, rows: Mapping[int, int]) -> Iterator[tuple[int, int, bytes]]:
+    """Place, row and bytes of the readings at these places of a record, with their rows."""
+    missing = len(rows)
+    for place, piece in enumerate(readings_of(record.value)):
+        if place in rows:
+            yield place, rows[place], piece
+            missing -= 1
+        if not missing:
+            return
+
+
+def is_large(record: Record) -> bool:
+    """Whether decoding it may take long."""
+    return len(record.value or b"") > LARGE_RECORD_BYTES
 
 
 class Batch:
@@ -98,6 +159,7 @@ class Batch:
         *,
         max_readings: int,
         max_bytes: int,
+        max_record_bytes: int,
         limits: Callable[[], ClockLimits],
     ) -> None:
         """`limits` are asked for whenever readings are added: a batch may be open for long."""
@@ -107,6 +169,7 @@ class Batch:
         self._decoders = decoders
         self._max_readings = max_readings
         self._max_bytes = max_bytes
+        self._max_record_bytes = max_record_bytes
         self._limits = limits
 
     @property
@@ -114,12 +177,20 @@ class Batch:
         """Whether no further record is taken."""
         return self.readings >= self._max_readings or self._bytes >= self._max_bytes
 
-    def add(self, partition: TopicPartition, position: int, records: Sequence[Record]) -> int:
+    def add(
+        self,
+        partition: TopicPartition,
+        position: int,
+        records: Sequence[Record],
+        within_s: float = math.inf,
+    ) -> int:
         """Decode records of one partition, which continue at `position`, until the batch is full.
 
         Returns how many were taken: a record that would exceed the bound is left for the next
-        batch, unless this one is empty.
+        batch, unless this one is empty. Nor is one taken after `within_s` has passed, or a large
+        one behind others: the caller may want to decode it elsewhere.
         """
+        deadline = time.monotonic() + within_s
         decoder = self._decoders[partition.topic]
         part = self.parts.get(partition) or Part(partition, decoder.stream, position, position)
         limits = self._limits()
@@ -127,7 +198,7 @@ class Batch:
         while taken < len(records) and not self.full:
             slice_ = records[taken : taken + SLICE_RECORDS]
             took = self._add_singles(part, decoder, slice_, limits)
-            took = took or self._add(part, decoder, slice_, limits)
+            took = took or self._add(part, decoder, slice_, limits, deadline, first=not taken)
             taken += took
             if took < len(slice_):
                 break
@@ -142,13 +213,13 @@ class Batch:
         self, part: Part, decoder: Decoder, records: Sequence[Record], limits: ClockLimits
     ) -> int:
         """Take all of these at once, if each holds one valid reading; else none."""
-        if any(isinstance(record, OversizedRecord) for record in records):
-            return 0
         values = [record.value or b"" for record in records]
         size = sum(map(len, values))
         fits = (
             self.readings + len(values) <= self._max_readings
             and self._bytes + size <= self._max_bytes
+            and size <= self._max_record_bytes
+            and OversizedRecord not in map(type, records)
         )
         rows = decoder.decode_singles(values, limits) if fits else None
         if rows is None:
@@ -161,16 +232,23 @@ class Batch:
         return len(rows)
 
     def _add(
-        self, part: Part, decoder: Decoder, records: Sequence[Record], limits: ClockLimits
+        self,
+        part: Part,
+        decoder: Decoder,
+        records: Sequence[Record],
+        limits: ClockLimits,
+        deadline: float,
+        *,
+        first: bool,
     ) -> int:
-        """Take one record after the other, whatever they hold, until the batch is full."""
+        """Take one record after the other, whatever they hold, as long as `add` says."""
         for taken, record in enumerate(records):
-            if isinstance(record, OversizedRecord):
-                rows, places, rejections = _oversized(record)
-            else:
-                rows, places, rejections = decoder.decode(record.value, limits)
+            late = is_large(record) or time.monotonic() > deadline
+            if self.full or (late and not (first and taken == 0)):
+                return taken
+            rows, places, rejections = self._decode(decoder, record, limits)
             count = len(rows) + len(rejections)
-            if self.full or (self.readings and self.readings + count > self._max_readings):
+            if self.readings and self.readings + count > self._max_readings:
                 self._max_readings = self.readings
                 return taken
             self.readings += count
@@ -182,6 +260,7 @@ class Batch:
                 part.first_rows.append(len(part.rows))
                 part.rows += rows
             if rejections:
+                self._bytes += sum(len(rejection.raw) for rejection in rejections)
                 part.rejected += [(record, rejection) for rejection in rejections]
         return len(records)
 
@@ -191,14 +270,21 @@ class Batch:
         if part:
             self.readings -= part.readings
 
+    def _decode(
+        self, decoder: Decoder, record: Record, limits: ClockLimits
+    ) -> tuple[list[Row], list[int] | None, list[Rejection]]:
+        """What the record holds; one that is too large is not looked into."""
+        value = record.value or b""
+        size = record.size if isinstance(record, OversizedRecord) else len(value)
+        if size <= self._max_record_bytes:
+            return decoder.decode(record.value, limits)
+        bound = f"{self._max_record_bytes:,} bytes are the most that is taken (MAX_RECORD_BYTES)"
+        detail = f"a record of {size:,} bytes; {bound}"
+        return [], None, [Rejection(None, "malformed", detail, value, size=size)]
+
     def by_stream(self) -> dict[str, list[Part]]:
         """All parts, by the name of their stream."""
         parts: dict[str, list[Part]] = {}
         for part in self.parts.values():
             parts.setdefault(part.stream.name, []).append(part)
         return parts
-
-
-def _oversized(record: OversizedRecord) -> tuple[list[Row], None, list[Rejection]]:
-    detail = f"unpacks to {record.size} bytes, more than MAX_RECORD_BYTES"
-    return [], None, [Rejection(None, "malformed", detail, record.value)]

@@ -5,7 +5,7 @@ Every method takes the caller's connection, and joins its transaction.
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -18,17 +18,22 @@ from ingest_worker.errors import FencedError
 from ingest_worker.write.batch import Part, Record
 from reporting.applications import Application
 from schemas.streams.decoder import Rejection
+from schemas.text import one_line, storable
 from sql.connect import Connection
 from sql.named import load
 
 LOCK_TIMEOUT_S = 3
-INSERT_BYTES = 2 * 1024 * 1024
-"""So many raw bytes of rejected readings go in one statement."""
+FULL_AT = 2
+"""So many times as large as it may be with raw bytes, the quarantine takes in no more rows."""
+MAX_INSERT_BYTES = 2 * 1024 * 1024
+"""Of raw bytes in one statement: drivers and servers hold it several times."""
+MAX_INSERT_ROWS = 10_000
 QUERIES = load("positions")
 
-log = logging.getLogger(__name__)
-
 Entry = tuple[TopicPartition, Record, Rejection]
+"""A rejection and where it came from."""
+
+log = logging.getLogger(__name__)
 
 
 class Position(NamedTuple):
@@ -47,23 +52,40 @@ class PartBooks:
 
     def __init__(self, part: Part) -> None:
         self.part = part
-        self.duplicate = 0
-        self.rejected: list[tuple[Record, Rejection]] = list(part.rejected)
+        self.duplicate_rows = 0
+        self.rejected = part.rejected
         self.newly_rejected = 0
         """How many of `rejected` were not rejected before; the others are duplicates."""
+        self._refused_rows = 0
+
+    def refuse(self, refused: Mapping[int, tuple[str, str]]) -> None:
+        """Note the rows of the part that cannot be stored, with reason and detail of each."""
+        self.rejected = self.part.rejections(refused)
+        self._refused_rows = len(refused)
+
+    @property
+    def duplicate(self) -> int:
+        """How many readings were stored or rejected before."""
+        return self.duplicate_rows + len(self.rejected) - self.newly_rejected
 
     @property
     def stored(self) -> int:
         """How many readings are neither duplicates nor rejected."""
-        return self.part.readings - self.duplicate - self.newly_rejected
+        return len(self.part.rows) - self.duplicate_rows - self._refused_rows
 
 
 class Ledger:
     """The positions and books of one consumer group."""
 
-    def __init__(self, group_id: str, max_quarantine_bytes: int) -> None:
+    def __init__(
+        self, group_id: str, *, max_quarantine_bytes: int, rejected_raw_bytes: int
+    ) -> None:
+        """`max_quarantine_bytes` is how large `rejected_records` may grow with the readings' bytes,
+        0 for any size; `rejected_raw_bytes` is how many are kept of one reading.
+        """
         self._group_id = group_id
         self._max_quarantine_bytes = max_quarantine_bytes
+        self._rejected_raw_bytes = rejected_raw_bytes
 
     def take(
         self, connection: Connection, starts: dict[TopicPartition, int]
@@ -78,7 +100,9 @@ class Ledger:
                     QUERIES["insert_missing"],
                     {"group_id": self._group_id, "next_offset": start, **partition._asdict()},
                 )
-            return self.lock(connection, list(starts))
+            positions = self.lock(connection, list(starts))
+        _quarantine_bytes(connection)
+        return positions
 
     def place(self, connection: Connection, positions: dict[TopicPartition, int]) -> None:
         """Set positions to where a bounded read begins; the books stay."""
@@ -158,27 +182,62 @@ class Ledger:
     def reject(self, connection: Connection, books: Sequence[PartBooks]) -> None:
         """Keep the rejected readings; those that were kept before count as duplicates.
 
-        From a certain size of the table on, they are kept without their bytes.
+        From a certain size of the table on, they are kept without their bytes; when it has grown
+        to twice that, they are only counted.
         """
-        entries = [(b.part.partition, *rejected) for b in books for rejected in b.rejected]
+        entries = [
+            (b.part.partition, record, rejection.cut(self._rejected_raw_bytes))
+            for b in books
+            for record, rejection in b.rejected
+        ]
         if not entries:
             return
-        row = connection.execute(load("rejected")["size"]).fetchone()
-        size = row[0] if row else 0
-        full = 0 < self._max_quarantine_bytes <= size
-        metrics.QUARANTINE_BYTES.set(size)
-        if full:
-            metrics.REJECTED_WITHOUT_RAW.inc(len(entries))
-        inserted: Counter[TopicPartition] = Counter()
-        for some in _by_bytes(entries):
-            rows = connection.execute(
-                load("rejected")["insert"],
-                {"group_id": self._group_id, **_rejected_columns(some, without_raw=full)},
-            )
-            inserted.update(TopicPartition(*row) for row in rows)
+        size, limit = _quarantine_bytes(connection), self._max_quarantine_bytes
+        fresh: Counter[TopicPartition] = Counter()
+        for some in _in_pieces(entries):
+            if 0 < limit * FULL_AT <= size:
+                found = self._count_only(connection, some)
+                metrics.REJECTED_ONLY_COUNTED.inc(found.total())
+            else:
+                found = self._insert(connection, some, with_raw=not 0 < limit <= size)
+            fresh += found
         for b in books:
-            b.newly_rejected = inserted[b.part.partition]
-            b.duplicate += len(b.rejected) - b.newly_rejected
+            b.newly_rejected = fresh[b.part.partition]
+
+    def _insert(
+        self, connection: Connection, entries: Sequence[Entry], *, with_raw: bool
+    ) -> Counter[TopicPartition]:
+        """Keep these; returns how many were not kept before, by partition."""
+        raws = [rejection.raw for _, _, rejection in entries]
+        encoding = connection.info.encoding
+        if not with_raw:
+            metrics.REJECTED_WITHOUT_RAW.inc(len(entries))
+        columns = {
+            "device_ids": [_sendable_id(one.device_id, encoding) for _, _, one in entries],
+            "details": [_sendable_line(one.detail, encoding) for _, _, one in entries],
+            "raws": raws if with_raw else [None] * len(raws),
+            "raw_bytes": [rejection.size or len(rejection.raw) for _, _, rejection in entries],
+        }
+        rows = connection.execute(load("rejected")["insert"], self._origins(entries) | columns)
+        return Counter(TopicPartition(*row) for row in rows)
+
+    def _count_only(
+        self, connection: Connection, entries: Sequence[Entry]
+    ) -> Counter[TopicPartition]:
+        """Count those of these that are not kept already; returns how many, by partition."""
+        rows = connection.execute(load("rejected")["count_only"], self._origins(entries))
+        return Counter(TopicPartition(*row) for row in rows)
+
+    def _origins(self, entries: Sequence[Entry]) -> dict[str, Any]:
+        return {
+            "group_id": self._group_id,
+            "topics": [partition.topic for partition, _, _ in entries],
+            "partitions": [partition.partition for partition, _, _ in entries],
+            "offsets": [record.offset for _, record, _ in entries],
+            "record_ms": [record.timestamp for _, record, _ in entries],
+            "record_indexes": [rejection.place for _, _, rejection in entries],
+            "reasons": [rejection.reason for _, _, rejection in entries],
+        }
 
     def advance(self, connection: Connection, books: Sequence[PartBooks]) -> None:
         """Move the positions and add up the books. Raises FencedError."""
@@ -205,30 +264,34 @@ class Ledger:
         }
 
 
-def _by_bytes(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    """Parts of the list with about INSERT_BYTES of raw bytes each: a statement takes six times
-    the memory of its parameters."""
-    some: list[Entry] = []
-    size = 0
-    for entry in entries:
-        some.append(entry)
-        size += len(entry[2].raw)
-        if size >= INSERT_BYTES:
-            yield some
-            some, size = [], 0
-    if some:
-        yield some
+def _quarantine_bytes(connection: Connection) -> int:
+    """The size of `rejected_records` now."""
+    row = connection.execute(load("rejected")["size"]).fetchone()
+    size = row[0] if row else 0
+    metrics.QUARANTINE_BYTES.set(size)
+    return int(size)
 
 
-def _rejected_columns(entries: Sequence[Entry], *, without_raw: bool) -> dict[str, Any]:
-    return {
-        "topics": [partition.topic for partition, _, _ in entries],
-        "partitions": [partition.partition for partition, _, _ in entries],
-        "offsets": [record.offset for _, record, _ in entries],
-        "record_ms": [record.timestamp for _, record, _ in entries],
-        "record_indexes": [rejection.place for _, _, rejection in entries],
-        "device_ids": [rejection.device_id for _, _, rejection in entries],
-        "reasons": [rejection.reason for _, _, rejection in entries],
-        "details": [rejection.detail for _, _, rejection in entries],
-        "raws": [None if without_raw else rejection.raw for _, _, rejection in entries],
-    }
+def _sendable_id(device_id: str | None, encoding: str) -> str | None:
+    """The id unless it cannot be handed over, which may be why its reading was refused."""
+    if device_id is None:
+        return None
+    try:
+        return storable(device_id).encode(encoding).decode(encoding)
+    except ValueError:
+        return None
+
+
+def _sendable_line(text: str, encoding: str) -> str:
+    return one_line(text).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _in_pieces(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """The entries in pieces of a bounded number of rows and raw bytes; one entry at least."""
+    start, size = 0, 0
+    for end, (_, _, rejection) in enumerate(entries):
+        size += len(rejection.raw)
+        if end > start and (size > MAX_INSERT_BYTES or end - start >= MAX_INSERT_ROWS):
+            yield entries[start:end]
+            start, size = end, len(rejection.raw)
+    yield entries[start:]

@@ -5,12 +5,16 @@ slower way that tells duplicates apart. If another worker stored it in the meant
 objects. What is known is forgotten whenever a transaction that relied on it was rolled back.
 """
 
+import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, KeysView, Sequence
+from collections.abc import Callable, Collection, Iterable, KeysView, Sequence
 
 from schemas.streams.stream import DEVICE, TIME, Row
 
-MAX_DEVICES = 2_000_000
+MAX_BYTES = 64 * 1024 * 1024
+"""Of one stream: 300,000 devices with ids of 64 characters, 400,000 with short ones."""
+ENTRY_BYTES = 104
+"""Of a device beside its id: 72 in the dict, which is never full, and 32 for the time."""
 NEVER = -(2**63)
 
 LookUp = Callable[[Iterable[str]], dict[str, int]]
@@ -18,15 +22,20 @@ LookUp = Callable[[Iterable[str]], dict[str, int]]
 
 
 class NewestKnown:
-    """The newest known times of one stream's devices."""
+    """The newest known times of one stream's devices.
 
-    def __init__(self, max_devices: int = MAX_DEVICES) -> None:
+    It is only a hint: when it gets too large, it begins anew.
+    """
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._newest: dict[str, int] = {}
-        self._max_devices = max_devices
+        self._bytes = 0
+        self._max_bytes = max_bytes
 
     def forget(self) -> None:
         """Forget all times: they are looked up in PostgreSQL again."""
         self._newest.clear()
+        self._bytes = 0
 
     def split(self, rows: Sequence[Row], look_up: LookUp) -> tuple[dict[str, list[Row]], list[int]]:
         """Part rows in order of arrival into the new ones and the places of all others.
@@ -56,9 +65,12 @@ class NewestKnown:
         unknown = {device_id for device_id in ids if device_id not in newest}
         if not unknown:
             return
-        if len(newest) + len(unknown) > self._max_devices:
-            newest.clear()
+        size = _size(unknown)
+        if newest and self._bytes + size > self._max_bytes:
+            self.forget()
             unknown = set(ids)
+            size = _size(unknown)
+        self._bytes += size
         newest.update(dict.fromkeys(unknown, NEVER))
         newest.update(look_up(unknown))
 
@@ -79,3 +91,8 @@ class NewestKnown:
                 else:
                     others.append(place)
         return others
+
+
+def _size(ids: Collection[str]) -> int:
+    """About how many bytes it takes to know the newest times of these devices."""
+    return sum(map(sys.getsizeof, ids)) + ENTRY_BYTES * len(ids)

@@ -7,7 +7,7 @@ psycopg.Error is no fault of the data, so the batch is held and tried again.
 
 import time
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, islice
 from typing import NamedTuple
@@ -179,10 +179,14 @@ class Sink:
             return books[number], place - starts[number]
 
         for place in written.duplicates:
-            locate(place)[0].duplicate += 1
-        for place, (reason, detail) in written.rejected.items():
+            locate(place)[0].duplicate_rows += 1
+        refused: dict[TopicPartition, dict[int, tuple[str, str]]] = defaultdict(dict)
+        for place, why in written.rejected.items():
             b, row = locate(place)
-            b.rejected.append(b.part.reject(row, reason, detail))
+            refused[b.part.partition][row] = why
+        for b in books:
+            if b.part.partition in refused:
+                b.refuse(refused[b.part.partition])
 
     def _write_new(
         self, connection: Connection, stream: Stream, rows: Sequence[Row], newest: NewestKnown

@@ -15,7 +15,7 @@ from schemas.streams.stream import TIME, Row, Stream
 from schemas.streams.times import DAY_US
 from sql import store
 from sql.connect import Connection
-from sql.errors import RowsRefusedError
+from sql.errors import RowsRefusedError, RowsSwallowedError
 from sql.rollup_log import log_changes
 
 
@@ -63,7 +63,7 @@ def _copy(
     """COPY rows, by device and each device's in order of time, into their days."""
     first = min(device_rows[0][TIME] for device_rows in new) // DAY_US
     last = max(device_rows[-1][TIME] for device_rows in new) // DAY_US
-    rows = chain.from_iterable(new)
+    rows = list(chain.from_iterable(new))
     if first == last:
         store.copy_rows(connection, stream, partitions[first], rows)
         return
@@ -87,14 +87,14 @@ def write_any(
 def write_piecewise(
     connection: Connection, stream: Stream, rows: Sequence[Row], newest_known: NewestKnown
 ) -> Written:
-    """Reject the rows that PostgreSQL refuses, and just those; store the others.
+    """Reject the rows that PostgreSQL refuses or swallows, and just those; store the others.
 
     PostgreSQL first tries each row by itself. If it then refuses rows only together with others,
     they are halved until the refused ones stand alone.
     """
     newest_known.forget()
     store.enforce_constraints(connection)
-    refused = store.refused_of(connection, stream, rows)
+    refused = _refused(connection, stream, rows)
     written = Written([], {place: ("refused", detail) for place, detail in refused.items()})
     pending: list[Sequence[int]] = [[place for place in range(len(rows)) if place not in refused]]
     while pending:
@@ -104,16 +104,31 @@ def write_piecewise(
                 store.empty_staging(connection, stream)
                 piece, stored = _stage(connection, stream, rows, places)
                 store.upsert_live(connection, stream, store.newest_of(stored))
+        except RowsSwallowedError as swallowed:
+            gone = {places[seq] for seq in swallowed.places}
+            written.rejected.update(dict.fromkeys(gone, ("refused", swallowed.detail)))
+            pending.append([place for place in places if place not in gone])
         except RowsRefusedError as refused:
             if len(places) == 1:
                 written.rejected[places[0]] = ("refused", refused.detail)
             else:
-                middle = len(places) // 2
-                pending += [places[middle:], places[:middle]]
+                pending += store.halves(places)
         else:
             written.duplicates.extend(piece.duplicates)
             written.rejected.update(piece.rejected)
     return written
+
+
+def _refused(connection: Connection, stream: Stream, rows: Sequence[Row]) -> dict[int, str]:
+    """Which of these rows PostgreSQL refuses, each by itself, and why."""
+    try:
+        with connection.transaction():
+            return store.refused_of(connection, stream, rows)
+    except RowsRefusedError:  # some of them cannot even be handed over
+        refused = store.unstageable(connection, stream, rows)
+        rest = [place for place in range(len(rows)) if place not in refused]
+        of_rest = store.refused_of(connection, stream, [rows[place] for place in rest])
+        return refused | {rest[seq]: detail for seq, detail in of_rest.items()}
 
 
 def _stage(

@@ -6,14 +6,21 @@ ignored fields) is checked here.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
 
+from schemas.streams.pieces import CHUNK_BYTES, check_utf8, chunks, elements, split_record
 from schemas.streams.stream import DEVICE, TIME, TIMESTAMP, Row, Stream
 from schemas.streams.times import ClockLimits, format_micros, parse_timestamp
 from schemas.text import check_id, one_line
+
+MAX_BAD_READINGS = 10_000
+"""Of one record. When more are bad, they count as one rejected reading."""
+MAX_MEMBERS = 10_000
+"""Of a large reading whose keys have to be looked at one by one."""
 
 
 class Rejection(NamedTuple):
@@ -28,6 +35,26 @@ class Rejection(NamedTuple):
     raw: bytes
     """The bytes of that reading alone, or of the whole record."""
     device_id: str | None = None
+    size: int | None = None
+    """How many bytes there were, where `raw` holds only the first of them."""
+
+    def cut(self, max_bytes: int) -> "Rejection":
+        """The same with no more than so many of its bytes, and their true number noted."""
+        if len(self.raw) <= max_bytes:
+            return self
+        return self._replace(raw=self.raw[:max_bytes], size=self.size or len(self.raw))
+
+
+@dataclass
+class _Found:
+    """What one record holds, as far as it was looked at."""
+
+    rows: list[Row] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+    """Of the bad readings, the first MAX_BAD_READINGS."""
+    bad: int = 0
+    total: int = 0
 
 
 class Decoder:
@@ -42,6 +69,13 @@ class Decoder:
         self._rows = stream.rows
         self._texts = {stream.id_field: check_id, TIMESTAMP: parse_timestamp}
         self._keys = [f'"{name}"'.encode() for name in self._texts]
+        self._shortest = _shortest_reading(stream)
+        only_id = msgspec.defstruct("OnlyId", [(stream.id_field, str)], gc=False)
+        self._decode_id: Callable[[bytes], Any] = msgspec.json.Decoder(only_id).decode
+        only_texts = msgspec.defstruct(
+            "OnlyTexts", [(name, str | None, None) for name in self._texts], gc=False
+        )
+        self._decode_texts: Callable[[bytes], Any] = msgspec.json.Decoder(only_texts).decode
 
     def decode(
         self, value: bytes | None, limits: ClockLimits
@@ -49,17 +83,12 @@ class Decoder:
         """The readings of one record.
 
         Returns (rows, places, rejections): `places` holds each row's index in the record, or is
-        None when row n is simply reading n. Never raises for bad input.
+        None when row n is simply reading n. Never raises for bad input. When more than
+        MAX_BAD_READINGS are bad there is one rejection for all of them, of the whole record.
         """
-        if not value:
-            return self._decode_pieces(value, limits)
-        try:
-            readings = self._decode(value)
-            rows = self._rows(readings if type(readings) is list else [readings])
-            if self._acceptable(rows, [value], value, limits):
-                return rows, None, []
-        except (ValueError, RecursionError):
-            pass  # whatever it was, decoding piece by piece finds and names it
+        rows = self._decode_at_once(value, limits) if value else None
+        if rows is not None:
+            return rows, None, []
         return self._decode_pieces(value, limits)
 
     def decode_singles(self, values: list[bytes], limits: ClockLimits) -> list[Row] | None:
@@ -73,6 +102,17 @@ class Decoder:
             pass
         return None
 
+    def _decode_at_once(self, value: bytes, limits: ClockLimits) -> list[Row] | None:
+        """The readings of a record that are all valid; None when any is not."""
+        try:
+            readings = self._decode(value)
+            rows = self._rows(readings if type(readings) is list else [readings])
+            if self._acceptable(rows, [value], value, limits):
+                return rows
+        except (ValueError, RecursionError):
+            pass  # whatever it was, decoding piece by piece finds and names it
+        return None
+
     def _acceptable(
         self, rows: list[Row], values: list[bytes], joined: bytes, limits: ClockLimits
     ) -> bool:
@@ -82,7 +122,7 @@ class Decoder:
         """
         if not joined.isascii() or b"\x7f" in joined:
             for value in values:
-                value.decode()
+                check_utf8(value)
             for row in rows:
                 check_id(row[DEVICE])
         times = [row[TIME] for row in rows]
@@ -97,18 +137,44 @@ class Decoder:
         self, value: bytes | None, limits: ClockLimits
     ) -> tuple[list[Row], list[int] | None, list[Rejection]]:
         try:
-            pieces = split_record(value)
+            arrays = split_record(value)
         except ValueError as error:
             return [], None, [Rejection(None, "malformed", str(error), value or b"")]
-        rows, places, rejections = [], [], []
-        for place, piece in enumerate(pieces):
-            result = self.decode_piece(piece, limits, place)
-            if isinstance(result, Rejection):
-                rejections.append(result)
+        assert value is not None
+        found = _Found()
+        for array in arrays:
+            # One array of many may be all good; that of a small record is known not to be.
+            rows = self._decode_at_once(array, limits) if len(value) > CHUNK_BYTES else None
+            if rows:
+                found.places += range(found.total, found.total + len(rows))
+                found.rows += rows
+                found.total += len(rows)
             else:
-                rows.append(result)
-                places.append(place)
-        return rows, places, rejections
+                self._sort(elements(array), limits, found)
+        if found.bad > MAX_BAD_READINGS:
+            found.rejections = [fold(value, found.bad, found.total, found.rejections[0])]
+        return found.rows, found.places, found.rejections
+
+    def _sort(self, pieces: list[msgspec.Raw], limits: ClockLimits, found: "_Found") -> None:
+        """Add what each of these pieces is: a row, or a rejection if there are not many yet."""
+        numbered: Iterable[tuple[int, msgspec.Raw]] = enumerate(pieces, found.total)
+        found.total += len(pieces)
+        if found.bad > MAX_BAD_READINGS:
+            shortest = self._shortest
+            # What is shorter than any reading is only counted.
+            some = max(map(len, pieces)) >= shortest
+            long = [one for one in numbered if len(one[1]) >= shortest] if some else []
+            found.bad += len(pieces) - len(long)
+            numbered = long
+        for place, piece in numbered:
+            result = self.decode_piece(bytes(piece), limits, place)
+            if isinstance(result, Rejection):
+                found.bad += 1
+                if found.bad <= MAX_BAD_READINGS:
+                    found.rejections.append(result)
+            else:
+                found.rows.append(result)
+                found.places.append(place)
 
     def decode_piece(self, piece: bytes, limits: ClockLimits, place: int) -> Row | Rejection:
         """Decode one reading that is known to be well-formed JSON."""
@@ -140,6 +206,15 @@ class Decoder:
 
         The last one counts; msgspec has checked the types and limits of all.
         """
+        if len(piece) > CHUNK_BYTES:
+            for number, member in enumerate(chunks(piece.strip(), chunk_bytes=1)):
+                if number >= MAX_MEMBERS:
+                    raise ValueError(f"more than {MAX_MEMBERS:,} members, some repeated or escaped")
+                texts = self._decode_texts(b"{" + member + b"}")
+                for name, check in self._texts.items():
+                    if (text := getattr(texts, name)) is not None:
+                        check(text)
+            return
         pairs: list[tuple[str, Any]] = json.loads(
             piece, object_pairs_hook=list, parse_int=str, parse_float=str, parse_constant=str
         )
@@ -150,29 +225,22 @@ class Decoder:
     def _device_id(self, piece: bytes) -> str | None:
         """The id of an invalid reading, where it has a valid one."""
         try:
-            return check_id(msgspec.json.decode(piece)[self.stream.id_field])
-        except (ValueError, RecursionError, LookupError, TypeError):
+            return check_id(getattr(self._decode_id(piece), self.stream.id_field))
+        except (ValueError, RecursionError):
             return None
 
 
-def split_record(value: bytes | None) -> list[bytes]:
-    """The readings of a well-formed record. Raises ValueError saying what is malformed."""
-    if value is None:
-        raise ValueError("no value at all (a tombstone)")
-    if not value.strip():
-        raise ValueError("empty")
-    try:
-        value.decode()
-        whole = msgspec.json.decode(value, type=msgspec.Raw)
-        if bytes(whole)[:1] != b"[":
-            return [bytes(whole)]
-        pieces = [bytes(raw) for raw in msgspec.json.decode(value, type=list[msgspec.Raw])]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8: byte {error.start}") from None
-    except RecursionError:
-        raise ValueError("nested too deep to decode") from None
-    except msgspec.MsgspecError as error:
-        raise ValueError(one_line(error)) from None
-    if not pieces:
-        raise ValueError("an empty array")
-    return pieces
+def fold(value: bytes, bad: int, total: int, first: Rejection) -> Rejection:
+    """One rejection for so many bad readings of the record's `total`; `first` is one of them."""
+    detail = (
+        f"{bad:,} of its {total:,} readings are bad, which count as one;"
+        f" the first, [{first.place}]: {first.reason}: {first.detail}"
+    )
+    return Rejection(None, "malformed", one_line(detail), value)
+
+
+def _shortest_reading(stream: Stream) -> int:
+    """How many bytes the shortest reading has, as an id of one character and one digit a value."""
+    values: dict[str, Any] = {field.name: 0 for field in stream.fields if field.required}
+    values |= {stream.id_field: "M", TIMESTAMP: "2000-01-01T00:00:00Z"}
+    return len(msgspec.json.encode(values))

@@ -2,7 +2,7 @@
 
 -- fragment: rejected_columns
 id, topic, partition, "offset", record_index, device_id, reason, detail,
-octet_length(raw) AS raw_bytes, rejected_at, resolved_at, resolved_by, outcome
+CASE WHEN raw IS NOT NULL THEN coalesce(raw_bytes, octet_length(raw)) END AS raw_bytes, rejected_at, resolved_at, resolved_by, outcome
 
 -- fragment: rejected_filters
 -- Each filter is off when it is null.
@@ -16,13 +16,51 @@ AND (%(until)s::timestamptz IS NULL OR rejected_at < %(until)s)
 -- One row a rejected reading; one that is here already is not inserted again. Returns where those
 -- that were new came from.
 INSERT INTO rejected_records
-    (group_id, topic, partition, "offset", record_index, record_ms, device_id, reason, detail, raw)
+    (group_id, topic, partition, "offset", record_index, record_ms, device_id, reason, detail, raw,
+     raw_bytes)
 SELECT %(group_id)s, * FROM unnest(
     %(topics)s::text[], %(partitions)s::int[], %(offsets)s::int8[], %(record_indexes)s::int[],
     %(record_ms)s::int8[], %(device_ids)s::text[], %(reasons)s::text[], %(details)s::text[],
-    %(raws)s::bytea[])
+    %(raws)s::bytea[], %(raw_bytes)s::int8[])
 ON CONFLICT ON CONSTRAINT rejected_once DO NOTHING
 RETURNING topic, partition
+
+-- name: count_only
+-- Counts rejected readings that there is no room for; those that are kept already are not counted.
+-- Returns where those that were counted came from.
+WITH rejected AS MATERIALIZED (
+    SELECT *
+    FROM unnest(
+        %(topics)s::text[], %(partitions)s::int[], %(offsets)s::int8[], %(record_indexes)s::int[],
+        %(record_ms)s::int8[], %(reasons)s::text[])
+        AS read (topic, partition, "offset", record_index, record_ms, reason)
+    WHERE NOT EXISTS (
+        SELECT
+        FROM rejected_records AS kept
+        WHERE (kept.topic, kept.partition, kept."offset", kept.record_ms)
+            = (read.topic, read.partition, read."offset", read.record_ms)
+          AND kept.record_index IS NOT DISTINCT FROM read.record_index)
+), counted AS (
+    INSERT INTO rejected_overflow AS overflow
+        (group_id, topic, partition, reason, readings, first_offset, last_offset)
+    SELECT %(group_id)s, topic, partition, reason, count(*), min("offset"), max("offset")
+    FROM rejected
+    GROUP BY topic, partition, reason
+    ON CONFLICT (group_id, topic, partition, reason) DO UPDATE
+    SET readings = overflow.readings + EXCLUDED.readings,
+        first_offset = least(overflow.first_offset, EXCLUDED.first_offset),
+        last_offset = greatest(overflow.last_offset, EXCLUDED.last_offset),
+        last_at = now()
+)
+SELECT topic, partition FROM rejected
+
+-- name: overflow
+-- What was rejected and only counted.
+SELECT topic, partition, reason, sum(readings)::bigint AS readings,
+       min(first_offset) AS first_offset, max(last_offset) AS last_offset, max(last_at) AS last_at
+FROM rejected_overflow
+GROUP BY topic, partition, reason
+ORDER BY topic, partition, reason
 
 -- name: size
 -- Bytes on disk, indexes and large values included.
@@ -61,7 +99,9 @@ FOR UPDATE OF held
 
 -- name: select_one
 -- Read after the lock: what another replay has just resolved is seen.
-SELECT topic, record_index, raw, resolved_at, outcome FROM rejected_records WHERE id = %(id)s
+SELECT topic, record_index, raw, raw_bytes > octet_length(raw) AS cut, resolved_at, outcome
+FROM rejected_records
+WHERE id = %(id)s
 
 -- name: resolve
 UPDATE rejected_records

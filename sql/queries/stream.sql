@@ -34,22 +34,23 @@ RETURNING {id}, "timestamp"
 
 -- name: select_conflicts
 -- The staged rows that differ from the stored row of their key, with what is stored; NULL equals
--- NULL. OFFSET 0 keeps the planner to one look into the key a staged row: it knows nothing of how
--- many there are, and would rather read history whole. The bounds are those of the staged rows.
-SELECT staged.seq, {stored_values}
+-- NULL. And those of whose key nothing is stored: then `kept` is null.
+-- OFFSET 0 keeps the planner to one look into the key a staged row: it knows nothing of how many
+-- there are, and would rather read history whole. The bounds are those of the staged rows.
+SELECT staged.seq, stored.kept, {stored_values}
 FROM {staged} AS staged
-CROSS JOIN LATERAL (
-    SELECT {values}
+LEFT JOIN LATERAL (
+    SELECT true AS kept, {values}
     FROM {history} AS history
     WHERE history.{id} = staged.{id} AND history."timestamp" = staged."timestamp"
         AND history."timestamp" BETWEEN from_micros(%s) AND from_micros(%s)
-    OFFSET 0) AS stored
-WHERE ROW({stored_values}) IS DISTINCT FROM ROW({staged_values})
+    OFFSET 0) AS stored ON true
+WHERE stored.kept IS NULL OR ROW({stored_values}) IS DISTINCT FROM ROW({staged_values})
 
 -- name: try_each
 -- Stores each staged row by itself and takes it back at once. Returns the places of those that
--- failed, with the SQLSTATE, the message and the constraint that was violated.
-SELECT seq, state, message, violated FROM try_each_row('{staged}', $store_one$
+-- failed, with the SQLSTATE, the beginning of the message and the constraint that was violated.
+SELECT seq, state, left(message, 1000), violated FROM try_each_row('{staged}', $store_one$
     WITH stored AS (
         INSERT INTO {history} ({columns})
         SELECT {columns} FROM {staged} WHERE ctid = $1

@@ -7,8 +7,15 @@ FROM ingest_offsets
 WHERE group_id = %(group_id)s AND topic = ANY(%(topics)s)
 
 -- name: rejected_by_reason
--- Rejected readings nobody has resolved yet.
-SELECT topic, reason, count(*) AS readings
-FROM rejected_records
-WHERE group_id = %(group_id)s AND topic = ANY(%(topics)s) AND resolved_at IS NULL
+-- Rejected readings nobody has resolved yet, those that were only counted included.
+SELECT topic, reason, sum(readings)::bigint AS readings
+FROM (
+    SELECT topic, reason, count(*) AS readings
+    FROM rejected_records
+    WHERE group_id = %(group_id)s AND topic = ANY(%(topics)s) AND resolved_at IS NULL
+    GROUP BY topic, reason
+    UNION ALL
+    SELECT topic, reason, readings
+    FROM rejected_overflow
+    WHERE group_id = %(group_id)s AND topic = ANY(%(topics)s)) AS rejected
 GROUP BY topic, reason

@@ -105,6 +105,21 @@ def test_raw_bytes_are_shown_safely(api: httpx.Client, quarantined: dict[str, st
     assert "not kept" in problem["message"]
 
 
+def test_bytes_that_were_cut_are_told_by_their_true_number_and_not_replayed(
+    api: httpx.Client, quarantined: dict[str, str]
+) -> None:
+    one = id_of(api, deviceId="OLD-4")
+    with connect(quarantined) as connection:
+        connection.execute(
+            "UPDATE rejected_records SET raw = substr(raw, 1, 9), raw_bytes = 600000000"
+            " WHERE device_id = 'OLD-4'"
+        )
+    shown = api.get(f"{REJECTED}/{one}").json()
+    assert (shown["rawBytes"], len(shown["raw"])) == (600_000_000, 9)
+    problem = check_problem(api.post(f"{REJECTED}/{one}/replay"), 409)
+    assert "its bytes were cut; use replay from Kafka" in problem["message"]
+
+
 def test_replaying_stores_once(api: httpx.Client, quarantined: dict[str, str]) -> None:
     one = id_of(api, deviceId="OLD-0")
     before = books(quarantined)["total"]

@@ -148,7 +148,7 @@ def test_stats_show_the_groups_own_books(api: httpx.Client, environment: dict[st
         for group_id in (group, f"{group}:replay"):
             connection.execute(
                 "INSERT INTO ingest_offsets (group_id, topic, partition, next_offset, read, stored,"
-                " duplicate, rejected) VALUES (%s, %s, 0, 0, 9, 4, 3, 2)",
+                " duplicate, rejected) VALUES (%s, %s, 0, 0, 14, 4, 3, 7)",
                 (group_id, topic),
             )
         for offset, reason, resolved in ((1, "invalid", None), (2, "conflict", None)):
@@ -162,14 +162,19 @@ def test_stats_show_the_groups_own_books(api: httpx.Client, environment: dict[st
             " reason, detail, raw, resolved_at) VALUES (%s, %s, 0, 3, 0, 'invalid', '', '', now())",
             (group, topic),
         )
+        connection.execute(
+            "INSERT INTO rejected_overflow (group_id, topic, partition, reason, readings,"
+            " first_offset, last_offset) VALUES (%s, %s, 0, 'invalid', 5, 4, 9)",
+            (group, topic),
+        )
     stats = api.get("/v1/telemetry/stats").json()
     shown = next(entry for entry in stats["topics"] if entry["topic"] == topic)
     in_kafka = len(kafka_records(environment, "KAFKA_VEHICLE_TOPIC"))
     assert shown == {
         "topic": topic,
-        "read": 9,
+        "read": 14,
         "stored": 4,
         "duplicate": 3,
-        "rejected": {"total": 2, "byReason": {"conflict": 1, "invalid": 1}},
+        "rejected": {"total": 7, "byReason": {"conflict": 1, "invalid": 6}},
         "lag": in_kafka,
     }

@@ -177,7 +177,7 @@ def test_rejected_readings_are_counted_and_found_through_the_index_of_the_open_o
     connection.execute("VACUUM ANALYZE rejected_records")
     books = {"group_id": "g", "topics": ["m", "v"]}
     found = scans(connection, load("telemetry")["rejected_by_reason"], books)
-    assert found == {"rejected_records": {"Index Only Scan"}}
+    assert found["rejected_records"] == {"Index Only Scan"}
     filters: dict[str, str | None] = {"topic": "m", "reason": "conflict"}
     filters |= dict.fromkeys(("device_id", "since", "until"))
     found = scans(connection, load("rejected")["select_open"], filters)

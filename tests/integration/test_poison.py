@@ -8,6 +8,7 @@ import json
 import random
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 BROKERS_LIMIT = 1_048_588
 """Kafka's message.max.bytes: of a batch of records, its overhead included."""
 BATCH_OVERHEAD = 100
+MEBIBYTE = 1024 * 1024
 MALFORMED, INVALID = {"malformed"}, {"invalid"}
 EITHER = MALFORMED | INVALID
 STORED: set[str] = set()
@@ -147,9 +149,8 @@ async def send(
     """Send records to the meters' first partition, with a key only where there is no value;
     returns their offsets."""
     servers = environment["KAFKA_BOOTSTRAP_SERVERS"]
-    producer = AIOKafkaProducer(
-        bootstrap_servers=servers, max_request_size=BROKERS_LIMIT, linger_ms=20, **options
-    )
+    options = {"max_request_size": BROKERS_LIMIT, "linger_ms": 20} | options
+    producer = AIOKafkaProducer(bootstrap_servers=servers, **options)
     topic = environment["KAFKA_METER_TOPIC"]
     async with producer:
         sending = [
@@ -159,15 +160,17 @@ async def send(
         return [done.offset for done in await asyncio.gather(*sending)]
 
 
-def read(environment: dict[str, str], count: int) -> None:
-    """Have a worker read so many readings."""
+def read(environment: dict[str, str], count: int) -> float:
+    """Have a worker read so many readings; returns the most memory it had, in MB."""
     with WorkerProcess(environment) as worker, connect(environment) as connection:
         everything = "SELECT coalesce(sum(read), 0) >= %s FROM ingest_offsets"
         wait_until(
             lambda: connection.execute(everything, (count,)).fetchone() == (True,),
             f"{count} were read",
         )
+        status = Path(f"/proc/{worker.process.pid}/status").read_text()
         assert worker.terminate() == 0, worker.log
+        return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
 def rejected(environment: dict[str, str]) -> dict[int, tuple[str, str, bytes]]:
@@ -256,3 +259,43 @@ def test_a_row_that_only_postgresql_refuses_is_rejected_alone(
     assert (offset, reason, raw) == (150, "refused", refused)
     assert "no_more_than_400_volts" in detail
     assert books(environment)["total"]["stored"] == 300
+
+
+def test_hostile_records_hold_up_neither_their_neighbours_nor_the_worker(
+    own_environment: dict[str, str],
+) -> None:
+    environment = {**own_environment, "MAX_RECORD_BYTES": str(5 * MEBIBYTE)}
+    hostile = [
+        array_of(b"0", 4 * MEBIBYTE),
+        array_of(b"{}", 4 * MEBIBYTE),
+        array_of(array_of(b"[]", MEBIBYTE), MEBIBYTE + 10),
+        array_of(b"0", 1_000_000),
+        b"[" * MEBIBYTE,
+        b" " * 30 * MEBIBYTE,
+    ]
+    large = b"[" + b",".join(neighbours(1_000, 30_000)) + b"]"
+    values = [b"".join(one) for value in [*hostile, large] for one in ([value], neighbours(0, 1))]
+    sent = {"compression_type": "gzip", "max_request_size": 64 * MEBIBYTE}
+    asyncio.run(send(environment, values, **sent))
+    count = 2 * len(hostile) + 30_001
+    peak_mb = read(environment, count)
+    assert books(environment)["total"] == {
+        "read": count,
+        "stored": 30_001,
+        "duplicate": len(hostile),
+        "rejected": len(hostile),
+    }
+    with connect(environment) as connection:
+        rows = connection.execute(
+            "SELECT reason, octet_length(raw), raw_bytes FROM rejected_records ORDER BY id"
+        ).fetchall()
+    kept = [hostile[2][1:-1] if value is hostile[2] else value for value in hostile]
+    assert rows == [
+        ("invalid" if value is kept[2] else "malformed", min(len(value), MEBIBYTE), len(value))
+        for value in kept
+    ]
+    assert peak_mb < 500
+
+
+def array_of(value: bytes, size: int) -> bytes:
+    return b"[" + b",".join([value] * (size // (len(value) + 1))) + b"]"

@@ -109,6 +109,44 @@ def test_one_that_was_stored_meanwhile_is_a_duplicate(quarantined: dict[str, str
     assert outcomes(quarantined) == {"stored": 3, "duplicate": 1, "rejected": 3}
 
 
+def test_one_whose_bytes_were_cut_is_refused(own_environment: dict[str, str]) -> None:
+    environment = {**own_environment, "REJECTED_RAW_BYTES": "50"}
+    old = meter_value("A", datetime.now(UTC) - timedelta(days=800))
+    send(environment, old)
+    with WorkerProcess(environment) as worker:
+        wait_until(lambda: counted(environment)["read"] == 1, "it was read")
+        assert worker.terminate() == 0
+    one = ids(environment)["too_old"]
+    shown = rejected(environment, "show", one).stdout
+    assert f"raw:          the first 50 of {len(old)} bytes\n" in shown
+    assert shown.splitlines()[-1] == old[:50].decode()
+    done = rejected(environment, "replay", one)
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [
+        "its bytes were cut; use replay from Kafka",
+        "still rejected: cut: 1",
+    ]
+    assert outcomes(environment) == {"stored": 0, "duplicate": 0, "rejected": 1}
+
+
+def test_what_was_only_counted_is_listed_and_in_the_books(own_environment: dict[str, str]) -> None:
+    environment = own_environment
+    send(environment, b"junk")
+    with connect(environment) as connection:
+        connection.execute(
+            'INSERT INTO rejected_records (group_id, topic, partition, "offset", record_ms, reason,'
+            " detail, raw, resolved_at, outcome) SELECT 'other', 'other', 0, n, 0, 'invalid',"
+            " repeat('x', 1000), '', now(), 'stored' FROM generate_series(1, 2000) AS n"
+        )
+    with WorkerProcess({**environment, "REJECTED_RAW_LIMIT_MB": "1"}) as worker:
+        wait_until(lambda: counted(environment)["read"] == 1, "it was read")
+        assert worker.terminate() == 0
+    assert outcomes(environment) == {"stored": 0, "duplicate": 0, "rejected": 1}
+    listed = rejected(environment, "list")
+    assert "only counted" in listed.stderr
+    assert f"{environment['KAFKA_METER_TOPIC']}-0: 1 malformed, offsets 0 to 0" in listed.stderr
+
+
 def test_what_is_not_there_or_not_named_is_refused(quarantined: dict[str, str]) -> None:
     assert "no rejected reading 999" in rejected(quarantined, "replay", "999").stderr
     assert "no rejected reading 0" in rejected(quarantined, "replay", "0").stderr

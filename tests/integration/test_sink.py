@@ -250,10 +250,16 @@ def test_an_aborted_call_raises_and_the_next_one_works(
     assert books(database).next_offset == 1
 
 
+def quarantine_bytes(database: psycopg.Connection[Any]) -> int:
+    found = database.execute("SELECT pg_total_relation_size('rejected_records')").fetchone()
+    assert found is not None
+    return int(found[0])
+
+
 def test_a_full_quarantine_keeps_readings_without_their_bytes(
     sink: Sink, database: psycopg.Connection[Any], own_environment: dict[str, str]
 ) -> None:
-    small = new_sink(own_environment, max_quarantine_bytes=1)
+    small = new_sink(own_environment, max_quarantine_bytes=quarantine_bytes(database))
     small.flush(parts(b"junk", reading("A", 1)))
     assert rejected(database) == [Rejected(0, None, "malformed", None)]
     assert books(database) == Books(2, read=2, stored=1, duplicate=0, rejected=1)

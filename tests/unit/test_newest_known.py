@@ -1,11 +1,13 @@
 """No stored reading is ever taken for new, as long as PostgreSQL is asked for what is stored."""
 
+import sys
+import tracemalloc
 from collections.abc import Iterable
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest_worker.write.newest_known import NewestKnown
+from ingest_worker.write.newest_known import ENTRY_BYTES, NewestKnown
 from schemas.streams.stream import Row
 
 
@@ -38,12 +40,10 @@ def test_known_devices_are_not_looked_up_again_until_forgotten() -> None:
 
 @given(
     st.lists(st.tuples(st.sampled_from("ABCD"), st.integers(0, 9)), max_size=40),
-    st.integers(1, 4),
+    st.integers(0, 4),
 )
-def test_what_is_called_new_was_never_stored(
-    readings: list[tuple[str, int]], max_devices: int
-) -> None:
-    known = NewestKnown(max_devices)
+def test_what_is_called_new_was_never_stored(readings: list[tuple[str, int]], devices: int) -> None:
+    known = NewestKnown(max_bytes=devices * (ENTRY_BYTES + sys.getsizeof("A")))
     stored: set[tuple[str, int]] = set()
 
     def look_up(ids: Iterable[str]) -> dict[str, int]:
@@ -55,3 +55,19 @@ def test_what_is_called_new_was_never_stored(
         if any(new.values()):
             assert reading not in stored
         stored.add(reading)
+
+
+def test_what_is_known_takes_no_more_memory_than_allowed() -> None:
+    max_bytes = 4 * 1024 * 1024
+    tracemalloc.start()
+    try:
+        known = NewestKnown(max_bytes)
+        largest = 0
+        for batch in range(60):
+            rows = [row(f"{batch:03}-{number:060}", batch * 10**15) for number in range(1_000)]
+            known.split(rows, lambda ids: {})
+            del rows
+            largest = max(largest, tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert max_bytes / 2 < largest < max_bytes

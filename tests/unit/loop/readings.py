@@ -39,6 +39,7 @@ def rules(*, max_readings: int = 1_000, flush_interval_s: float = 60.0) -> Batch
         clock_limits=lambda: clock_limits(
             NOW, max_age_days=730, retention_days=0, max_skew_seconds=0
         ),
+        max_record_bytes=10**6,
         max_readings=max_readings,
         flush_interval_s=flush_interval_s,
     )

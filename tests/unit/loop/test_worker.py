@@ -1,9 +1,11 @@
 """The loop over a consumer and a sink in memory: what it writes, drops and recovers from."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -20,11 +22,16 @@ from ingest_worker.loop.held_positions import HeldPositions
 from ingest_worker.loop.membership import Membership
 from ingest_worker.loop.source import Fetched, Source
 from ingest_worker.loop.worker import Worker
+from ingest_worker.write.batch import LARGE_RECORD_BYTES
 from ingest_worker.write.ledger import Position
+from schemas.streams import METER
+from schemas.streams.decoder import Decoder
+from schemas.streams.times import ClockLimits
 from tests.unit.loop.fake_consumer import FakeConsumer, FakeLog
 from tests.unit.loop.fake_sink import FakeSink
 from tests.unit.loop.readings import (
     CHARGERS,
+    DECODERS,
     LATE_DAY,
     LATE_READING,
     METER_READING,
@@ -482,3 +489,32 @@ def test_a_partition_that_another_database_claims_is_stopped_and_the_others_go_o
         assert case.sink.table[METERS].claim_overridden is None
 
     asyncio.run(story())
+
+
+def test_a_large_record_is_decoded_beside_the_loop_and_in_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoded: list[tuple[bool, bool]] = []
+
+    class Watched(Decoder):
+        def decode(self, value: bytes | None, limits: ClockLimits) -> Any:
+            large = len(value or b"") > LARGE_RECORD_BYTES
+            decoded.append((large, threading.current_thread() is threading.main_thread()))
+            return super().decode(value, limits)
+
+    monkeypatch.setitem(DECODERS, "m", Watched(METER))
+
+    async def story() -> None:
+        case = Running(monkeypatch)
+        large = b"[" + METER_READING + b",0" * LARGE_RECORD_BYTES + b"]"
+        case.logs[METERS].append(METER_READING, large, METER_READING, b"junk", large)
+        async with case.loop():
+            await case.until_all_is_written()
+        assert case.written_offsets() == [0, 1, 2, 4]
+        parts = [part for parts in case.sink.flushed for part in parts]
+        rejected = [(record.offset, one.place) for part in parts for record, one in part.rejected]
+        assert rejected == [(1, None), (3, None), (4, None)]
+
+    asyncio.run(story())
+    assert {large for large, in_loop in decoded if not in_loop} == {True}
+    assert {large for large, in_loop in decoded if in_loop} == {False}
