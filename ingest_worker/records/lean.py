@@ -111,8 +111,8 @@ class LeanRecords(fetcher.PartitionRecords):  # type: ignore[misc]
             return self._one_by_one(records)
         allowance.bytes_left -= size
         if most_records == 1:
-            only = list(islice(records, 1))
-            return (only,) if only else ()
+            only = next(records, None)
+            return ([only],) if only else ()
         # A batch that is asked for its iterator again begins anew: the chain asks once.
         return self._by_many(chain(records))
 

@@ -30,9 +30,9 @@ PEAK = re.compile(r"VmHWM:\s+(\d+) kB")
 HOSTILE = {
     "zstd, 600 MB": ("zstd", 600_000_000),
     "zstd, 200 MB": ("zstd", 200_000_000),
-    "gzip": ("gzip", 300_000_000),
-    "lz4": ("lz4", 300_000_000),
-    "snappy": ("snappy", 190_000_000),
+    "gzip": ("gzip", 100_000_000),
+    "lz4": ("lz4", 100_000_000),
+    "snappy": ("snappy", 100_000_000),
     "just too large": ("gzip", 16 * MIB + 1),
 }
 
