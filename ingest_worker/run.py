@@ -29,6 +29,7 @@ from ingest_worker.loop.worker import Worker
 from ingest_worker.records.handout import hand_out_lean_records
 from ingest_worker.write.ledger import Ledger
 from ingest_worker.write.newest_known import NewestKnown
+from ingest_worker.write.quarantine import Quarantine
 from ingest_worker.write.sink import Sink
 from reporting.applications import Application
 from schemas.settings import Settings
@@ -124,9 +125,10 @@ async def _work(
 def _sinks(settings: Settings, connections: Connections, where: str) -> dict[str, Sink]:
     """A sink for every stream; they share what is known of the devices."""
     newest_known = {name: NewestKnown() for name in STREAMS}
-    ledger = Ledger(
+    quarantine = Quarantine(
         settings.kafka_group_id,
-        max_quarantine_bytes=settings.rejected_raw_limit_mb * 1_000_000,
-        rejected_raw_bytes=settings.rejected_raw_bytes,
+        max_bytes=settings.rejected_raw_limit_mb * 1_000_000,
+        max_raw_bytes=settings.rejected_raw_bytes,
     )
+    ledger = Ledger(settings.kafka_group_id, quarantine)
     return {name: Sink(connections, where, ledger, newest_known) for name in STREAMS}

@@ -11,6 +11,7 @@ from ingest_worker.connections import Connections
 from ingest_worker.write.batch import Batch, Part
 from ingest_worker.write.ledger import Ledger
 from ingest_worker.write.newest_known import NewestKnown
+from ingest_worker.write.quarantine import Quarantine
 from ingest_worker.write.sink import Sink
 from reporting.applications import Application
 from schemas.streams import METER, STREAMS, VEHICLE
@@ -43,9 +44,10 @@ def new_sink(
 ) -> Sink:
     """A sink with a memory of its own; the caller closes it."""
     newest_known = {name: NewestKnown() for name in STREAMS}
-    ledger = Ledger(
-        "group", max_quarantine_bytes=max_quarantine_bytes, rejected_raw_bytes=rejected_raw_bytes
+    quarantine = Quarantine(
+        "group", max_bytes=max_quarantine_bytes, max_raw_bytes=rejected_raw_bytes
     )
+    ledger = Ledger("group", quarantine)
     database = conninfo(settings_of(environment), Application.WORKER)
     return Sink(Connections(), database, ledger, newest_known)
 

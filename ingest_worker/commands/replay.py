@@ -19,6 +19,7 @@ from ingest_worker.records.handout import RecordConsumer, hand_out_lean_records
 from ingest_worker.write.batch import MAX_BATCH_BYTES, Batch, Part
 from ingest_worker.write.ledger import Ledger
 from ingest_worker.write.newest_known import NewestKnown
+from ingest_worker.write.quarantine import Quarantine
 from ingest_worker.write.sink import CROSSED, Sink
 from reporting.applications import Application
 from reporting.command import say
@@ -44,11 +45,12 @@ async def replay(settings: Settings, topic: str, since: datetime, until: datetim
         raise CommandRefusedError(f"--topic must be one of {', '.join(settings.decoders())}")
     group_id = f"{settings.kafka_group_id}:replay"
     where = conninfo(settings, Application.WORKER)
-    ledger = Ledger(
+    quarantine = Quarantine(
         group_id,
-        max_quarantine_bytes=settings.rejected_raw_limit_mb * 1_000_000,
-        rejected_raw_bytes=settings.rejected_raw_bytes,
+        max_bytes=settings.rejected_raw_limit_mb * 1_000_000,
+        max_raw_bytes=settings.rejected_raw_bytes,
     )
+    ledger = Ledger(group_id, quarantine)
     sink = Sink(Connections(), where, ledger, {name: NewestKnown() for name in STREAMS})
     options = kafka_options(settings)
     with connect(where) as connection:

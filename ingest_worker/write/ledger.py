@@ -4,7 +4,6 @@ Every method takes the caller's connection, and joins its transaction.
 """
 
 import logging
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -13,25 +12,15 @@ from aiokafka import TopicPartition
 from psycopg import errors
 
 from brokers.partitions import name_of
-from ingest_worker import metrics
 from ingest_worker.errors import FencedError
-from ingest_worker.write.batch import Part, Record
+from ingest_worker.write.batch import Part
+from ingest_worker.write.quarantine import Quarantine
 from reporting.applications import Application
-from schemas.streams.decoder import Rejection
-from schemas.text import one_line, storable
 from sql.connect import Connection
 from sql.named import load
 
 LOCK_TIMEOUT_S = 3
-FULL_AT = 2
-"""So many times as large as it may be with raw bytes, the quarantine takes in no more rows."""
-MAX_INSERT_BYTES = 2 * 1024 * 1024
-"""Of raw bytes in one statement: drivers and servers hold it several times."""
-MAX_INSERT_ROWS = 10_000
 QUERIES = load("positions")
-
-Entry = tuple[TopicPartition, Record, Rejection]
-"""A rejection and where it came from."""
 
 log = logging.getLogger(__name__)
 
@@ -77,15 +66,9 @@ class PartBooks:
 class Ledger:
     """The positions and books of one consumer group."""
 
-    def __init__(
-        self, group_id: str, *, max_quarantine_bytes: int, rejected_raw_bytes: int
-    ) -> None:
-        """`max_quarantine_bytes` is how large `rejected_records` may grow with the readings' bytes,
-        0 for any size; `rejected_raw_bytes` is how many are kept of one reading.
-        """
+    def __init__(self, group_id: str, quarantine: Quarantine) -> None:
         self._group_id = group_id
-        self._max_quarantine_bytes = max_quarantine_bytes
-        self._rejected_raw_bytes = rejected_raw_bytes
+        self._quarantine = quarantine
 
     def take(
         self, connection: Connection, starts: dict[TopicPartition, int]
@@ -101,7 +84,7 @@ class Ledger:
                     {"group_id": self._group_id, "next_offset": start, **partition._asdict()},
                 )
             positions = self.lock(connection, list(starts))
-        _quarantine_bytes(connection)
+        self._quarantine.measure(connection)
         return positions
 
     def place(self, connection: Connection, positions: dict[TopicPartition, int]) -> None:
@@ -180,64 +163,13 @@ class Ledger:
             raise FencedError(text, offset=position, **partition._asdict())
 
     def reject(self, connection: Connection, books: Sequence[PartBooks]) -> None:
-        """Keep the rejected readings; those that were kept before count as duplicates.
-
-        From a certain size of the table on, they are kept without their bytes; when it has grown
-        to twice that, they are only counted.
-        """
-        entries = [
-            (b.part.partition, record, rejection.cut(self._rejected_raw_bytes))
-            for b in books
-            for record, rejection in b.rejected
-        ]
-        if not entries:
-            return
-        size, limit = _quarantine_bytes(connection), self._max_quarantine_bytes
-        fresh: Counter[TopicPartition] = Counter()
-        for some in _in_pieces(entries):
-            if 0 < limit * FULL_AT <= size:
-                found = self._count_only(connection, some)
-                metrics.REJECTED_ONLY_COUNTED.inc(found.total())
-            else:
-                found = self._insert(connection, some, with_raw=not 0 < limit <= size)
-            fresh += found
+        """Keep the rejected readings; those that were kept before count as duplicates."""
+        fresh = self._quarantine.keep(
+            connection,
+            [(b.part.partition, *rejected) for b in books for rejected in b.rejected],
+        )
         for b in books:
             b.newly_rejected = fresh[b.part.partition]
-
-    def _insert(
-        self, connection: Connection, entries: Sequence[Entry], *, with_raw: bool
-    ) -> Counter[TopicPartition]:
-        """Keep these; returns how many were not kept before, by partition."""
-        raws = [rejection.raw for _, _, rejection in entries]
-        encoding = connection.info.encoding
-        if not with_raw:
-            metrics.REJECTED_WITHOUT_RAW.inc(len(entries))
-        columns = {
-            "device_ids": [_sendable_id(one.device_id, encoding) for _, _, one in entries],
-            "details": [_sendable_line(one.detail, encoding) for _, _, one in entries],
-            "raws": raws if with_raw else [None] * len(raws),
-            "raw_bytes": [rejection.size or len(rejection.raw) for _, _, rejection in entries],
-        }
-        rows = connection.execute(load("rejected")["insert"], self._origins(entries) | columns)
-        return Counter(TopicPartition(*row) for row in rows)
-
-    def _count_only(
-        self, connection: Connection, entries: Sequence[Entry]
-    ) -> Counter[TopicPartition]:
-        """Count those of these that are not kept already; returns how many, by partition."""
-        rows = connection.execute(load("rejected")["count_only"], self._origins(entries))
-        return Counter(TopicPartition(*row) for row in rows)
-
-    def _origins(self, entries: Sequence[Entry]) -> dict[str, Any]:
-        return {
-            "group_id": self._group_id,
-            "topics": [partition.topic for partition, _, _ in entries],
-            "partitions": [partition.partition for partition, _, _ in entries],
-            "offsets": [record.offset for _, record, _ in entries],
-            "record_ms": [record.timestamp for _, record, _ in entries],
-            "record_indexes": [rejection.place for _, _, rejection in entries],
-            "reasons": [rejection.reason for _, _, rejection in entries],
-        }
 
     def advance(self, connection: Connection, books: Sequence[PartBooks]) -> None:
         """Move the positions and add up the books. Raises FencedError."""
@@ -262,36 +194,3 @@ class Ledger:
             "topics": [partition.topic for partition in partitions],
             "partitions": [partition.partition for partition in partitions],
         }
-
-
-def _quarantine_bytes(connection: Connection) -> int:
-    """The size of `rejected_records` now."""
-    row = connection.execute(load("rejected")["size"]).fetchone()
-    size = row[0] if row else 0
-    metrics.QUARANTINE_BYTES.set(size)
-    return int(size)
-
-
-def _sendable_id(device_id: str | None, encoding: str) -> str | None:
-    """The id unless it cannot be handed over, which may be why its reading was refused."""
-    if device_id is None:
-        return None
-    try:
-        return storable(device_id).encode(encoding).decode(encoding)
-    except ValueError:
-        return None
-
-
-def _sendable_line(text: str, encoding: str) -> str:
-    return one_line(text).encode(encoding, "backslashreplace").decode(encoding)
-
-
-def _in_pieces(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
-    """The entries in pieces of a bounded number of rows and raw bytes; one entry at least."""
-    start, size = 0, 0
-    for end, (_, _, rejection) in enumerate(entries):
-        size += len(rejection.raw)
-        if end > start and (size > MAX_INSERT_BYTES or end - start >= MAX_INSERT_ROWS):
-            yield entries[start:end]
-            start, size = end, len(rejection.raw)
-    yield entries[start:]

@@ -8,7 +8,7 @@ import pytest
 
 from ingest_worker import metrics
 from ingest_worker.commands.reconcile import make_report
-from ingest_worker.write import ledger
+from ingest_worker.write import quarantine
 from ingest_worker.write.batch import OversizedRecord, Part
 from ingest_worker.write.sink import Sink
 from schemas.streams.decoder import MAX_BAD_READINGS
@@ -123,8 +123,8 @@ def test_a_flood_of_conflicts_in_one_record_is_one_rejection_too(
 def test_one_statement_takes_few_raw_bytes_and_all_are_kept(
     sink: Sink, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "MAX_INSERT_BYTES", 1_000)
-    monkeypatch.setattr(ledger, "MAX_INSERT_ROWS", 5)
+    monkeypatch.setattr(quarantine, "MAX_INSERT_BYTES", 1_000)
+    monkeypatch.setattr(quarantine, "MAX_INSERT_ROWS", 5)
     values = [b"x" * size for size in (5_000, 1, 999, 1, 400, 400, 400, *[1] * 20)]
     sink.flush(parts(*values))
     assert [row.raw for row in rejected(database)] == values
