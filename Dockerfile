@@ -18,6 +18,7 @@ WORKDIR /app
 COPY schemas ./schemas
 COPY reporting ./reporting
 COPY brokers ./brokers
+COPY serving ./serving
 COPY sql ./sql
 COPY ingest_worker ./ingest_worker
 COPY api ./api
