@@ -17,17 +17,22 @@ import uvicorn
 import uvloop
 
 from api.app import create_app
-from api.http.protocol import JsonErrorProtocol
+from api.http.beside import switch_often
 from brokers.connect import kafka_options
 from reporting.logs import configure_logging
 from schemas.settings import Settings, SettingsError, load_settings
 from schemas.text import one_line
+from serving.limits import MAX_CONNECTIONS
+from serving.server import Config
 from sql.errors import UnsuitableDatabaseError
 
 HOST = "0.0.0.0"
 BACKLOG = 2048
 GRACE_S = 10
 """How long requests under way may take once the process is asked to stop."""
+
+KEPT_BACK = 64
+"""File descriptors for what is neither a client nor a pooled connection: Kafka, replays, files."""
 
 log = logging.getLogger("api")
 
@@ -60,6 +65,7 @@ def main() -> int:
             f"error: APP_PORT={settings.app_port}: {os.strerror(error.errno or 0)}", file=sys.stderr
         )
         return 1
+    switch_often()
     with listener:
         try:
             uvloop.run(serve(settings, listener))
@@ -81,14 +87,11 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         unsuitable = error
         server.should_exit = True
 
-    config = uvicorn.Config(
+    config = Config(
         create_app(settings, give_up),
-        http=JsonErrorProtocol,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
+        max_connections=MAX_CONNECTIONS,
+        kept_back=settings.db_pool_size + KEPT_BACK,
+        grace_s=GRACE_S,
     )
     server = uvicorn.Server(config)
 
