@@ -23,7 +23,7 @@ from reporting.logs import configure_logging
 from schemas.settings import Settings, SettingsError, load_settings
 from schemas.text import one_line
 from serving.limits import MAX_CONNECTIONS
-from serving.server import Config
+from serving.server import Config, listen
 from sql.errors import UnsuitableDatabaseError
 
 HOST = "0.0.0.0"
@@ -59,7 +59,7 @@ def main() -> int:
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
-        listener = socket.create_server((HOST, settings.app_port), backlog=BACKLOG)
+        listener = listen(HOST, settings.app_port, BACKLOG)
     except OSError as error:
         print(
             f"error: APP_PORT={settings.app_port}: {os.strerror(error.errno or 0)}", file=sys.stderr

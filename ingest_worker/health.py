@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from ingest_worker import metrics
 from reporting.waiting import Waiting
-from serving.server import Config, serve_in_thread
+from serving.server import Config, listen, serve_in_thread
 
 STALLED_AFTER_S = 30
 HOST = "0.0.0.0"
@@ -98,7 +98,7 @@ def serve(status: Status, port: int) -> int:
 def _bind(port: int) -> socket.socket:
     for candidate in range(port, min(port + PORTS_TRIED, 65_536)):
         try:
-            return socket.create_server((HOST, candidate), backlog=BACKLOG)
+            return listen(HOST, candidate, BACKLOG)
         except OSError as error:
             taken = error
             log.info("port %d is taken", candidate)

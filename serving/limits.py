@@ -24,6 +24,8 @@ MAX_LINGER_BYTES = 1024 * 1024
 lose the refusal with the connection."""
 MAX_DRAINED_BYTES = 64 * 1024 * 1024
 """How much of a body that nobody reads is thrown away before the answer, for the same reason."""
+RECEIVE_BUFFER_BYTES = 64 * 1024
+"""Of what a connection has sent and nobody has read: so much comes at once from each of many."""
 MAX_CONNECTIONS = 512
 """Of a server; each may hold a third of a MiB of a body that nobody has read yet."""
 MIN_CONNECTIONS = 8

@@ -8,7 +8,7 @@ import uvloop
 from starlette.types import ASGIApp
 
 from serving.bodies import WholeBodies
-from serving.limits import IDLE_TIMEOUT_S, connection_limit
+from serving.limits import IDLE_TIMEOUT_S, RECEIVE_BUFFER_BYTES, connection_limit
 from serving.protocol import BoundedProtocol
 
 
@@ -31,6 +31,13 @@ class Config(uvicorn.Config):
             timeout_graceful_shutdown=grace_s,
         )
         self.max_connections = connection_limit(max_connections, kept_back)
+
+
+def listen(host: str, port: int, backlog: int) -> socket.socket:
+    """A socket whose connections have small buffers. Raises OSError when the port is taken."""
+    listener = socket.create_server((host, port), backlog=backlog)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    return listener
 
 
 def serve_in_thread(config: Config, listener: socket.socket, name: str) -> uvicorn.Server:

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from serving import limits, protocol
 from serving.limits import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED
-from serving.server import Config, serve_in_thread
+from serving.server import Config, listen, serve_in_thread
 from tests.workers import wait_until
 
 SHORT_S = 0.3
@@ -91,7 +91,7 @@ class Server:
 
     def __init__(self, max_connections: int) -> None:
         self.application = Application()
-        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        listener = listen("127.0.0.1", 0, backlog=128)
         self.port: int = listener.getsockname()[1]
         config = Config(self.application, max_connections=max_connections, kept_back=64, grace_s=1)
         self._server = serve_in_thread(config, listener, "test server")
