@@ -20,6 +20,7 @@ COPY pyproject.toml ./
 COPY schemas ./schemas
 COPY reporting ./reporting
 COPY brokers ./brokers
+COPY serving ./serving
 COPY sql ./sql
 COPY ingest_worker ./ingest_worker
 COPY api ./api

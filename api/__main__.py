@@ -13,22 +13,26 @@ import signal
 import socket
 import sys
 
-import uvicorn
 import uvloop
 
 from api.app import create_app
+from api.http.beside import switch_often
 from api.http.draining import Draining
-from api.http.protocol import JsonErrorProtocol
 from api.server import GRACE_S, Server
 from brokers.connect import kafka_options
 from reporting import command
 from reporting.logs import configure_logging
 from schemas.settings import Settings, SettingsError, load_settings
 from schemas.text import one_line
+from serving.limits import MAX_CONNECTIONS
+from serving.server import Config, listen
 from sql.errors import UnsuitableDatabaseError
 
 HOST = "0.0.0.0"
 BACKLOG = 2048
+
+KEPT_BACK = 64
+"""File descriptors for what is neither a client nor a pooled connection: Kafka, replays, files."""
 
 log = logging.getLogger("api")
 
@@ -51,10 +55,11 @@ def main() -> int:
         return command.BAD_INPUT_STATUS
     configure_logging(settings.log_format, settings.log_level)
     try:
-        listener = socket.create_server((HOST, settings.app_port), backlog=BACKLOG)
+        listener = listen(HOST, settings.app_port, BACKLOG)
     except OSError as error:
         command.fail(f"APP_PORT={settings.app_port}: {os.strerror(error.errno or 0)}")
         return command.FAILED_STATUS
+    switch_often()
     with listener:
         try:
             uvloop.run(serve(settings, listener))
@@ -79,14 +84,11 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         server.should_exit = True
 
     draining = Draining()
-    config = uvicorn.Config(
+    config = Config(
         create_app(settings, give_up, draining),
-        http=JsonErrorProtocol,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE_S,
+        max_connections=MAX_CONNECTIONS,
+        kept_back=settings.db_pool_size + KEPT_BACK,
+        grace_s=GRACE_S,
     )
     server = Server(config, draining)
     for number in (signal.SIGTERM, signal.SIGINT):

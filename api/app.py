@@ -11,16 +11,17 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.background import keep_running
 from api.database import Database
+from api.http.bodies import Body, Budget
 from api.http.deadline import answer_in_time
 from api.http.draining import ClosingConnections, Draining
 from api.http.endpoint import Endpoint, Handler
 from api.http.errors import HANDLERS
-from api.http.inputs import BodyLimit
 from api.ingestion import Ingestion
 from api.lag import LogReader
 from api.metrics import Measured, Metrics
@@ -109,6 +110,7 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
         },
         "/v1/telemetry/rejected": {"GET": rejected.page},
         "/v1/telemetry/rejected/{id}": {"GET": rejected.one},
+        "/v1/telemetry/rejected/{id}/raw": {"GET": rejected.raw},
         "/v1/telemetry/rejected/{id}/replay": {"POST": rejected.replay},
         **device_routes(Devices(METERS, database)),
         **device_routes(Devices(VEHICLES, database)),
@@ -151,18 +153,18 @@ def create_app(
     """
     parts = Parts(settings, give_up, draining)
     table = routes(parts)
+    budget = Budget()
     docs, console = Docs(table), PageRoutes()
     table |= {"/openapi.json": {"GET": docs.document}, "/docs": {"GET": docs.page}}
     table |= {"/": {"GET": console.page}, "/static/{name}": {"GET": console.file}}
     app = Starlette(
         routes=[
-            *(Route(path, Methods(path, handlers)) for path, handlers in table.items()),
+            *(Route(path, Methods(path, handlers, budget)) for path, handlers in table.items()),
             Mount(ASSETS_PATH, assets()),
         ],
         middleware=[
             Middleware(Measured, metrics=parts.metrics),
             Middleware(ClosingConnections, draining=parts.draining),
-            Middleware(BodyLimit),
         ],
         exception_handlers=HANDLERS,
         lifespan=parts.running,
@@ -174,8 +176,9 @@ def create_app(
 class Methods:
     """All methods of one path. Others are answered with 405, and with those that are allowed."""
 
-    def __init__(self, path: str, handlers: dict[str, Handler]) -> None:
+    def __init__(self, path: str, handlers: dict[str, Handler], budget: Budget) -> None:
         self._template = path
+        self._budget = budget
         self._endpoints = {method: Endpoint(handler) for method, handler in handlers.items()}
         if "GET" in self._endpoints:
             self._endpoints["HEAD"] = self._endpoints["GET"]
@@ -187,8 +190,16 @@ class Methods:
             allowed = ", ".join(sorted(self._endpoints))
             message = f"{scope['method']} is not allowed here, only {allowed}"
             raise HTTPException(405, message, headers={"Allow": allowed})
-        response = await answer_in_time(endpoint, Request(scope, receive, send))
+        response = await self._answer(endpoint, scope, receive)
         await response(scope, receive, send)
+
+    async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive) -> Response:
+        """The endpoint's response; the body is gone from memory when this returns."""
+        body = Body(scope, receive, endpoint.max_body_bytes, self._budget)
+        try:
+            return await answer_in_time(endpoint, Request(scope, body.receive))
+        finally:
+            body.done()
 
 
 class EncodedPaths:

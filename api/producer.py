@@ -138,6 +138,7 @@ class Producer:
                         record.topic, record.value, record.key, record.partition
                     )
                     sent.append((record, future))
+                    await asyncio.sleep(0)  # a record is up to MAX_RECORD_BYTES of work
                 await asyncio.wait([future for _, future in sent])
             for record, future in sent:
                 self._note_refusal(record.topic, future)

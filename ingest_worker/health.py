@@ -1,27 +1,37 @@
 """A worker's state for people and probes: /metrics, /health/live and /health/ready.
 
-They are served from a thread of its own, so that a probe is answered while the worker is busy.
+They are served from a thread and a loop of their own, so that a probe is answered while the worker
+is busy, within the bounds of `serving`, so that clients who are slow or many shut no probe out.
 Live means that the loop turns. Ready means that nothing the worker needs is missing; if something
 is, the answer says what and why. Degraded means that readings are stored, and yet somebody should
 look after something: that is said, too, and a degraded worker is ready.
 """
 
 import logging
-import threading
+import socket
 import time
-from collections.abc import Callable
-from socketserver import ThreadingMixIn
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-import orjson
-from prometheus_client import make_wsgi_app
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from ingest_worker import metrics
 from reporting.waiting import Waiting
+from serving.server import Config, listen, serve_in_thread
 
 STALLED_AFTER_S = 30
+HOST = "0.0.0.0"
 PORTS_TRIED = 100
+BACKLOG = 128
+MAX_CONNECTIONS = 64
+KEPT_BACK = 128
+"""File descriptors that connections to PostgreSQL, Kafka and all else may need."""
+GRACE_S = 1
 
 log = logging.getLogger(__name__)
 
@@ -79,51 +89,56 @@ class Status:
         return not reasons, {"reasons": reasons} | ({"degraded": degraded} if degraded else {})
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _Handler(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        log.debug(format, *args)
-
-
 def serve(status: Status, port: int) -> int:
     """Serve from a daemon thread; returns the port: the one asked for or the next free one.
 
     Port 0 means any. Raises OSError when none of a hundred is free.
     """
-    server = _bind(_app(status), port)
-    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
-    return server.server_port
+    listener = _bind(port)
+    config = Config(
+        _app(status), max_connections=MAX_CONNECTIONS, kept_back=KEPT_BACK, grace_s=GRACE_S
+    )
+    serve_in_thread(config, listener, "health")
+    bound: int = listener.getsockname()[1]
+    return bound
 
 
-def _bind(app: Any, port: int) -> WSGIServer:
+def _bind(port: int) -> socket.socket:
     for candidate in range(port, min(port + PORTS_TRIED, 65_536)):
         try:
-            return make_server("", candidate, app, _Server, _Handler)
+            return listen(HOST, candidate, BACKLOG)
         except OSError as error:
             taken = error
             log.info("port %d is taken", candidate, extra={"port": candidate})
     raise taken
 
 
-def _app(status: Status) -> Callable[..., Any]:
-    exposition = make_wsgi_app()
+def _app(status: Status) -> Starlette:
+    async def live(request: Request) -> JSONResponse:
+        return _answer(*status.live())
 
-    def app(environ: dict[str, Any], start_response: Any) -> Any:
-        path = environ["PATH_INFO"]
-        if path == "/metrics":
-            return exposition(environ, start_response)
-        checks = {"/health/live": status.live, "/health/ready": status.ready}
-        if path not in checks:
-            start_response("404 Not Found", [("Content-Type", "application/json")])
-            return [b'{"message":"try /metrics, /health/live or /health/ready"}']
-        fine, detail = checks[path]()
-        start_response(
-            "200 OK" if fine else "503 Service Unavailable", [("Content-Type", "application/json")]
-        )
-        word = "unavailable" if not fine else "degraded" if detail.get("degraded") else "ok"
-        return [orjson.dumps({"status": word, **detail})]
+    async def ready(request: Request) -> JSONResponse:
+        return _answer(*status.ready())
 
-    return app
+    async def exposition(request: Request) -> Response:
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(REGISTRY), headers={"Content-Type": media_type})
+
+    async def unknown(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        message = "try GET /metrics, /health/live or /health/ready"
+        return JSONResponse({"message": message}, error.status_code, error.headers)
+
+    return Starlette(
+        routes=[
+            Route("/health/live", live),
+            Route("/health/ready", ready),
+            Route("/metrics", exposition),
+        ],
+        exception_handlers={HTTPException: unknown},
+    )
+
+
+def _answer(fine: bool, detail: dict[str, Any]) -> JSONResponse:
+    word = "unavailable" if not fine else "degraded" if detail.get("degraded") else "ok"
+    return JSONResponse({"status": word, **detail}, 200 if fine else 503)

@@ -1,8 +1,13 @@
 """The one body of every error the HTTP API answers with."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from schemas.fields import Output
+
+MAX_DETAILS = 100
+"""Problems that one answer names; beyond them, it says how many more there are."""
+MAX_FIELD_CHARACTERS, MAX_MESSAGE_CHARACTERS = 200, 300
 
 
 class Problem(Output):
@@ -23,3 +28,24 @@ class ErrorBody(Output):
     details: list[Problem] | None
     timestamp: datetime
     path: str
+
+
+def problem(field: str, message: str, reason: str | None = None) -> Problem:
+    """A problem whose texts, which may be the client's own, are cut to a bounded length."""
+    return Problem(
+        field=field[:MAX_FIELD_CHARACTERS], message=message[:MAX_MESSAGE_CHARACTERS], reason=reason
+    )
+
+
+def capped(problems: Sequence[Problem], more: int = 0, what: str = "problems") -> list[Problem]:
+    """The first MAX_DETAILS of the problems, and an entry for those left out and `more` others.
+
+    Where just one would be left out it stays: it may be such an entry itself.
+    """
+    if not more and len(problems) <= MAX_DETAILS + 1:
+        return list(problems)
+    more += max(0, len(problems) - MAX_DETAILS)
+    shown = list(problems[:MAX_DETAILS])
+    if more:
+        shown.append(Problem(field="", message=f"and {more:,} more {what}"))
+    return shown

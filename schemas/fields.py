@@ -4,12 +4,24 @@ Inputs are strict: nothing is coerced, unknown fields are refused, and no text g
 PostgreSQL could not store. JSON names are camelCase, Python names snake_case.
 """
 
+import contextlib
 import math
+import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from types import UnionType
+from typing import Annotated, Any, Self, Union, get_args, get_origin
 
 import orjson
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from schemas.streams import METER
@@ -22,6 +34,7 @@ DEFAULT_PAGE, MAX_PAGE = 100, 1_000
 MAX_TEXT_CHARACTERS = 500
 MAX_METADATA_BYTES = 65_536
 MAX_METADATA_DEPTH = 32
+_DIGITS = re.compile(r"[0-9]{1,19}")
 
 
 class Input(BaseModel):
@@ -37,11 +50,34 @@ class Input(BaseModel):
 
 
 class Query(BaseModel):
-    """A query string: text turned into the field's type, no unknown parameters."""
+    """A query string: text turned into the field's type, no unknown parameters.
+
+    A number or a truth value has one way to be written: `5`, not `5.0`, `+5` or `1_0`.
+    """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, alias_generator=to_camel, use_attribute_docstrings=True
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plainly_written(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, str) and info.field_name:
+            types = _plain_types(cls.model_fields[info.field_name].annotation)
+            if int in types and not _DIGITS.fullmatch(value):
+                raise ValueError("must be a whole number, written in digits alone")
+            if bool in types and value not in ("true", "false"):
+                raise ValueError("must be true or false")
+        return value
+
+
+def _plain_types(annotation: Any) -> set[Any]:
+    """The types that a union or an annotated type is made of."""
+    if get_origin(annotation) is Annotated:
+        return _plain_types(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return set().union(*map(_plain_types, get_args(annotation)))
+    return {annotation}
 
 
 class Output(BaseModel):
@@ -67,6 +103,9 @@ def parse_time(value: object) -> datetime:
 
 def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     """Return an object that jsonb can hold and give back unchanged. Raises ValueError."""
+    with contextlib.suppress(orjson.JSONEncodeError):  # what cannot be JSON is named below
+        if len(orjson.dumps(value)) > MAX_METADATA_BYTES:
+            raise ValueError(f"must not be larger than {MAX_METADATA_BYTES} bytes")
     level: list[Any] = [value]
     for _ in range(MAX_METADATA_DEPTH):
         below: list[Any] = []
@@ -83,8 +122,6 @@ def _metadata(value: dict[str, Any]) -> dict[str, Any]:
         level = below
     if level:
         raise ValueError(f"must not be nested deeper than {MAX_METADATA_DEPTH} levels")
-    if len(orjson.dumps(value)) > MAX_METADATA_BYTES:
-        raise ValueError(f"must not be larger than {MAX_METADATA_BYTES} bytes")
     return value
 
 

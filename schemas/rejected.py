@@ -53,7 +53,9 @@ class RejectedDetail(Rejected):
     """A rejected reading with its bytes."""
 
     raw: str | None
-    """The bytes as text; all but plain characters are escaped, as in `\\n` and `\\xff`."""
+    """The first bytes as text; all but plain characters are escaped, as in `\\n` and `\\xff`."""
+    raw_truncated: bool | None
+    """Whether `raw` and `rawBase64` lack bytes; .../raw has all that were kept."""
     raw_escaped: bool | None
     """Whether something in `raw` is escaped; then only `rawBase64` is exact."""
     raw_base64: Annotated[str | None, Field(json_schema_extra={"contentEncoding": "base64"})]

@@ -5,14 +5,16 @@ their bytes as they are. `problems` decodes a rejected one again, field by field
 field.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import msgspec
 
-from schemas.errors import Problem
+from schemas.errors import MAX_DETAILS, Problem, capped, problem
 from schemas.fields import Output
 from schemas.streams import STREAMS
 from schemas.streams.decoder import Rejection
@@ -21,6 +23,12 @@ from schemas.streams.times import parse_timestamp
 from schemas.text import check_id, one_line
 
 MAX_BATCH_RECORDS = 10_000
+MAX_LOOKED_AT_BYTES = 32 * 1024
+"""Of what is wrong around a reading, up to this size all is named; beyond it, the first thing."""
+MAX_WHY_CHARACTERS = 500
+_MISNAMED = re.compile(r"Object (contains unknown|missing required) field `(.*?)`(?: - at|$)")
+_TOO_MANY = "Expected `array` of at most length"
+_PLACED = re.compile(r"(.*) - at `\$\.(\w+)")
 _STREAM_TYPES = {f'"{name}"'.encode() for name in STREAMS}
 
 if TYPE_CHECKING:
@@ -42,10 +50,30 @@ class IngestBatch(msgspec.Struct, forbid_unknown_fields=True):
     records: Annotated[list[Envelope], msgspec.Meta(max_length=MAX_BATCH_RECORDS)]
 
 
+if TYPE_CHECKING:
+    LooseRecords = Any
+else:
+    LooseRecords = msgspec.defstruct(
+        "LooseRecords",
+        [(f"record_{index}", msgspec.Raw, None) for index in range(MAX_BATCH_RECORDS)],
+        module=__name__,
+        array_like=True,
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+"""An array of at most MAX_BATCH_RECORDS, each left as bytes. Of a longer one nothing is made beyond
+them, while msgspec makes the whole of a list before it looks at its length."""
+
+
 class LooseBatch(msgspec.Struct, forbid_unknown_fields=True):
     """A batch with each record left as bytes, to find those with the wrong shape."""
 
-    records: Annotated[list[msgspec.Raw], msgspec.Meta(max_length=MAX_BATCH_RECORDS)]
+    records: LooseRecords
+
+    def pieces(self) -> list[bytes]:
+        """The records' bytes."""
+        given = takewhile(bool, msgspec.structs.astuple(self.records))
+        return [bytes(record) for record in given]
 
 
 SENT_RECORDS = tuple(
@@ -115,46 +143,64 @@ class Stats(Output):
     topics: list[TopicStats]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RefusedRecord:
-    """Why one record of a batch was not taken, in one line and field by field."""
+    """Why one record of a batch was not taken."""
 
     index: int
     """Its place in the batch, from 0."""
     reason: str
     message: str
-    problems: list[Problem]
 
 
-def envelope_problems(raw: bytes, prefix: str) -> list[Problem]:
-    """One entry for each bad field around a reading, their paths below `prefix`."""
-    try:
-        fields = _fields(raw)
-    except ValueError as error:
-        return _below(prefix, {"": str(error)})
+def envelope_problems(raw: bytes, prefix: str, why: str, most: int = MAX_DETAILS) -> list[Problem]:
+    """One entry for each bad field around a reading, at most `most`, their paths below `prefix`.
+
+    `why` is what the decoder found, which has to do where there is too much to look at.
+    """
+    fields = _fields(raw)
+    if fields is None:
+        return _below(prefix, _found(why), most)
     bad = _misnamed(fields, ("streamType", "payload"))
     names = " or ".join(STREAMS)
     if "streamType" in fields and bytes(fields["streamType"]) not in _STREAM_TYPES:
         bad["streamType"] = f"must be {names}"
     # No value is bad: so a name comes more than once, and its last value hides a bad one.
-    return _below(prefix, bad or {"streamType": f"each of them must be {names}"})
+    return _below(prefix, bad or {"streamType": f"each of them must be {names}"}, most)
+
+
+def reason_of(error: Exception) -> str:
+    """What the decoder found, in one line of a bounded length: it may quote the client."""
+    return one_line(str(error)[:MAX_WHY_CHARACTERS])
 
 
 def batch_problems(raw: bytes, why: str) -> list[Problem]:
-    """One entry for each bad field around a batch's records; `why` is about `records` itself."""
-    try:
-        bad = _misnamed(_fields(raw), ("records",))
-    except ValueError as error:
-        bad = {"": str(error)}
-    return _below("", bad or {"records": why})
+    """One entry for each bad field around a batch's records; `why` is what the decoder found."""
+    if why.startswith(_TOO_MANY):
+        return _below("", {"records": f"must have 1 to {MAX_BATCH_RECORDS} records"})
+    fields = _fields(raw)
+    if fields is None:
+        return _below("", _found(why))
+    return _below("", _misnamed(fields, ("records",)) or {"records": why})
 
 
-def _fields(raw: bytes) -> dict[str, msgspec.Raw]:
-    """An object's values as bytes. Raises ValueError, with one line that says why."""
+def _fields(raw: bytes) -> dict[str, msgspec.Raw] | None:
+    """An object's values as bytes; None when it is no object, or too large to look at each."""
+    if len(raw) > MAX_LOOKED_AT_BYTES:
+        return None
     try:
         return msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    except (ValueError, RecursionError) as error:
-        raise ValueError(one_line(error)) from None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _found(why: str) -> dict[str, str]:
+    """What the decoder found, by the field that it names; an empty name stands for the whole."""
+    if misnamed := _MISNAMED.search(why):
+        return {misnamed[2]: "missing" if misnamed[1] == "missing required" else "unknown field"}
+    if placed := _PLACED.search(why):
+        return {placed[2]: placed[1]}
+    return {"": why}
 
 
 def _misnamed(fields: Mapping[str, object], known: Sequence[str]) -> dict[str, str]:
@@ -162,13 +208,14 @@ def _misnamed(fields: Mapping[str, object], known: Sequence[str]) -> dict[str, s
     return bad | {name: "missing" for name in known if name not in fields}
 
 
-def _below(prefix: str, bad: Mapping[str, str]) -> list[Problem]:
+def _below(prefix: str, bad: Mapping[str, str], most: int = MAX_DETAILS) -> list[Problem]:
     """An entry for each bad field, below `prefix`; an empty name stands for the whole."""
-    paths = {name: ".".join(part for part in (prefix, name[:100]) if part) for name in bad}
-    return [
-        Problem(field=paths[name] or "body", message=message, reason="invalid")
-        for name, message in bad.items()
+    first = islice(bad.items(), most)
+    shown = [
+        problem(".".join(part for part in (prefix, name) if part) or "body", message, "invalid")
+        for name, message in first
     ]
+    return capped(shown, len(bad) - len(shown))
 
 
 def problems(stream: Stream, rejection: Rejection, prefix: str) -> list[Problem]:
@@ -176,12 +223,12 @@ def problems(stream: Stream, rejection: Rejection, prefix: str) -> list[Problem]
     found: list[Problem] = []
     if rejection.reason == "invalid":
         found = [
-            Problem(field=f"{prefix}.{name}", message=message, reason="invalid")
+            problem(f"{prefix}.{name}", message, "invalid")
             for name, message in _bad_fields(stream, rejection.raw)
         ]
     elif rejection.reason in ("too_old", "in_future"):
         prefix = f"{prefix}.timestamp"
-    return found or [Problem(field=prefix, message=rejection.detail, reason=rejection.reason)]
+    return found or [problem(prefix, rejection.detail, rejection.reason)]
 
 
 def _bad_fields(stream: Stream, raw: bytes) -> list[tuple[str, str]]:

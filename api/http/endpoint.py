@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_type_hints
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.http.bodies import MAX_BODY_BYTES
 from api.http.inputs import read_input, read_query
 from schemas.fields import DeviceId, Input, Query
 
@@ -36,6 +37,8 @@ class Answers:
     """The statuses that do not follow from what the handler takes, as 400, 413, 415 and 503 do."""
     body: Any = None
     """The model of the request's JSON body, where no annotation of the handler can name it."""
+    max_body_bytes: int = MAX_BODY_BYTES
+    """How large the request's body may be; a larger one is answered with 413."""
     path_id: Any = DeviceId
     """The type of {id}, where the path has one."""
     headers: tuple[str, ...] = ()
@@ -63,6 +66,7 @@ class Endpoint:
     def __init__(self, handler: Handler) -> None:
         self.handler = handler
         self.answers: Answers | None = getattr(handler, "answers", None)
+        self.max_body_bytes = self.answers.max_body_bytes if self.answers else MAX_BODY_BYTES
         self._object = getattr(handler, "__self__", None)
         hints = get_type_hints(handler)
         self.query: type[Query] | None = hints.get("query")

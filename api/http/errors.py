@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
 from api.http.responses import JsonResponse
-from schemas.errors import ErrorBody, Problem
+from schemas.errors import ErrorBody, Problem, capped, problem
 from schemas.fields import utc_now
 
 RETRY_AFTER_S = 5
@@ -53,14 +53,14 @@ def conflict(message: str) -> ApiError:
     return ApiError(409, message)
 
 
-def invalid(details: Sequence[Problem]) -> ApiError:
-    """400, with one entry for each bad field."""
-    return ApiError(400, "Invalid input", details=details)
+def invalid(details: Sequence[Problem], more: int = 0, what: str = "problems") -> ApiError:
+    """400, with one entry for each bad field up to a limit, and one for `more` others."""
+    return ApiError(400, "Invalid input", details=capped(details, more, what))
 
 
 def invalid_field(field: str, message: str) -> ApiError:
     """400 because of a single field."""
-    return invalid([Problem(field=field, message=message)])
+    return invalid([problem(field, message)])
 
 
 def unavailable(message: str) -> ApiError:
@@ -77,7 +77,7 @@ def problems_of(error: ValidationError, whole: str) -> list[Problem]:
         )
         field = path.lstrip(".") or whole
         found.setdefault(field, entry["msg"].removeprefix("Value error, "))
-    return [Problem(field=field, message=message) for field, message in found.items()]
+    return [problem(field, message) for field, message in found.items()]
 
 
 def respond(request: Request, error: ApiError) -> Response:

@@ -65,6 +65,7 @@ BY_NAME: dict[str, Any] = {
     "reason": REJECTION.reason,
     "detail": REJECTION.detail,
     "raw": REJECTION.raw.decode(),
+    "rawTruncated": False,
     "rawBase64": b64encode(REJECTION.raw).decode(),
     "resolvedBy": "api@127.0.0.1",
     "byReason": {"invalid": 1},

@@ -1,72 +1,30 @@
-"""What a request says: a JSON body of a bounded size, a query string, an id in the path."""
+"""What a request says: a JSON body, a query string, an id in the path."""
 
+import re
+from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
+from itertools import islice
 from typing import TypeVar
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import parse_qsl, unquote, unquote_to_bytes
 from uuid import UUID
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http.beside import beside
 from api.http.errors import ApiError, invalid, invalid_field, not_found, problems_of
 from schemas.analytics import Window, WindowQuery
+from schemas.errors import MAX_DETAILS, Problem, problem
 from schemas.fields import Input, Query
 from schemas.text import check_id
 
-MAX_BODY_BYTES = 8 * 1024 * 1024
-MAX_DRAINED_BYTES = 64 * 1024 * 1024
-"""How much of a refused body is still read, so that the client gets to see the answer."""
+MAX_PARAMETERS = 100
+_SPACE_FOR_PLUS = re.compile(r"\d [0-9:]{1,5}$")
 
 AnInput = TypeVar("AnInput", bound=Input)
 AQuery = TypeVar("AQuery", bound=Query)
-
-
-class BodyLimit:
-    """Answers 413 to a body over MAX_BODY_BYTES, whether it says its length or not.
-
-    Before an answer starts, the rest of the body is read and thrown away: a client that is still
-    sending would otherwise lose the connection, and the answer with it.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        headers = dict(scope["headers"])
-        announced = int(headers.get(b"content-length", b"0"))
-        has_body = announced > 0 or b"transfer-encoding" in headers
-        wait_to_send = b"expect" in headers
-        taken = 0
-
-        async def limited_receive() -> Message:
-            nonlocal taken, has_body
-            if announced > MAX_BODY_BYTES:
-                raise _too_large()
-            message = await receive()
-            taken += len(message.get("body", b""))
-            has_body = has_body and message.get("more_body", False)
-            if taken > MAX_BODY_BYTES:
-                raise _too_large()
-            return message
-
-        async def draining_send(message: Message) -> None:
-            nonlocal taken, has_body
-            while has_body and not wait_to_send and taken < MAX_DRAINED_BYTES:
-                rest = await receive()
-                taken += len(rest.get("body", b""))
-                has_body = rest.get("more_body", False)
-            await send(message)
-
-        await self.app(scope, limited_receive, draining_send)
-
-
-def _too_large() -> ApiError:
-    return ApiError(413, f"The body must not be larger than {MAX_BODY_BYTES} bytes")
 
 
 async def read_body(request: Request) -> bytes:
@@ -85,10 +43,18 @@ async def read_body(request: Request) -> bytes:
 async def read_input(request: Request, model: type[AnInput], *, optional: bool = False) -> AnInput:
     """The body as a `model`; when `optional`, no body is the same as `{}`. Raises ApiError."""
     body = await read_body(request)
+    if not body and optional:
+        body = b"{}"
+    return await beside(len(body), _input, body, model)
+
+
+def _input(body: bytes, model: type[AnInput]) -> AnInput:
     try:
-        content = orjson.loads(body if body or not optional else b"{}")
+        content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise invalid_field("body", f"not JSON: {error}") from None
+    if isinstance(content, dict):
+        _check_names(content, model)
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -97,10 +63,46 @@ async def read_input(request: Request, model: type[AnInput], *, optional: bool =
 
 def read_query(request: Request, model: type[AQuery]) -> AQuery:
     """The query string as a `model`. Raises ApiError 400."""
+    query = _pairs(request.scope["query_string"])
     try:
-        return model.model_validate(dict(request.query_params))
+        return model.model_validate(query)
     except ValidationError as error:
-        raise invalid(problems_of(error, "query")) from None
+        raise invalid([_unescaped(p, query) for p in problems_of(error, "query")]) from None
+
+
+def _pairs(query_string: bytes) -> dict[str, str]:
+    """The parameters of a query string, each of which comes once. Raises ApiError 400."""
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=MAX_PARAMETERS,
+        )
+    except UnicodeError:
+        raise invalid_field("query", "not UTF-8, or not percent-encoded") from None
+    except ValueError:
+        raise invalid_field("query", f"more than {MAX_PARAMETERS} parameters") from None
+    counts = Counter(name for name, _ in pairs)
+    if repeated := [name for name, count in counts.items() if count > 1]:
+        raise invalid([problem(name, "given more than once") for name in repeated])
+    return dict(pairs)
+
+
+def _check_names(given: Mapping[str, object], model: type[BaseModel]) -> None:
+    """Raise ApiError 400 where there are too many unknown fields to look at each of them."""
+    unknown = given.keys() - {field.alias for field in model.model_fields.values()}
+    if len(unknown) > MAX_DETAILS:
+        first = islice((name for name in given if name in unknown), MAX_DETAILS)
+        shown = [problem(name, "Extra inputs are not permitted") for name in first]
+        raise invalid(shown, more=len(unknown) - MAX_DETAILS)
+
+
+def _unescaped(found: Problem, query: Mapping[str, str]) -> Problem:
+    """The problem, with a hint where the value has a space that was sent as a plus sign."""
+    if not _SPACE_FOR_PLUS.search(query.get(found.field, "")):
+        return found
+    return problem(found.field, f"{found.message}; a + in a query string is written %2B")
 
 
 def asked_window(query: WindowQuery, now: datetime) -> Window:

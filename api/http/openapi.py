@@ -21,7 +21,8 @@ REFERENCE = "#/components/schemas/{}"
 TITLE = "Energy ingestion engine"
 DESCRIPTION = """Telemetry of smart meters and vehicles, and the figure made of it: how much of the
 AC energy reached the battery. Times are ISO 8601 in UTC; windows are half-open. Every error has the
-same body; beside those listed, another method on a path is answered with 405."""
+same body. Beside those listed, another method on a path is answered with 405, and what goes beyond
+the bounds of the server with 400 (no HTTP), 408 (too slow), 431 (a head over 32 KiB) or 503."""
 ERRORS = {
     400: "Invalid input; one entry in `details` for each bad field",
     404: "Not found",
@@ -112,7 +113,11 @@ def _operation(path: str, method: str, endpoint: Endpoint, components: Component
         operation["parameters"] = parameters
     if endpoint.shown_body is not None:
         content = _content(components.schema(endpoint.shown_body, output=False), components)
-        operation["requestBody"] = {"required": not endpoint.body_optional, "content": content}
+        operation["requestBody"] = {
+            "description": f"At most {noted.max_body_bytes} bytes",
+            "required": not endpoint.body_optional,
+            "content": content,
+        }
     responses = _responses(method, endpoint, noted, components)
     operation["responses"] = dict(sorted(responses.items()))
     return operation

@@ -33,6 +33,8 @@ from schemas.streams.stream import Stream
 from sql.named import load, load_for
 
 SQL = load("devices")
+MAX_PAGE_BYTES = 1024 * 1024
+"""Metadata on one page of a list: no device is on it once those before have so much."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +90,14 @@ class Devices:
 
     @answers("kind.page", headers=("Link",))
     async def page(self, request: Request, query: DevicePage) -> Response:
-        """Registered devices by id, `limit` at a time."""
-        parameters = {"after": query.after, "limit": query.limit + 1}
+        """Registered devices by id, `limit` at a time; fewer where their metadata is large."""
+        parameters = {"after": query.after, "limit": query.limit + 1, "bytes": MAX_PAGE_BYTES}
         async with self._database.connection() as connection:
             cursor = await connection.execute(self._query("page"), parameters)
             rows = await cursor.fetchall()
-        devices = [self.kind.device.model_validate(row) for row in rows]
-        return list_response(request, devices, query.limit, self.kind.stream.id_column)
+        shown = [row for row in rows[: query.limit] if row["bytes_before"] < MAX_PAGE_BYTES]
+        devices = [self.kind.device.model_validate(row) for row in rows[: len(shown) + 1]]
+        return list_response(request, devices, len(shown), self.kind.stream.id_column)
 
     @answers("kind.device", errors=(404,), path_id="kind.id_type")
     async def one(self, request: Request) -> Response:

@@ -10,24 +10,22 @@ of several steps longer: if it stopped at its limit, the next page would leave r
 
 import csv
 import io
-import logging
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 import orjson
-import psycopg
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from api.database import Connection, Database
 from api.http.deadline import in_time
 from api.http.endpoint import JSON, answers
-from api.http.errors import ApiError, not_found
+from api.http.errors import not_found
 from api.http.inputs import asked_window, path_device_id
 from api.http.responses import next_page
+from api.http.streamed import Streamed
 from schemas.analytics import Window
 from schemas.fields import device_id_of, utc_now
 from schemas.history import HistoryQuery
@@ -35,13 +33,12 @@ from schemas.streams.stream import Stream
 from sql.named import load, load_for
 
 ONE_SNAPSHOT = load("snapshots")["one_snapshot"]
-READINGS_A_STEP = 5_000
+READINGS_A_STEP = 2_000
+"""Few enough for one step to hold other requests up for some milliseconds only."""
 TICK = timedelta(microseconds=1)
 CSV = "text/csv"
 
 Rows = list[dict[str, Any]]
-
-log = logging.getLogger("api")
 
 
 class History:
@@ -115,30 +112,6 @@ class History:
         """The rows of one step, where a `real` has its shortest form, as PostgreSQL prints it."""
         parameters = {"id": device_id, "limit": READINGS_A_STEP, **window._asdict()}
         return await (await connection.execute(self._sql["readings"], parameters)).fetchall()
-
-
-class Streamed(StreamingResponse):
-    """An answer that may fail after it began: then it is cut short, which the client can see."""
-
-    def __init__(
-        self, chunks: AsyncIterator[bytes], headers: Mapping[str, str], media_type: str
-    ) -> None:
-        super().__init__(chunks, headers=headers, media_type=media_type)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["method"] == "HEAD":
-            self.body_iterator = _nothing()
-        try:
-            await super().__call__(scope, receive, send)
-        except (ApiError, psycopg.Error) as error:
-            # The server cuts the connection of an answer that was not completed.
-            fields = {"method": scope["method"], "path": scope["path"]}
-            fields["sqlstate"] = getattr(error, "sqlstate", None)
-            log.warning("%s %s: cut short: %s", scope["method"], scope["path"], error, extra=fields)
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    yield b""
 
 
 async def _json(steps: AsyncIterator[Rows], optional: Collection[str]) -> AsyncIterator[bytes]:

@@ -7,7 +7,7 @@ hangs, its connection is cut, so that no thread stays behind.
 import asyncio
 import re
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Timer
@@ -20,9 +20,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.database import SESSION, Database
+from api.http.beside import beside
+from api.http.deadline import in_time
 from api.http.endpoint import answers
-from api.http.errors import ApiError, not_found
+from api.http.errors import ApiError, conflict, not_found
+from api.http.examples import REJECTION
 from api.http.responses import JsonResponse, list_response
+from api.http.streamed import Streamed
 from reporting.applications import Application
 from schemas.errors import Problem
 from schemas.fields import utc_now
@@ -39,11 +43,20 @@ MAX_REPLAYS = 2
 """How many replays run at a time; each has a connection beside those of the pool."""
 CONNECT_TIMEOUT_S = 4
 REPLAY_TIMEOUT_S = 9.0
+BYTES = "application/octet-stream"
+SHOWN_BYTES = 64 * 1024
+"""Of a rejected reading's bytes in JSON."""
+PIECE_BYTES = 1024 * 1024
+"""Of a rejected reading's bytes in one step."""
+MAX_REPLAYED_BYTES = 8 * 1024 * 1024
+NO_BYTES = {"raw_truncated": None, "raw_escaped": None, "raw_base64": None}
 _ID = re.compile(r"[1-9][0-9]{0,18}")
 
 
 class RejectedReadings:
     """The routes below /v1/telemetry/rejected."""
+
+    raw_example = REJECTION.raw.decode()
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
@@ -63,14 +76,31 @@ class RejectedReadings:
 
     @answers(RejectedDetail, errors=(404,), path_id=RejectedId)
     async def one(self, request: Request) -> Response:
-        """A rejected reading with its bytes."""
-        return JsonResponse(_detail(await self._row(_path_id(request))))
+        """A rejected reading with its first bytes."""
+        row = await self._row(_path_id(request))
+        return JsonResponse(await beside(len(row["raw"] or b""), _detail, row))
+
+    @answers(None, errors=(404,), path_id=RejectedId, media={BYTES: "raw_example"})
+    async def raw(self, request: Request) -> Response:
+        """All bytes that were kept of a rejected reading, as they came."""
+        rejected_id = _path_id(request)
+        await self._row(rejected_id)
+        first = await self._piece(rejected_id, 0)
+        if first is None:
+            raise ApiError(404, f"The bytes of {WHAT.lower()} {rejected_id} were not kept")
+        headers = {
+            "Content-Disposition": f"attachment; filename=rejected-{rejected_id}",
+            "X-Content-Type-Options": "nosniff",
+        }
+        return Streamed(self._pieces(rejected_id, first), headers, BYTES)
 
     @answers(Replay, errors=(404, 409), path_id=RejectedId)
     async def replay(self, request: Request) -> Response:
         """Store a rejected reading that is valid by now; twice stores once, 409 when it is not."""
         rejected_id = _path_id(request)
-        await self._row(rejected_id)
+        row = await self._row(rejected_id)
+        if row["resolved_at"] is None and (row["raw_bytes"] or 0) > MAX_REPLAYED_BYTES:
+            raise conflict(f"{WHAT} {rejected_id} is too large; read its record from Kafka again")
         who = f"api@{request.client.host if request.client else 'unknown'}"
         loop = asyncio.get_running_loop()
         replayed = await loop.run_in_executor(self._threads, self._replay, rejected_id, who)
@@ -83,11 +113,30 @@ class RejectedReadings:
 
     async def _row(self, rejected_id: int) -> dict[str, Any]:
         async with self._database.connection() as connection:
-            cursor = await connection.execute(SQL["detail"], {"id": rejected_id})
+            cursor = await connection.execute(
+                SQL["detail"], {"id": rejected_id, "shown": SHOWN_BYTES}
+            )
             row = await cursor.fetchone()
         if row is None:
             raise not_found(WHAT, str(rejected_id))
         return row
+
+    async def _piece(self, rejected_id: int, start: int) -> bytes | None:
+        parameters = {"id": rejected_id, "start": start + 1, "bytes": PIECE_BYTES}
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(SQL["raw_piece"], parameters, binary=True)
+            row = await cursor.fetchone()
+        return row["piece"] if row else None
+
+    async def _pieces(self, rejected_id: int, piece: bytes | None) -> AsyncIterator[bytes]:
+        """The bytes, read piece by piece; `piece` is the first. No connection is held between."""
+        sent = 0
+        while piece:
+            yield piece
+            sent += len(piece)
+            if len(piece) < PIECE_BYTES:
+                return
+            piece = await in_time(self._piece(rejected_id, sent))
 
     def _replay(self, rejected_id: int, who: str) -> quarantine.Replayed:
         where = conninfo(self._settings, Application.API_REPLAY)
@@ -122,10 +171,11 @@ def _cut_after(connection: psycopg.Connection[Any], seconds: float) -> Iterator[
 def _detail(row: dict[str, Any]) -> RejectedDetail:
     raw: bytes | None = row["raw"]
     if raw is None:
-        return RejectedDetail.model_validate(row | {"raw_escaped": None, "raw_base64": None})
+        return RejectedDetail.model_validate(row | NO_BYTES)
     text = printable(raw)
     shown = {
         "raw": text,
+        "raw_truncated": (row["raw_bytes"] or 0) > len(raw),
         "raw_escaped": text.encode() != raw,
         "raw_base64": b64encode(raw).decode(),
     }

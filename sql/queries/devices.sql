@@ -27,12 +27,30 @@ FROM meters
 WHERE meter_id = %(id)s
 
 -- name: meters_page
-SELECT meter_id, location, capacity_kw, installed_at, metadata, is_active, energy_reading,
-    created_at, updated_at
-FROM meters
-WHERE meter_id > %(after)s
+-- By id, from beyond `after`: at most `limit`, and none once those before it have `bytes` of
+-- metadata, which are counted device by device, so that no more are read.
+WITH RECURSIVE page (meter_id, place, bytes_before, bytes) AS (
+    (SELECT meter_id, 1, 0, octet_length(metadata::text)
+     FROM meters
+     WHERE meter_id > %(after)s
+     ORDER BY meter_id
+     LIMIT 1)
+    UNION ALL
+    SELECT next.meter_id, place + 1, bytes_before + bytes, octet_length(next.metadata::text)
+    FROM page
+    CROSS JOIN LATERAL (
+        SELECT meter_id, metadata
+        FROM meters
+        WHERE meter_id > page.meter_id
+        ORDER BY meter_id
+        LIMIT 1) AS next
+    WHERE place < %(limit)s AND bytes_before < %(bytes)s
+)
+SELECT bytes_before, meter_id, location, capacity_kw, installed_at, metadata, is_active,
+    energy_reading, created_at, updated_at
+FROM page
+JOIN meters USING (meter_id)
 ORDER BY meter_id
-LIMIT %(limit)s
 
 -- name: vehicles_create
 -- No row when the vehicle is registered already.
@@ -61,9 +79,27 @@ FROM vehicles
 WHERE vehicle_id = %(id)s
 
 -- name: vehicles_page
-SELECT vehicle_id, vin, battery_capacity_kwh, model, metadata, is_active, energy_reading,
-    created_at, updated_at
-FROM vehicles
-WHERE vehicle_id > %(after)s
+-- By id, from beyond `after`: at most `limit`, and none once those before it have `bytes` of
+-- metadata, which are counted device by device, so that no more are read.
+WITH RECURSIVE page (vehicle_id, place, bytes_before, bytes) AS (
+    (SELECT vehicle_id, 1, 0, octet_length(metadata::text)
+     FROM vehicles
+     WHERE vehicle_id > %(after)s
+     ORDER BY vehicle_id
+     LIMIT 1)
+    UNION ALL
+    SELECT next.vehicle_id, place + 1, bytes_before + bytes, octet_length(next.metadata::text)
+    FROM page
+    CROSS JOIN LATERAL (
+        SELECT vehicle_id, metadata
+        FROM vehicles
+        WHERE vehicle_id > page.vehicle_id
+        ORDER BY vehicle_id
+        LIMIT 1) AS next
+    WHERE place < %(limit)s AND bytes_before < %(bytes)s
+)
+SELECT bytes_before, vehicle_id, vin, battery_capacity_kwh, model, metadata, is_active,
+    energy_reading, created_at, updated_at
+FROM page
+JOIN vehicles USING (vehicle_id)
 ORDER BY vehicle_id
-LIMIT %(limit)s

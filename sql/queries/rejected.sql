@@ -120,7 +120,14 @@ WHERE rejected.id = %(id)s
     = (rejected.group_id, rejected.topic, rejected.partition)
 
 -- name: detail
-SELECT raw,
+-- With the first `shown` bytes that were kept.
+SELECT substring(raw FROM 1 FOR %(shown)s) AS raw,
     -- include: rejected_columns
+FROM rejected_records
+WHERE id = %(id)s
+
+-- name: raw_piece
+-- The bytes that were kept, from `start` (the first is 1): null when none were, empty at their end.
+SELECT substring(raw FROM %(start)s FOR %(bytes)s) AS piece
 FROM rejected_records
 WHERE id = %(id)s

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from typing import Any
@@ -95,6 +96,17 @@ def test_bad_bodies_are_400(api: httpx.Client, path: str, body: Any, field: str)
         (f"{METERS}?limit=0", "limit"),
         (f"{METERS}?limit=1001", "limit"),
         (f"{METERS}?limit=ten", "limit"),
+        (f"{METERS}?limit=5.0", "limit"),
+        (f"{METERS}?limit=1_0", "limit"),
+        (f"{METERS}?limit=%205", "limit"),
+        (f"{METERS}?limit=%2B5", "limit"),
+        (f"{METERS}?limit=%D9%A5", "limit"),
+        (f"{METERS}?limit=5&limit=5", "limit"),
+        (f"{METERS}?limit=5&li%6Dit=6", "limit"),
+        (f"{METERS}?after=%FF", "query"),
+        (f"{METERS}?{'&'.join(f'a{n}=1' for n in range(101))}", "query"),
+        ("/v1/telemetry/rejected?resolved=1", "resolved"),
+        ("/v1/telemetry/rejected?after=1e3", "after"),
         (f"{METERS}?after=%00", "after"),
         (f"{METERS}?colour=red", "colour"),
         ("/v1/sessions?vehicleId=%00", "vehicleId"),
@@ -114,6 +126,14 @@ def test_bad_bodies_are_400(api: httpx.Client, path: str, body: Any, field: str)
 def test_bad_queries_are_400(api: httpx.Client, path: str, field: str) -> None:
     problem = check_problem(api.get(path), 400)
     assert [entry["field"] for entry in problem["details"]] == [field]
+
+
+def test_a_plus_that_became_a_space_is_explained(api: httpx.Client) -> None:
+    time = "2026-01-31T12:00:00"
+    problem = check_problem(api.get(f"{FIGURES}?startTime={time}+02:00"), 400)
+    assert "%2B" in problem["details"][0]["message"]
+    problem = check_problem(api.get(f"{FIGURES}?startTime={time}"), 400)
+    assert "%2B" not in problem["details"][0]["message"]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +183,11 @@ def test_large_bodies_are_413(api: httpx.Client) -> None:
     for path in (INGEST, BATCH, METERS, START):
         check_problem(api.post(path, content=b" " * 20 * MEBIBYTE, headers=JSON), 413)
         check_problem(api.post(path, content=chunks(20), headers=JSON), 413)
+    for path in (INGEST, BATCH):
         check_problem(api.post(path, content=chunks(8), headers=JSON), 400)
+    for path in (METERS, START):
+        check_problem(api.post(path, content=chunks(1), headers=JSON), 413)
+        check_problem(api.post(path, content=b" " * 128 * 1024, headers=JSON), 400)
     check_problem(api.post("/nope", content=b" " * 20 * MEBIBYTE, headers=JSON), 404)
 
 
@@ -176,6 +200,22 @@ def test_a_client_that_closes_gets_its_answer(api: httpx.Client) -> None:
             client.request("POST", path, b" " * 20 * MEBIBYTE, headers)
             answer = client.getresponse()
             assert (answer.status, json.load(answer)["statusCode"]) == (status, status)
+
+
+@pytest.mark.parametrize(
+    ("path", "length"), [(BATCH, 9 * MEBIBYTE), ("/nope", 5), (METERS, 200_000)]
+)
+def test_a_refusal_before_100_continue_closes(api: httpx.Client, path: str, length: int) -> None:
+    """The client sends no body after it, and its next request would be taken for one."""
+    with socket.create_connection((api.base_url.host, api.base_url.port or 0), 20) as client:
+        headers = f"Expect: 100-continue\r\nContent-Length: {length}"
+        client.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n".encode())
+        answer = b""
+        while piece := client.recv(65536):
+            answer += piece
+    head, _, content = answer.partition(b"\r\n\r\n")
+    assert b"\r\nconnection: close" in head
+    assert json.loads(content)["statusCode"] == (404 if path == "/nope" else 413)
 
 
 def test_only_the_field_around_the_records_is_blamed(api: httpx.Client) -> None:

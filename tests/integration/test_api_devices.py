@@ -6,6 +6,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from api.routes.devices import MAX_PAGE_BYTES
 from tests.connections import connect
 
 KINDS: list[tuple[str, str, dict[str, Any]]] = [
@@ -92,6 +93,26 @@ def test_lists_page_by_page(
         seen += [device[id_field] for device in answer.json()]
         path = answer.links.get("next", {}).get("url", "")
     assert seen == ids
+
+
+@both
+def test_pages_are_bounded_in_bytes(
+    api: httpx.Client, plural: str, id_field: str, fields: dict[str, Any]
+) -> None:
+    for number in range(40):
+        large = {"metadata": {"a": "x" * 65_000}} if number > 2 else {}
+        answer = api.post(f"/v1/devices/{plural}", json={id_field: f"large/{number:02}"} | large)
+        assert answer.status_code == 201
+    seen, path = [], f"/v1/devices/{plural}?limit=1000&after=large"
+    while path:
+        answer = api.get(path)
+        assert 0 < len(answer.content) < MAX_PAGE_BYTES + 100_000
+        seen += [device[id_field] for device in answer.json()]
+        path = answer.links.get("next", {}).get("url", "")
+    assert [name for name in seen if name.startswith("large/")] == [
+        f"large/{number:02}" for number in range(40)
+    ]
+    assert seen == sorted(seen)
 
 
 def test_state_prints_the_shortest_form(api: httpx.Client, environment: dict[str, str]) -> None:

@@ -1,6 +1,7 @@
 """The quarantine over HTTP: list, show, replay once, and the books that move with it."""
 
 import base64
+import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.routes.rejected import PIECE_BYTES, SHOWN_BYTES
 from devstack.stack import Stack
 from tests.answers import check_problem
 from tests.api_process import ApiProcess
@@ -100,7 +102,8 @@ def test_raw_bytes_are_shown_safely(api: httpx.Client, quarantined: dict[str, st
     with connect(quarantined) as connection:
         connection.execute("UPDATE rejected_records SET raw = NULL WHERE device_id = 'OLD-5'")
     gone = api.get(f"{REJECTED}/{plain['id']}").json()
-    assert [gone[name] for name in ("rawBytes", "raw", "rawEscaped", "rawBase64")] == [None] * 4
+    assert [gone[name] for name in ("raw", "rawTruncated", "rawEscaped", "rawBase64")] == [None] * 4
+    check_problem(api.get(f"{REJECTED}/{plain['id']}/raw"), 404)
     problem = check_problem(api.post(f"{REJECTED}/{plain['id']}/replay"), 409)
     assert "not kept" in problem["message"]
 
@@ -231,3 +234,31 @@ def test_a_replay_does_not_hang_with_postgres(stack: Stack) -> None:
 def assert_unavailable(answer: httpx.Response) -> None:
     check_problem(answer, 503)
     assert answer.elapsed.total_seconds() < 10
+
+
+def test_large_bytes_are_cut_and_can_be_had_whole(
+    api: httpx.Client, environment: dict[str, str]
+) -> None:
+    raw = random.Random(1).randbytes(2 * PIECE_BYTES) + b"the end"
+    with connect(environment) as connection:
+        row = connection.execute(
+            'INSERT INTO rejected_records (group_id, topic, partition, "offset", record_ms, reason,'
+            " detail, raw) VALUES ('g', 'large', 0, 0, 0, 'malformed', '', %s) RETURNING id",
+            (raw,),
+        ).fetchone()
+    assert row is not None
+    path = f"{REJECTED}/{row[0]}"
+    shown = api.get(path).json()
+    assert (shown["rawBytes"], shown["rawTruncated"]) == (len(raw), True)
+    assert base64.b64decode(shown["rawBase64"]) == raw[:SHOWN_BYTES]
+    whole = api.get(f"{path}/raw")
+    assert whole.content == raw
+    assert whole.headers["Content-Type"] == "application/octet-stream"
+    assert "attachment" in whole.headers["Content-Disposition"]
+    assert api.head(f"{path}/raw").content == b""
+    with connect(environment) as connection:
+        connection.execute(
+            "UPDATE rejected_records SET raw = raw || raw || raw || raw || raw"
+            " WHERE topic = 'large'"
+        )
+    assert "too large" in check_problem(api.post(f"{path}/replay"), 409)["message"]

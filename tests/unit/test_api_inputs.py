@@ -149,7 +149,7 @@ def test_every_bad_field_of_a_reading_is_named() -> None:
 
 
 def test_missing_fields_of_an_envelope_are_named() -> None:
-    found = envelope_problems(b'{"streamtype":"meter"}', "records[3]")
+    found = envelope_problems(b'{"streamtype":"meter"}', "records[3]", "why")
     assert {problem.field for problem in found} == {
         "records[3].streamtype",
         "records[3].streamType",
