@@ -1,8 +1,9 @@
 """Work on large inputs, beside the loop, so that it holds no other request up.
 
-There is one thread, since Python runs one at a time anyway: with more of them the loop would wait
-for each in turn. A single call into C keeps every thread waiting for as long as it takes, so what
-is done here is made of many short ones.
+There are just two threads, since Python runs one at a time anyway, and the loop waits for each in
+turn: one for the largest inputs, and one for those that should not have to wait behind these. A
+single call into C keeps every thread waiting for as long as it takes, so what is done here is made
+of many short ones.
 """
 
 import asyncio
@@ -15,12 +16,14 @@ from typing import ParamSpec, TypeVar
 SMALL_BYTES = 4 * 1024
 """What is made of an input up to this size is made at once: even the worst of it takes no more than
 some hundredths of a second."""
+LARGE_BYTES = 256 * 1024
 SWITCH_S = 0.001
-"""How long the thread may keep the loop waiting while it runs Python."""
+"""How long a thread may keep the loop waiting while it runs Python."""
 
 Parameters = ParamSpec("Parameters")
 AResult = TypeVar("AResult")
-_thread = ThreadPoolExecutor(1, thread_name_prefix="beside")
+_medium = ThreadPoolExecutor(1, thread_name_prefix="medium")
+_large = ThreadPoolExecutor(1, thread_name_prefix="large")
 
 
 async def beside(
@@ -33,7 +36,8 @@ async def beside(
     if size <= SMALL_BYTES:
         return work(*arguments, **more)
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_thread, partial(work, *arguments, **more))
+    thread = _large if size > LARGE_BYTES else _medium
+    return await loop.run_in_executor(thread, partial(work, *arguments, **more))
 
 
 def switch_often() -> None:
