@@ -10,6 +10,8 @@ look after something: that is said, too, and a degraded worker is ready.
 import logging
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from prometheus_client import REGISTRY
@@ -22,7 +24,7 @@ from starlette.routing import Route
 
 from ingest_worker import metrics
 from reporting.waiting import Waiting
-from serving.server import Config, listen, serve_in_thread
+from serving.server import Config, ServerThread, listen
 
 STALLED_AFTER_S = 30
 HOST = "0.0.0.0"
@@ -89,8 +91,9 @@ class Status:
         return not reasons, {"reasons": reasons} | ({"degraded": degraded} if degraded else {})
 
 
-def serve(status: Status, port: int) -> int:
-    """Serve from a daemon thread; returns the port: the one asked for or the next free one.
+@contextmanager
+def served(status: Status, port: int) -> Iterator[int]:
+    """Serve from a thread; gives the port: the one asked for or the next free one.
 
     Port 0 means any. Raises OSError when none of a hundred is free.
     """
@@ -98,9 +101,12 @@ def serve(status: Status, port: int) -> int:
     config = Config(
         _app(status), max_connections=MAX_CONNECTIONS, kept_back=KEPT_BACK, grace_s=GRACE_S
     )
-    serve_in_thread(config, listener, "health")
     bound: int = listener.getsockname()[1]
-    return bound
+    thread = ServerThread(config, listener, "health")
+    try:
+        yield bound
+    finally:
+        thread.stop(GRACE_S + 1)
 
 
 def _bind(port: int) -> socket.socket:

@@ -9,7 +9,7 @@ import signal
 from brokers.connect import kafka_options
 from ingest_worker import metrics
 from ingest_worker.connections import Connections
-from ingest_worker.health import Status, serve
+from ingest_worker.health import Status, served
 from ingest_worker.housekeeping.rounds import keep_house
 from ingest_worker.loop.batching import batch_rules
 from ingest_worker.loop.consumer import new_consumer
@@ -65,8 +65,13 @@ async def run(settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ask_to_stop)
-    port = serve(status, settings.metrics_port)
-    log.info("metrics and health on port %d", port, extra={"port": port})
+    with served(status, settings.metrics_port) as port:
+        log.info("metrics and health on port %d", port, extra={"port": port})
+        await _run(settings, status, stopping)
+
+
+async def _run(settings: Settings, status: Status, stopping: asyncio.Event) -> None:
+    """Work until the end, then let go of everything in time. Raises SideTaskError."""
     options = kafka_options(settings)
     group = Membership(
         lambda: new_consumer(options, settings.kafka_group_id, settings.flush_interval_ms),

@@ -40,13 +40,28 @@ def listen(host: str, port: int, backlog: int) -> socket.socket:
     return listener
 
 
-def serve_in_thread(config: Config, listener: socket.socket, name: str) -> uvicorn.Server:
-    """Answer on `listener` from a daemon thread, until the server is told to exit.
+class ServerThread:
+    """Answers on `listener` from a daemon thread with a loop of its own, until it is stopped.
 
-    The thread has a loop of its own: it answers while that of the process is busy.
+    So it answers while the loop of the process is busy.
     """
-    server = uvicorn.Server(config)
-    threading.Thread(
-        target=lambda: uvloop.run(server.serve(sockets=[listener])), name=name, daemon=True
-    ).start()
-    return server
+
+    def __init__(self, config: Config, listener: socket.socket, name: str) -> None:
+        self.server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._serve, args=(listener,), name=name, daemon=True
+        )
+        self._thread.start()
+
+    def stop(self, within_s: float) -> None:
+        """Close all connections; a request under way has so long to be answered.
+
+        A process that ended beside the thread's loop could crash.
+        """
+        self.server.should_exit = True
+        self._thread.join(within_s)
+        self.server.force_exit = True
+        self._thread.join(within_s)
+
+    def _serve(self, listener: socket.socket) -> None:
+        uvloop.run(self.server.serve(sockets=[listener]))

@@ -99,7 +99,7 @@ class RejectedReadings:
         """Store a rejected reading that is valid by now; twice stores once, 409 when it is not."""
         rejected_id = _path_id(request)
         row = await self._row(rejected_id)
-        if row["resolved_at"] is None and (row["raw_bytes"] or 0) > MAX_REPLAYED_BYTES:
+        if row["resolved_at"] is None and (row["kept_bytes"] or 0) > MAX_REPLAYED_BYTES:
             raise conflict(f"{WHAT} {rejected_id} is too large; read its record from Kafka again")
         who = f"api@{request.client.host if request.client else 'unknown'}"
         loop = asyncio.get_running_loop()

@@ -81,16 +81,18 @@ def show_rejected(settings: Settings, rejected_id: int, *, as_json: bool) -> Non
 def _detail(row: dict[str, Any]) -> RejectedDetail:
     raw: bytes | None = row["raw"]
     if raw is None:
-        none = dict.fromkeys(("raw_bytes", "raw_escaped", "raw_base64"))
+        none = dict.fromkeys(("raw_bytes", "raw_truncated", "raw_escaped", "raw_base64"))
         return RejectedDetail.model_validate(none | row)
     text = printable(raw)
+    size = row.get("raw_bytes") or len(raw)
     shown = {
         "raw": text,
+        "raw_bytes": size,
+        "raw_truncated": size > len(raw),
         "raw_escaped": text.encode() != raw,
         "raw_base64": b64encode(raw).decode(),
     }
-    size = row.get("raw_bytes") or len(raw)
-    return RejectedDetail.model_validate(row | shown | {"raw_bytes": size})
+    return RejectedDetail.model_validate(row | shown)
 
 
 def replay_rejected(

@@ -120,8 +120,8 @@ WHERE rejected.id = %(id)s
     = (rejected.group_id, rejected.topic, rejected.partition)
 
 -- name: detail
--- With the first `shown` bytes that were kept.
-SELECT substring(raw FROM 1 FOR %(shown)s) AS raw,
+-- With the first `shown` bytes that were kept, and how many were.
+SELECT substring(raw FROM 1 FOR %(shown)s) AS raw, octet_length(raw) AS kept_bytes,
     -- include: rejected_columns
 FROM rejected_records
 WHERE id = %(id)s

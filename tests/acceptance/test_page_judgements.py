@@ -40,13 +40,14 @@ def charge(environment: dict[str, str], prefix: str, count: int, *, dc: float, r
             " SELECT name, name, %s, %s FROM unnest(%s::text[]) AS name",
             (HOUR, HOUR + timedelta(minutes=50), names),
         )
-        connection.execute(
-            "INSERT INTO vehicle_hours (hour, vehicle_id, readings, ac_readings, dc_readings,"
-            " counter_resets, temp_sum, energy_ac, energy_dc, energy_outside)"
-            " SELECT %s, name, %s, 50, %s, 0, 0, 10, %s + row_number() OVER () * 0.0001, 0"
-            " FROM unnest(%s::text[]) AS name",
-            (HOUR, read, read, dc, names),
-        )
+        for rollup, start in {"vehicle_hours": HOUR, "vehicle_days": HOUR.replace(hour=0)}.items():
+            connection.execute(
+                f"INSERT INTO {rollup} (hour, vehicle_id, readings, ac_readings, dc_readings,"
+                " counter_resets, temp_sum, energy_ac, energy_dc, energy_outside)"
+                " SELECT %s, name, %s, 50, %s, 0, 0, 10, %s + row_number() OVER () * 0.0001, 0"
+                " FROM unnest(%s::text[]) AS name".encode(),
+                (start, read, read, dc, names),
+            )
         connection.execute("DELETE FROM rollup_log")
 
 

@@ -20,6 +20,8 @@ from tests.settings import settings_of
 from tests.workers import WorkerProcess, books, command, counted, wait_until
 
 NOW = datetime.now(UTC)
+EVENING = NOW.replace(hour=23, minute=59)
+"""Of the same day, an hour or more after it began: readings of the day before have run out."""
 
 
 @pytest.fixture
@@ -73,7 +75,7 @@ def interrupt_retiring(
 
 def test_old_days_are_retired_and_counted(filled: dict[str, str]) -> None:
     with connect(filled) as connection:
-        assert len(retire_days(connection, NOW + timedelta(hours=2), 3)) == 3
+        assert len(retire_days(connection, EVENING, 3)) == 3
         assert not days(connection) & {day(4), day(5), day(6)}
         assert day(0) in days(connection)
         assert retire_days(connection, NOW, 3) == []
@@ -87,13 +89,13 @@ def test_a_detach_that_was_interrupted_is_finished(filled: dict[str, str]) -> No
         reader.execute(f"SELECT * FROM {partition}".encode())
         connection.execute("SET lock_timeout = '200ms'")
         with pytest.raises(DutyFailedError, match=f"{partition}: 55P03"):
-            retire_days(connection, NOW + timedelta(hours=2), 5)
+            retire_days(connection, EVENING, 5)
         pending = "SELECT count(*) FROM pg_inherits WHERE inhdetachpending"
         assert connection.execute(pending).fetchone() == (1,)
         assert books(filled)["total"]["stored"] == 4
         reader.execute("COMMIT")
         connection.execute("SET lock_timeout = '10s'")
-        assert partition in retire_days(connection, NOW + timedelta(hours=2), 5)
+        assert partition in retire_days(connection, EVENING, 5)
     assert books(filled)["total"]["stored"] == 4
 
 
@@ -104,7 +106,7 @@ def test_an_announced_day_that_was_not_dropped_is_counted_and_dropped(
     with connect(filled) as connection:
         interrupt_retiring(connection, 6)
         assert books(filled)["total"]["stored"] == 4
-        assert retire_days(connection, NOW + timedelta(hours=2), 5) == [partition]
+        assert retire_days(connection, EVENING, 5) == [partition]
         row = connection.execute("SELECT rows, announced FROM retired_days").fetchone()
         assert row == (1, None)
     assert books(filled)["total"]["stored"] == 4
@@ -135,7 +137,7 @@ def test_a_table_that_retention_did_not_announce_is_never_dropped(
 ) -> None:
     """Detached by hand; restored after its day had been retired; and one of another shape."""
     with connect(filled) as connection:
-        retire_days(connection, NOW + timedelta(hours=2), 5)
+        retire_days(connection, EVENING, 5)
         history = "meter_telemetry_history"
         statements = (
             f"ALTER TABLE {history} DETACH PARTITION {history}_{day(4)}",
@@ -145,7 +147,7 @@ def test_a_table_that_retention_did_not_announce_is_never_dropped(
         )
         for statement in statements:
             connection.execute(statement.encode())
-        assert retire_days(connection, NOW + timedelta(hours=2), 2)
+        assert retire_days(connection, EVENING, 2)
         assert {day(4), day(6), "1999_12_31", "1999_02_30"} <= days(connection)
         with pytest.raises(DutyFailedError) as caught:
             make_days(connection, NOW)
@@ -169,7 +171,7 @@ def test_a_day_that_cannot_be_dropped_holds_up_no_other(filled: dict[str, str]) 
             create = "SELECT create_day_partition('vehicle_telemetry_history', %s)"
             connection.execute(create, (of_day,))
         with pytest.raises(DutyFailedError, match=f"{old}.*view watched depends on table {old}"):
-            retire_days(connection, NOW + timedelta(hours=2), 3)
+            retire_days(connection, EVENING, 3)
         left = connection.execute(
             "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '_history_' ORDER BY 1"
         ).fetchall()
@@ -177,7 +179,7 @@ def test_a_day_that_cannot_be_dropped_holds_up_no_other(filled: dict[str, str]) 
         assert expired == [old]
         assert books(filled)["total"]["stored"] == 4
         connection.execute("DROP VIEW watched")
-        assert retire_days(connection, NOW + timedelta(hours=2), 3) == [old]
+        assert retire_days(connection, EVENING, 3) == [old]
     assert books(filled)["total"]["stored"] == 4
 
 
@@ -204,7 +206,7 @@ def test_partitions_of_no_day_stop_nothing(filled: dict[str, str]) -> None:
         pack_day(connection, NOW)
         assert pack_day(connection, NOW)
         with pytest.raises(DutyFailedError) as caught:
-            retire_days(connection, NOW + timedelta(hours=2), 3)
+            retire_days(connection, EVENING, 3)
         assert str(caught.value).count("takes more than a day: it is not retired") == 2
         assert not days(connection) & {day(4), day(5), day(6)}
         row = connection.execute("SELECT to_regclass('five_days_ago')").fetchone()
@@ -223,9 +225,7 @@ def test_writing_goes_on_while_a_day_is_retired(filled: dict[str, str]) -> None:
             f"INSERT INTO {partition} VALUES (1, %s, 1, 'LATE')".encode(),
             (NOW - timedelta(days=6),),
         )
-        retiring = threading.Thread(
-            target=retire_days, args=(connection, NOW + timedelta(hours=2), 5)
-        )
+        retiring = threading.Thread(target=retire_days, args=(connection, EVENING, 5))
         retiring.start()
         with connect(filled) as other:
             other.execute("SET lock_timeout = '5s'")
@@ -238,7 +238,7 @@ def test_writing_goes_on_while_a_day_is_retired(filled: dict[str, str]) -> None:
 
 def test_a_reading_older_than_retention_brings_no_day_back(filled: dict[str, str]) -> None:
     with connect(filled) as connection:
-        retire_days(connection, NOW + timedelta(hours=2), 3)
+        retire_days(connection, EVENING, 3)
         send(filled, meter_value("B", NOW - timedelta(days=5)))
         with WorkerProcess({**filled, "RETENTION_DAYS": "3"}) as worker:
             wait_until(lambda: counted(filled)["rejected"] == 1, "it was rejected")

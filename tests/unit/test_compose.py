@@ -21,7 +21,7 @@ from api import producer, server
 from api.app import Parts, routes
 from devstack.jar_lock import read_lock
 from ingest_worker import run
-from ingest_worker.health import Status, serve
+from ingest_worker.health import Status, served
 from ingest_worker.loop import worker
 from schemas.settings import Settings
 from schemas.streams import STREAMS
@@ -264,19 +264,19 @@ def test_the_healthcheck_asks_for_a_path_the_api_has() -> None:
 def test_the_healthcheck_follows_the_worker() -> None:
     """The very command of the compose file, against the worker's own health server."""
     service, status = SERVICES["worker"], Status()
-    port = serve(status, 0)
-    assert service["healthcheck"]["test"][:2] == ["CMD", "python"]
-    url = health_url("worker").replace(f":{SETTINGS['METRICS_PORT']}/", f":{port}/")
-    assert f":{port}/" in url
-    command = [sys.executable, *service["healthcheck"]["test"][2:-1], url]
+    with served(status, 0) as port:
+        assert service["healthcheck"]["test"][:2] == ["CMD", "python"]
+        url = health_url("worker").replace(f":{SETTINGS['METRICS_PORT']}/", f":{port}/")
+        assert f":{port}/" in url
+        command = [sys.executable, *service["healthcheck"]["test"][2:-1], url]
 
-    def answer() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+        def answer() -> subprocess.CompletedProcess[str]:
+            return subprocess.run(command, capture_output=True, text=True, check=False)
 
-    starting = answer()
-    assert starting.returncode != 0 and "503" in starting.stderr
-    status.works("start")
-    assert answer().returncode == 0
+        starting = answer()
+        assert starting.returncode != 0 and "503" in starting.stderr
+        status.works("start")
+        assert answer().returncode == 0
 
 
 def test_what_the_image_copies_is_there_and_not_ignored() -> None:

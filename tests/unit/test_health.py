@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from ingest_worker.health import MAX_CONNECTIONS, Status, serve
+from ingest_worker.health import MAX_CONNECTIONS, Status, served
 
 
 def ask(port: int, path: str) -> tuple[int, str]:
@@ -19,26 +19,25 @@ def ask(port: int, path: str) -> tuple[int, str]:
 
 def test_what_a_probe_is_told() -> None:
     status = Status()
-    port = serve(status, 0)
-    assert ask(port, "/health/live")[0] == 200
-    code, text = ask(port, "/health/ready")
-    assert (code, json.loads(text)) == (
-        503,
-        {"status": "unavailable", "reasons": {"start": "starting"}},
-    )
-    status.works("start")
-    status.degraded("a topic", "it is compacted")
-    code, text = ask(port, "/health/ready")
-    degraded = {"status": "degraded", "reasons": {}, "degraded": {"a topic": "it is compacted"}}
-    assert (code, json.loads(text)) == (200, degraded)
-    code, text = ask(port, "/metrics")
-    assert code == 200 and "energy_ingest_ready 1.0" in text
-    assert ask(port, "/")[0] == 404
+    with served(status, 0) as port:
+        assert ask(port, "/health/live")[0] == 200
+        code, text = ask(port, "/health/ready")
+        assert (code, json.loads(text)) == (
+            503,
+            {"status": "unavailable", "reasons": {"start": "starting"}},
+        )
+        status.works("start")
+        status.degraded("a topic", "it is compacted")
+        code, text = ask(port, "/health/ready")
+        degraded = {"status": "degraded", "reasons": {}, "degraded": {"a topic": "it is compacted"}}
+        assert (code, json.loads(text)) == (200, degraded)
+        code, text = ask(port, "/metrics")
+        assert code == 200 and "energy_ingest_ready 1.0" in text
+        assert ask(port, "/")[0] == 404
 
 
 def test_clients_that_send_half_a_request_shut_no_probe_out() -> None:
-    port = serve(Status(), 0)
-    with ExitStack() as undo:
+    with served(Status(), 0) as port, ExitStack() as undo:
         for _ in range(3 * MAX_CONNECTIONS):
             client = undo.enter_context(socket.create_connection(("127.0.0.1", port)))
             client.sendall(b"GET /health/live HTTP/1.1\r\nA: ")
@@ -48,6 +47,6 @@ def test_clients_that_send_half_a_request_shut_no_probe_out() -> None:
 def test_a_port_that_is_taken_is_passed_over() -> None:
     with socket.create_server(("0.0.0.0", 0)) as taken:
         first = taken.getsockname()[1]
-        port = serve(Status(), first)
-    assert port > first
-    assert ask(port, "/health/live")[0] == 200
+        with served(Status(), first) as port:
+            assert port > first
+            assert ask(port, "/health/live")[0] == 200

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from serving import limits, protocol
 from serving.limits import MAX_HEAD_BYTES, MAX_HEADERS, MAX_PIPELINED
-from serving.server import Config, listen, serve_in_thread
+from serving.server import Config, ServerThread, listen
 from tests.workers import wait_until
 
 SHORT_S = 0.3
@@ -94,8 +94,8 @@ class Server:
         listener = listen("127.0.0.1", 0, backlog=128)
         self.port: int = listener.getsockname()[1]
         config = Config(self.application, max_connections=max_connections, kept_back=64, grace_s=1)
-        self._server = serve_in_thread(config, listener, "test server")
-        self.connections = self._server.server_state.connections
+        self._server = ServerThread(config, listener, "test server")
+        self.connections = self._server.server.server_state.connections
         self._undo = ExitStack()
 
     def client(self) -> Client:
@@ -107,7 +107,7 @@ class Server:
     def close(self) -> None:
         self.application.release.set()
         self._undo.close()
-        self._server.should_exit = True
+        self._server.stop(within_s=5)
 
 
 @contextmanager
