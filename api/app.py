@@ -38,6 +38,8 @@ from api.routes.sessions import Sessions
 from api.routes.silence import SilentDevices
 from api.routes.stats import StatsRoutes
 from api.routes.telemetry import Telemetry
+from brokers.topics import watch_topics
+from reporting.waiting import Waiting
 from schemas.settings import Settings
 from schemas.streams import STREAMS
 from sql.errors import UnsuitableDatabaseError
@@ -63,13 +65,20 @@ class Parts:
         self.producer = Producer(settings, self.metrics)
         self.log_reader = LogReader(settings, self.producer.all_partitions)
         self.ingestion = Ingestion(settings, self.log_reader, self.metrics)
+        self.unsafe_topics = Waiting({}, what="degraded")
+        """Topics whose settings may lose readings."""
 
     @asynccontextmanager
     async def running(self, app: Starlette) -> AsyncIterator[None]:
         """Connect in the background, while requests are answered; close everything at the end."""
+        work = {
+            "database": self._database,
+            "kafka": self.producer.run,
+            "topics": lambda: watch_topics(self.settings, self.unsafe_topics.judged),
+        }
         tasks = [
             asyncio.create_task(keep_running(name, run, self.metrics.task_restarts))
-            for name, run in {"database": self._database, "kafka": self.producer.run}.items()
+            for name, run in work.items()
         ]
         try:
             yield
@@ -99,7 +108,9 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
     analytics = Analytics(parts.settings, database)
     fleet = FleetAnalytics(parts.settings, database)
     silence = SilentDevices(database)
-    health = HealthRoutes(database, producer, parts.ingestion, metrics, parts.draining)
+    health = HealthRoutes(
+        database, producer, parts.ingestion, metrics, parts.draining, parts.unsafe_topics
+    )
     return {
         "/v1/telemetry/ingest": {"POST": telemetry.ingest},
         "/v1/telemetry/ingest/batch": {"POST": telemetry.ingest_batch},

@@ -27,7 +27,7 @@ from schemas.rejected import REASONS
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 METHODS = frozenset(HTTPMethod)
 NO_ROUTE = "none"
-TASKS = ("database", "kafka")
+TASKS = ("database", "kafka", "topics")
 DELIVERED, FAILED = "delivered", "failed"
 REFUSALS = tuple(reason for reason in REASONS if reason not in ("conflict", "refused"))
 """The reasons that a reading can be refused for before it is in Kafka."""

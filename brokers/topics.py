@@ -1,11 +1,12 @@
 """Settings of topics under which readings vanish unseen: which they are, and why they do so."""
 
+import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAuthorizationFailedError, for_code
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, for_code
 
 from brokers.connect import connected_admin
 from schemas.settings import Settings
@@ -16,7 +17,28 @@ MS_AN_HOUR = 3_600_000
 UNBOUNDED = "-1"
 ASKED_FOR = ("cleanup.policy", "message.timestamp.type", "retention.ms")
 
+INTERVAL_S = 300.0
+RETRY_S = 30.0
+
 log = logging.getLogger(__name__)
+
+
+async def watch_topics(settings: Settings, report: Callable[[str, str | None], None]) -> None:
+    """Look at our topics every now and then, until cancelled.
+
+    `report` is told of each topic and why it may lose readings; None when it does not.
+    """
+    while True:
+        wait_s = INTERVAL_S
+        try:
+            unsafe = await unsafe_topics(settings, list(settings.streams))
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.debug("the topics' settings are not known: %r", error)
+            wait_s = RETRY_S
+        else:
+            for topic in settings.streams:
+                report(topic, unsafe.get(topic))
+        await asyncio.sleep(wait_s)
 
 
 async def unsafe_topics(settings: Settings, topics: Collection[str]) -> dict[str, str]:

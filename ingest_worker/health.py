@@ -80,6 +80,10 @@ class Status:
         """Note that `name` is fine; logged when it was not before."""
         self._degraded.present(name)
 
+    def judged(self, name: str, why: str | None) -> None:
+        """Note that `name` is degraded, or fine when `why` is None."""
+        self._degraded.judged(name, why)
+
     def live(self) -> tuple[bool, dict[str, Any]]:
         """Whether the loop turns, and for how many seconds it has not."""
         still_s = time.monotonic() - self._turned_at

@@ -7,6 +7,7 @@ import logging
 import signal
 
 from brokers.connect import kafka_options
+from brokers.topics import watch_topics
 from ingest_worker import metrics
 from ingest_worker.connections import Connections
 from ingest_worker.health import Status, served
@@ -24,7 +25,6 @@ from ingest_worker.loop.monitor import (
 from ingest_worker.loop.side_tasks import SideTasks
 from ingest_worker.loop.source import Source
 from ingest_worker.loop.startup import wait_for_database, wait_for_kafka
-from ingest_worker.loop.topics import watch_topics
 from ingest_worker.loop.worker import Worker
 from ingest_worker.records.handout import hand_out_lean_records
 from ingest_worker.write.ledger import Ledger
@@ -120,7 +120,9 @@ async def _work(
     side_tasks.start("positions", watch_positions(positions, source, status, reader))
     side_tasks.start("kafka", watch_kafka(positions, source, status))
     side_tasks.start("claims", watch_claims(positions, source, status))
-    side_tasks.start("topics", watch_topics(settings, status))
+    side_tasks.start(
+        "topics", watch_topics(settings, lambda topic, why: status.judged(f"topic {topic}", why))
+    )
     try:
         await worker.run()
     finally:

@@ -40,6 +40,13 @@ class Waiting:
             fields |= {"subject": name, "reason": reason}
             log.log(level, "%s: %s: %s", self._what, name, reason, extra=fields)
 
+    def judged(self, name: str, why: str | None) -> None:
+        """Note that `name` cannot be used, or can be when `why` is None."""
+        if why is None:
+            self.present(name)
+        else:
+            self.missing(name, why)
+
     def present(self, name: str) -> None:
         """Note that `name` can be used."""
         if name in self.reasons:

@@ -21,7 +21,7 @@ class Checks(Output):
 
 
 class Health(Output):
-    """Degraded: readings are not accepted; unhealthy: requests cannot be answered."""
+    """Degraded: readings are not accepted or may be lost; unhealthy: nothing can be answered."""
 
     status: Literal["healthy", "degraded", "unhealthy"]
     timestamp: datetime

@@ -14,6 +14,7 @@ from api.http.responses import JsonResponse
 from api.ingestion import Ingestion
 from api.metrics import Metrics
 from api.producer import Producer
+from reporting.waiting import Waiting
 from schemas.fields import utc_now
 from schemas.health import Check, Checks, Health, Sign
 
@@ -30,7 +31,9 @@ class HealthRoutes:
         ingestion: Ingestion,
         metrics: Metrics,
         draining: Draining,
+        unsafe_topics: Waiting,
     ) -> None:
+        self._unsafe_topics = unsafe_topics
         self._draining = draining
         self._database = database
         self._producer = producer
@@ -39,12 +42,17 @@ class HealthRoutes:
 
     @answers(Health, also=(503,), waits=False)
     async def health(self, request: Request) -> Response:
-        """What the API depends on: unhealthy (503) without PostgreSQL, degraded without Kafka."""
+        """What the API depends on: unhealthy (503) without PostgreSQL, degraded without Kafka.
+
+        Degraded, too, is a Kafka whose topics' settings may lose readings; its check says which.
+        """
         database, kafka = await asyncio.gather(self._database.check(), self._producer.check())
+        unsafe = [f"topic {name}: {why}" for name, why in self._unsafe_topics.reasons.items()]
+        found = Check(status="down" if kafka else "up", message=kafka or "; ".join(unsafe) or None)
         body = Health(
-            status="unhealthy" if database else "degraded" if kafka else "healthy",
+            status="unhealthy" if database else "degraded" if found.message else "healthy",
             timestamp=utc_now(),
-            checks=Checks(database=_check(database), kafka=_check(kafka)),
+            checks=Checks(database=_check(database), kafka=found),
         )
         return JsonResponse(body, 503 if database else 200)
 

@@ -7,10 +7,10 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from brokers.topics import unsafe_topics, why_unsafe
+from brokers import topics
+from brokers.topics import unsafe_topics, watch_topics, why_unsafe
 from ingest_worker.health import Status
-from ingest_worker.loop import topics
-from ingest_worker.loop.topics import watch_topics
+from tests.api_process import ApiProcess
 from tests.probes import degraded, said
 from tests.settings import settings_of
 from tests.workers import WorkerProcess, wait_until
@@ -57,7 +57,8 @@ def test_brokers_are_asked_for_the_settings_of_topics(own_environment: dict[str,
     environment = own_environment
     meters, vehicles = environment["KAFKA_METER_TOPIC"], environment["KAFKA_VEHICLE_TOPIC"]
     configure(environment, meters, retention_ms="3600000", cleanup_policy="compact")
-    found = asyncio.run(unsafe_topics(settings_of(environment), [meters, vehicles, "nowhere"]))
+    asked = (settings_of(environment), [meters, vehicles, "nowhere"])
+    found = wait_until(lambda: asyncio.run(unsafe_topics(*asked)), "the broker knows the settings")
     assert list(found) == [meters]
     assert "retention.ms=3600000" in found[meters]
     assert "cleanup.policy=compact" in found[meters]
@@ -88,7 +89,7 @@ def test_a_topic_that_was_mended_is_reported_no_more(
     status = Status()
 
     async def watch() -> None:
-        watching = asyncio.create_task(watch_topics(settings_of(own_environment), status))
+        watching = asyncio.create_task(watch_topics(settings_of(own_environment), status.judged))
         try:
             async with asyncio.timeout(30):
                 while "degraded" not in status.ready()[1]:
@@ -101,3 +102,17 @@ def test_a_topic_that_was_mended_is_reported_no_more(
             await asyncio.wait([watching])
 
     asyncio.run(watch())
+
+
+def test_the_api_is_degraded_and_names_the_topic(own_environment: dict[str, str]) -> None:
+    topic = own_environment["KAFKA_METER_TOPIC"]
+    configure(own_environment, topic, cleanup_policy="compact")
+    with ApiProcess(own_environment) as api:
+        health = wait_until(
+            lambda: (found := api.http.get("/health").json())["status"] == "degraded" and found,
+            "the API is degraded",
+        )
+        assert health["checks"]["kafka"]["status"] == "up"
+        assert f"topic {topic}: cleanup.policy=compact" in health["checks"]["kafka"]["message"]
+        assert api.http.get("/health").status_code == 200
+        api.says("degraded", topic, "cleanup.policy=compact")
