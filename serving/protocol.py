@@ -8,6 +8,7 @@ nobody out. Whatever cannot be a request is answered with the one error body, an
 
 from asyncio import TimerHandle
 from enum import IntEnum
+from itertools import count
 from typing import Any
 
 import httptools
@@ -34,6 +35,9 @@ MAX_FRAMING_SHARE = 1 / 8
 """Bytes around a body's chunks, beside MAX_HEAD_BYTES, as a share of the body: tiny chunks cost
 more time than bytes."""
 AROUND_HEADER_BYTES = len(": \r\n")
+
+
+_turns = count(1)
 
 
 class Phase(IntEnum):
@@ -68,6 +72,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self.phase = Phase.HEAD
         self.since = 0.0
         """When the phase began, on the loop's clock."""
+        self.turn = 0
+        """The order in which phases began: the clock counts milliseconds only."""
         self._timer: TimerHandle | None = None
         self._writing: TimerHandle | None = None
         self._bytes = 0
@@ -97,7 +103,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _make_room(self) -> None:
         others: list[Any] = [other for other in self.connections if other is not self]
         if waiting := [other for other in others if other.may_give_way()]:
-            min(waiting, key=lambda other: (other.phase, other.since)).give_way()
+            min(waiting, key=lambda other: (other.phase, other.turn)).give_way()
         else:
             self._refuse(503, "Too many connections, try again")
 
@@ -120,7 +126,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _enter(self, phase: Phase) -> None:
         """Begin a phase, and the wait that is limited in it."""
         self._stop_timer()
-        self.phase, self.since = phase, self.loop.time()
+        self.phase, self.since, self.turn = phase, self.loop.time(), next(_turns)
         self._bytes = self._framing = 0
         self._begun = False
         if phase is Phase.HEAD:

@@ -29,6 +29,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._server: asyncio.Server | None = None
         self._pairs: set[_Pair] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self.port = 0
         self.latency_s = 0.0
         """Added to everything that passes, either way."""
@@ -53,6 +54,7 @@ class Proxy:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+        self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -88,18 +90,30 @@ class Proxy:
             pair.cut()
         await asyncio.gather(*(pair.ended.wait() for pair in pairs))
 
+    async def _end(self) -> None:
+        """End what serves connections that were taken just before they were refused."""
+        for task in list(self._serving):
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        await asyncio.sleep(0)  # the loop closes what was aborted in its next turn
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._serving.add(task)
         try:
             there = await asyncio.open_connection(*self._target)
+            pair = _Pair(self, writer, there[1])
+            self._pairs.add(pair)
+            try:
+                await pair.run(reader, there[0])
+            finally:
+                self._pairs.discard(pair)
         except OSError:
-            writer.transport.abort()
-            return
-        pair = _Pair(self, writer, there[1])
-        self._pairs.add(pair)
-        try:
-            await pair.run(reader, there[0])
+            pass  # the server is away
         finally:
-            self._pairs.discard(pair)
+            writer.transport.abort()
+            self._serving.discard(task)
 
 
 class _Pair:

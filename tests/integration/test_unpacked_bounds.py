@@ -37,6 +37,15 @@ HOSTILE = {
 }
 
 
+MEASURED = """
+import resource, subprocess, sys
+status = subprocess.call(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(status)
+"""
+"""Runs a command from a small process: a child's peak is never less than its parent's size was."""
+
+
 def reading(number: int) -> bytes:
     return meter_value("GOOD", datetime(2026, 11, 20, 12, number // 60, number % 60, tzinfo=UTC))
 
@@ -122,14 +131,13 @@ def test_a_flood_of_large_records(roomy: dict[str, str]) -> None:
 def replayed_with(environment: dict[str, str]) -> int:
     """Replay the topic of meters; returns the most memory that it took, in bytes."""
     words = ["ingest_worker", "replay", "--topic", environment["KAFKA_METER_TOPIC"]]
-    with subprocess.Popen(
-        [sys.executable, "-m", *words, "--from", "2026-01-01"],
+    replayed = subprocess.run(
+        [sys.executable, "-c", MEASURED, sys.executable, "-m", *words, "--from", "2026-01-01"],
         env={**os.environ, **environment},
         cwd=ROOT,
-        stderr=subprocess.PIPE,
-    ) as replay:
-        said = replay.stderr.read() if replay.stderr else b""
-        _, status, used = os.wait4(replay.pid, 0)
-        replay.returncode = os.waitstatus_to_exitcode(status)
-    assert replay.returncode == 0, said
-    return used.ru_maxrss * 1024
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert replayed.returncode == 0, replayed.stderr
+    return int(replayed.stdout.split()[-1]) * 1024
