@@ -1,11 +1,13 @@
 """Rejected readings as the HTTP API gives them, and their bytes in a form that is safe to show."""
 
+from base64 import b64encode
 from datetime import datetime
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field
 
 from schemas.fields import DEFAULT_PAGE, DeviceId, Output, PageLimit, Text, TimesQuery
+from schemas.text import printable
 
 MAX_ID = 2**63 - 1
 
@@ -59,6 +61,23 @@ class RejectedDetail(Rejected):
     raw_escaped: bool | None
     """Whether something in `raw` is escaped; then only `rawBase64` is exact."""
     raw_base64: Annotated[str | None, Field(json_schema_extra={"contentEncoding": "base64"})]
+
+    @classmethod
+    def of_row(cls, row: dict[str, Any]) -> Self:
+        """Made of a row of `rejected_records`, whose `raw` may be the first bytes alone."""
+        raw: bytes | None = row["raw"]
+        if raw is None:
+            none = ("raw_bytes", "raw_truncated", "raw_escaped", "raw_base64")
+            return cls.model_validate(row | dict.fromkeys(none))
+        text, size = printable(raw), row["raw_bytes"] or len(raw)
+        shown = {
+            "raw": text,
+            "raw_bytes": size,
+            "raw_truncated": size > len(raw),
+            "raw_escaped": text.encode() != raw,
+            "raw_base64": b64encode(raw).decode(),
+        }
+        return cls.model_validate(row | shown)
 
 
 class Replay(Output):

@@ -4,10 +4,12 @@ import asyncio
 import sys
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
+from aiokafka.structs import OffsetAndMetadata
 
 from ingest_worker.records.handout import hand_out_lean_records
 from ingest_worker.records.unpacking import AT_ONCE
@@ -25,6 +27,22 @@ def send(environment: dict[str, str], *values: bytes, partition: int = 0) -> Non
             await asyncio.gather(*sending)
 
     asyncio.run(produce())
+
+
+def group_offsets(environment: dict[str, str]) -> dict[TopicPartition, OffsetAndMetadata]:
+    """What the group has committed to Kafka, as lag tools see it."""
+
+    async def ask() -> dict[TopicPartition, OffsetAndMetadata]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"])
+        await admin.start()
+        try:
+            found: dict[TopicPartition, OffsetAndMetadata]
+            found = await admin.list_consumer_group_offsets(environment["KAFKA_GROUP_ID"])
+        finally:
+            await admin.close()
+        return found
+
+    return asyncio.run(ask())
 
 
 def hand_out_lean(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:

@@ -6,7 +6,6 @@ hangs, its connection is cut, so that no thread stays behind.
 
 import asyncio
 import re
-from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -32,7 +31,6 @@ from schemas.errors import Problem
 from schemas.fields import utc_now
 from schemas.rejected import MAX_ID, Rejected, RejectedDetail, RejectedFilter, RejectedId, Replay
 from schemas.settings import Settings
-from schemas.text import printable
 from sql import quarantine
 from sql.connect import connect, conninfo, cut
 from sql.named import load
@@ -49,7 +47,6 @@ SHOWN_BYTES = 64 * 1024
 PIECE_BYTES = 1024 * 1024
 """Of a rejected reading's bytes in one step."""
 MAX_REPLAYED_BYTES = 8 * 1024 * 1024
-NO_BYTES = {"raw_truncated": None, "raw_escaped": None, "raw_base64": None}
 _ID = re.compile(r"[1-9][0-9]{0,18}")
 
 
@@ -78,7 +75,7 @@ class RejectedReadings:
     async def one(self, request: Request) -> Response:
         """A rejected reading with its first bytes."""
         row = await self._row(_path_id(request))
-        return JsonResponse(await beside(len(row["raw"] or b""), _detail, row))
+        return JsonResponse(await beside(len(row["raw"] or b""), RejectedDetail.of_row, row))
 
     @answers(None, errors=(404,), path_id=RejectedId, media={BYTES: "raw_example"})
     async def raw(self, request: Request) -> Response:
@@ -166,20 +163,6 @@ def _cut_after(connection: psycopg.Connection[Any], seconds: float) -> Iterator[
     finally:
         timer.cancel()
         timer.join()
-
-
-def _detail(row: dict[str, Any]) -> RejectedDetail:
-    raw: bytes | None = row["raw"]
-    if raw is None:
-        return RejectedDetail.model_validate(row | NO_BYTES)
-    text = printable(raw)
-    shown = {
-        "raw": text,
-        "raw_truncated": (row["raw_bytes"] or 0) > len(raw),
-        "raw_escaped": text.encode() != raw,
-        "raw_base64": b64encode(raw).decode(),
-    }
-    return RejectedDetail.model_validate(row | shown)
 
 
 def _path_id(request: Request) -> int:

@@ -1,6 +1,5 @@
 """`rejected list|show|replay`: rejected readings, why they are, their bytes, and a second try."""
 
-from base64 import b64encode
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -62,7 +61,7 @@ def show_rejected(settings: Settings, rejected_id: int, *, as_json: bool) -> Non
     if row is None:
         raise UnknownRejectedError(f"there is no rejected reading {rejected_id}")
     if as_json:
-        print_json(_detail(row).model_dump(by_alias=True))
+        print_json(RejectedDetail.of_row(row).model_dump(by_alias=True))
         return
     raw, size = row.pop("raw"), row.pop("raw_bytes")
     for name, value in row.items():
@@ -76,23 +75,6 @@ def show_rejected(settings: Settings, rejected_id: int, *, as_json: bool) -> Non
         cut = size is not None and size > len(raw)
         print(f"raw:          {f'the first {len(raw)} of {size}' if cut else len(raw)} bytes")
         print(printable(raw))
-
-
-def _detail(row: dict[str, Any]) -> RejectedDetail:
-    raw: bytes | None = row["raw"]
-    if raw is None:
-        none = dict.fromkeys(("raw_bytes", "raw_truncated", "raw_escaped", "raw_base64"))
-        return RejectedDetail.model_validate(none | row)
-    text = printable(raw)
-    size = row.get("raw_bytes") or len(raw)
-    shown = {
-        "raw": text,
-        "raw_bytes": size,
-        "raw_truncated": size > len(raw),
-        "raw_escaped": text.encode() != raw,
-        "raw_base64": b64encode(raw).decode(),
-    }
-    return RejectedDetail.model_validate(row | shown)
 
 
 def replay_rejected(

@@ -1,16 +1,14 @@
 """Two databases that share a group id on one Kafka: neither takes the other's readings unseen."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.conftest import fresh_environment
 from tests.connections import connect
-from tests.kafka import send
+from tests.kafka import group_offsets, send
 from tests.probes import degraded, reasons
 from tests.readings import meter_value
 from tests.workers import WorkerProcess, command, counted, wait_until
@@ -35,17 +33,7 @@ def identity(environment: dict[str, str]) -> str:
 
 def claims(environment: dict[str, str]) -> dict[TopicPartition, str]:
     """What the group's commits say of each partition."""
-
-    async def ask() -> dict[TopicPartition, str]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"])
-        await admin.start()
-        try:
-            found = await admin.list_consumer_group_offsets(environment["KAFKA_GROUP_ID"])
-        finally:
-            await admin.close()
-        return {partition: offset.metadata for partition, offset in found.items()}
-
-    return asyncio.run(ask())
+    return {partition: one.metadata for partition, one in group_offsets(environment).items()}
 
 
 @contextmanager

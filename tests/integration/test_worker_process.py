@@ -1,29 +1,14 @@
 """A worker as a process: what it waits for, what stops it, what operators do beside it."""
 
-import urllib.error
-import urllib.request
-from typing import Any
-
 import pytest
 
 from devstack.stack import Stack
 from tests.conftest import fresh_environment
 from tests.connections import connect
 from tests.kafka import send
+from tests.probes import ask
 from tests.readings import array_value, meter_value
 from tests.workers import WorkerProcess, books, command, counted, wait_until
-
-
-def ask(worker: WorkerProcess, path: str) -> tuple[int, Any]:
-    """Status and body of a GET on the worker's own port."""
-    worker.says("metrics and health on port")
-    port = worker.log.split("metrics and health on port ")[1].split()[0]
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
 
 
 def test_a_worker_reads_says_how_it_is_and_ends_cleanly(environment: dict[str, str]) -> None:

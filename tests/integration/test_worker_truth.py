@@ -1,13 +1,10 @@
 """What a worker says of itself is true while PostgreSQL or Kafka is frozen, and when it is idle."""
 
-import asyncio
-
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from devstack.stack import Stack
 from tests.conftest import fresh_environment
-from tests.kafka import send
+from tests.kafka import group_offsets, send
 from tests.probes import ask, metric, reasons
 from tests.readings import meter_value
 from tests.workers import WorkerProcess, counted, wait_until
@@ -63,17 +60,7 @@ def test_the_group_catches_up_while_nothing_comes_in(own_environment: dict[str, 
 
 def committed(environment: dict[str, str]) -> dict[TopicPartition, int]:
     """The group's offsets, as lag tools see them."""
-
-    async def ask_kafka() -> dict[TopicPartition, int]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"])
-        await admin.start()
-        try:
-            found = await admin.list_consumer_group_offsets(environment["KAFKA_GROUP_ID"])
-        finally:
-            await admin.close()
-        return {partition: offset.offset for partition, offset in found.items()}
-
-    return asyncio.run(ask_kafka())
+    return {partition: one.offset for partition, one in group_offsets(environment).items()}
 
 
 def test_every_count_is_there_before_anything_is_counted(own_environment: dict[str, str]) -> None:
