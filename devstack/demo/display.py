@@ -1,4 +1,7 @@
-"""The live summary: a table that changes on a terminal, a line every few seconds elsewhere."""
+"""The live summary: a table that changes on a terminal, and lines elsewhere.
+
+There is a line every few seconds, and one whenever the demo begins to do something else.
+"""
 
 import time
 from typing import Self
@@ -19,6 +22,7 @@ class Display:
         self._console = console
         self._urls = urls
         self._next_line = 0.0
+        self._doing = ""
         self._live = (
             Live(console=console, auto_refresh=False, transient=True)
             if console.is_terminal
@@ -40,7 +44,8 @@ class Display:
         """Show the figures; `doing` says in a few words what the demo does at the moment."""
         if self._live:
             self._live.update(_table(figures, doing), refresh=True)
-        elif time.monotonic() >= self._next_line:
+        elif doing != self._doing or time.monotonic() >= self._next_line:
+            self._doing = doing
             self._next_line = time.monotonic() + LINE_EVERY_S
             text = ", ".join(f"{name} {value}" for name, value in _rows(figures))
             self._console.print(f"{doing}: {text}", highlight=False, soft_wrap=True)
