@@ -7,6 +7,7 @@ that is missing, answer 503.
 
 import argparse
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -28,7 +29,6 @@ from serving.limits import MAX_CONNECTIONS
 from serving.server import Config, listen
 from sql.errors import UnsuitableDatabaseError
 
-HOST = "0.0.0.0"
 BACKLOG = 2048
 
 KEPT_BACK = 64
@@ -55,9 +55,9 @@ def main() -> int:
         return command.BAD_INPUT_STATUS
     configure_logging(settings.log_format, settings.log_level)
     try:
-        listener = listen(HOST, settings.app_port, BACKLOG)
+        listener = listen(settings.app_host, settings.app_port, BACKLOG)
     except OSError as error:
-        command.fail(f"APP_PORT={settings.app_port}: {os.strerror(error.errno or 0)}")
+        command.fail(_why_not_listening(settings, error))
         return command.FAILED_STATUS
     switch_often()
     with listener:
@@ -69,6 +69,15 @@ def main() -> int:
         except asyncio.CancelledError:
             return command.INTERRUPTED_STATUS
     return 0
+
+
+def _why_not_listening(settings: Settings, error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"APP_HOST={settings.app_host}: {error.strerror}"
+    why = os.strerror(error.errno or 0)
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"APP_HOST={settings.app_host}: {why}"
+    return f"APP_PORT={settings.app_port}: {why}"
 
 
 async def serve(settings: Settings, listener: socket.socket) -> None:
@@ -93,8 +102,10 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     server = Server(config, draining)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)  # so early, and until the very end
-    address = listener.getsockname()
-    log.info("serving on http://%s:%d", *address, extra={"port": address[1]})
+    host, port = listener.getsockname()[:2]
+    log.info(
+        "serving on http://%s:%d", f"[{host}]" if ":" in host else host, port, extra={"port": port}
+    )
     await server.serve(sockets=[listener])
     log.info("stopped")
     if unsuitable:

@@ -29,7 +29,8 @@ def kafka_options(settings: Settings) -> dict[str, Any]:
     if settings.kafka_security_protocol.startswith("SASL"):
         options["sasl_mechanism"] = settings.kafka_sasl_mechanism
         options["sasl_plain_username"] = settings.kafka_sasl_username
-        options["sasl_plain_password"] = settings.kafka_sasl_password
+        assert settings.kafka_sasl_password
+        options["sasl_plain_password"] = settings.kafka_sasl_password.get_secret_value()
     if settings.kafka_security_protocol.endswith("SSL"):
         try:
             options["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)

@@ -27,7 +27,6 @@ from reporting.waiting import Waiting
 from serving.server import Config, ServerThread, listen
 
 STALLED_AFTER_S = 30
-HOST = "0.0.0.0"
 PORTS_TRIED = 100
 BACKLOG = 128
 MAX_CONNECTIONS = 64
@@ -96,12 +95,12 @@ class Status:
 
 
 @contextmanager
-def served(status: Status, port: int) -> Iterator[int]:
+def served(status: Status, host: str, port: int) -> Iterator[int]:
     """Serve from a thread; gives the port: the one asked for or the next free one.
 
     Port 0 means any. Raises OSError when none of a hundred is free.
     """
-    listener = _bind(port)
+    listener = _bind(host, port)
     config = Config(
         _app(status), max_connections=MAX_CONNECTIONS, kept_back=KEPT_BACK, grace_s=GRACE_S
     )
@@ -113,10 +112,10 @@ def served(status: Status, port: int) -> Iterator[int]:
         thread.stop(GRACE_S + 1)
 
 
-def _bind(port: int) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
     for candidate in range(port, min(port + PORTS_TRIED, 65_536)):
         try:
-            return listen(HOST, candidate, BACKLOG)
+            return listen(host, candidate, BACKLOG)
         except OSError as error:
             taken = error
             log.info("port %d is taken", candidate, extra={"port": candidate})

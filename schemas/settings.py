@@ -4,19 +4,25 @@ Each field is one variable of the README's table. A value that cannot be right s
 with the variable's name and what is allowed, before it touches Kafka or PostgreSQL.
 """
 
+import os
+import re
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    SecretStr,
     ValidationError,
     create_model,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schemas.streams import STREAMS
 from schemas.streams.decoder import Decoder
@@ -26,6 +32,9 @@ from schemas.streams.times import ClockLimits, clock_limits
 MAX_PORT = 65_535
 Port = Annotated[int, Field(ge=1, le=MAX_PORT)]
 KAFKA_NAME = r"^[a-zA-Z0-9._-]{1,249}$"
+HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+_MAX_SECRET_BYTES = 64 * 1024
 
 
 class SettingsError(Exception):
@@ -38,6 +47,40 @@ def _check_servers(text: str) -> str:
         if not host or not port.isdecimal() or not 1 <= int(port) <= MAX_PORT:
             raise ValueError(f"{server!r} is not host:port; name one or several, comma separated")
     return text
+
+
+def _check_host_names(text: str) -> str:
+    for name in filter(None, map(str.strip, text.lower().split(","))):
+        host, port = split_host(name)
+        if not HOST_NAME.fullmatch(host) or (port and not 1 <= int(port) <= MAX_PORT):
+            raise ValueError(
+                f"{name!r} is not a name such as fleet.example, *.fleet.example or 10.0.0.5:3000"
+            )
+    return text
+
+
+def _check_networks(text: str) -> str:
+    for network in filter(None, map(str.strip, text.split(","))):
+        ip_network(network)  # the text of its ValueError says what is wrong
+    return text
+
+
+def split_host(authority: str) -> tuple[str, str]:
+    """A name, or an address in brackets where it has colons, and its port, which may be empty."""
+    host, colon, port = authority.rpartition(":")
+    if colon and port.isascii() and port.isdecimal():
+        return host, port
+    return authority, ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a host of this name: a loopback address, or a socket."""
+    if host == "localhost" or host.startswith(("/", "@")):
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _lower_case(value: object) -> object:
@@ -56,22 +99,44 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
+    app_host: str = Field("127.0.0.1", min_length=1)
+    """Address that the HTTP API listens on; 0.0.0.0 = every address of this machine."""
     app_port: Port = 3000
     """TCP port of the HTTP API."""
+    app_auth: Literal["auto", "keys", "off"] = "auto"
+    """Whether the API demands keys: auto = unless APP_HOST is a loopback address, keys, off."""
+    app_allowed_hosts: Annotated[str, AfterValidator(_check_host_names)] = ""
+    """Names the API answers to, comma separated; default: loopback names and APP_HOST."""
+    app_trusted_proxies: Annotated[str, AfterValidator(_check_networks)] = ""
+    """Proxies whose X-Forwarded-For and -Proto count: addresses or networks, comma separated."""
+    app_tls_certfile: str | None = None
+    """PEM file of the API's certificate and its chain; with it the API speaks HTTPS."""
+    app_tls_keyfile: str | None = None
+    """PEM file of the certificate's key."""
     db_host: str = Field("localhost", min_length=1)
     """PostgreSQL host."""
     db_port: Port = 5432
     """PostgreSQL port."""
     db_username: str = Field("postgres", min_length=1)
     """PostgreSQL role."""
-    db_password: str = "postgres"  # noqa: S105
+    db_password: SecretStr = SecretStr("postgres")
     """PostgreSQL password."""
     db_database: str = Field("energy_ingestion", min_length=1)
     """PostgreSQL database."""
     db_sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = (
         "prefer"
     )
-    """libpq's sslmode."""
+    """libpq's sslmode; beyond this machine at least require, unless DB_ALLOW_PLAINTEXT."""
+    db_sslrootcert: str | None = None
+    """PEM file of the authority that signed PostgreSQL's certificate, or `system`."""
+    db_sslcert: str | None = None
+    """PEM file of our certificate for PostgreSQL."""
+    db_sslkey: str | None = None
+    """PEM file of that certificate's key."""
+    db_require_auth: str = Field("scram-sha-256", pattern=r"^!?[a-z0-9-]+(,!?[a-z0-9-]+)*$")
+    """How PostgreSQL must ask who we are (libpq's require_auth); `none`: by certificate alone."""
+    db_allow_plaintext: bool = False
+    """Whether to talk to a PostgreSQL on another machine without TLS."""
     db_pool_size: int = Field(20, ge=1, le=1000)
     """Connections an API process pools; health, metrics and replays open at most four more."""
     batch_size: int = Field(100_000, ge=1, le=1_000_000)
@@ -88,14 +153,24 @@ class Settings(BaseSettings):
     """SASL mechanism, with a SASL_* protocol."""
     kafka_sasl_username: str | None = None
     """SASL user, required with a SASL_* protocol."""
-    kafka_sasl_password: str | None = None
+    kafka_sasl_password: SecretStr | None = None
     """SASL password, required with a SASL_* protocol."""
     kafka_ssl_cafile: str | None = None
     """PEM file of the authority that signed the brokers' certificates; default: the system's."""
+    kafka_ssl_certfile: str | None = None
+    """PEM file of our certificate for the brokers."""
+    kafka_ssl_keyfile: str | None = None
+    """PEM file of that certificate's key."""
+    kafka_allow_plaintext: bool = False
+    """Whether to send a SASL password to the brokers without TLS."""
     max_record_bytes: int = Field(16 * 1024 * 1024, ge=1024, le=256 * 1024 * 1024)
     """Largest Kafka record, unpacked; a larger one is rejected as malformed."""
+    metrics_host: str = Field("127.0.0.1", min_length=1)
+    """Address that a worker's /metrics and /health listen on."""
     metrics_port: int = Field(9400, ge=0, le=MAX_PORT)
     """A worker's port for /metrics and /health; when taken, the next free one; 0 = any."""
+    metrics_token: SecretStr | None = None
+    """Bearer token that a worker's /metrics demands; default: none."""
     energy_reading: EnergyReading = EnergyReading.INTERVAL
     """Meaning of kWh for devices that don't say it themselves."""
     max_reading_age_days: int = Field(730, ge=1, le=36_500)
@@ -129,7 +204,21 @@ class Settings(BaseSettings):
                 "KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD are required with "
                 f"KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol}"
             )
+        _check_pairs(self)
+        _check_plaintext(self)
         return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Values come from the environment, secrets also from the files that it names."""
+        return init_settings, SecretFiles(settings_cls), env_settings
 
     @property
     def streams(self) -> dict[str, Stream]:
@@ -153,6 +242,76 @@ class Settings(BaseSettings):
     def decoders(self) -> dict[str, Decoder]:
         """A decoder for each topic."""
         return {topic: Decoder(stream) for topic, stream in self.streams.items()}
+
+
+def _check_pairs(settings: Settings) -> None:
+    """A certificate is of no use without its key, nor a key without its certificate."""
+    for one, other in (
+        ("app_tls_certfile", "app_tls_keyfile"),
+        ("db_sslcert", "db_sslkey"),
+        ("kafka_ssl_certfile", "kafka_ssl_keyfile"),
+    ):
+        if bool(getattr(settings, one)) != bool(getattr(settings, other)):
+            raise ValueError(f"{one.upper()} and {other.upper()} go together")
+
+
+def _check_plaintext(settings: Settings) -> None:
+    """What others on the network could read or change has to be asked for by name."""
+    encrypted = settings.db_sslmode in ("require", "verify-ca", "verify-full")
+    if not (encrypted or is_loopback(settings.db_host) or settings.db_allow_plaintext):
+        raise ValueError(
+            f"DB_HOST={settings.db_host} is another machine: set DB_SSLMODE=verify-full (or"
+            f" require), or DB_ALLOW_PLAINTEXT=true where the network between is trusted"
+        )
+    if settings.kafka_security_protocol == "SASL_PLAINTEXT" and not settings.kafka_allow_plaintext:
+        raise ValueError(
+            "KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT shows the password to the network: set"
+            " SASL_SSL, or KAFKA_ALLOW_PLAINTEXT=true where the network is trusted"
+        )
+
+
+def secrets_of(settings_class: type[BaseSettings]) -> list[str]:
+    """The fields that hold secrets: each may come from a file, and none is ever shown."""
+    return [
+        name
+        for name, field in settings_class.model_fields.items()
+        if SecretStr in (field.annotation, *get_args(field.annotation))
+    ]
+
+
+class SecretFiles(PydanticBaseSettingsSource):
+    """Secrets from files: NAME_FILE names the file that NAME is read from."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """The content of a secret's file without the line's end; None when no file is named.
+
+        Raises SettingsError.
+        """
+        name = field_name.upper()
+        file = os.environ.get(f"{name}_FILE")
+        if not file:
+            return None, field_name, False
+        if os.environ.get(name):
+            raise SettingsError(f"{name} and {name}_FILE: set only one of them")
+        try:
+            with Path(file).open("rb") as opened:
+                content = opened.read(_MAX_SECRET_BYTES).decode().removesuffix("\n")
+        except OSError as error:
+            raise SettingsError(f"{name}_FILE={file!r}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise SettingsError(f"{name}_FILE={file!r}: not UTF-8") from None
+        if not content:
+            raise SettingsError(f"{name}_FILE={file!r}: the file is empty")
+        return content.removesuffix("\r"), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """The secrets whose files are named. Raises SettingsError."""
+        fields = self.settings_cls.model_fields
+        found = {
+            name: self.get_field_value(fields[name], name)[0]
+            for name in secrets_of(self.settings_cls)
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
 
 def _topic_field(stream: Stream) -> str:
@@ -190,4 +349,7 @@ def _explain(error: dict[str, Any]) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     if not error["loc"]:
         return message
-    return f"{str(error['loc'][0]).upper()}={error['input']!r}: {message}"
+    field = str(error["loc"][0])
+    if field in secrets_of(Settings):
+        return f"{field.upper()}: {message}"
+    return f"{field.upper()}={error['input']!r}: {message}"

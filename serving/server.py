@@ -34,8 +34,15 @@ class Config(uvicorn.Config):
 
 
 def listen(host: str, port: int, backlog: int) -> socket.socket:
-    """A socket whose connections have small buffers. Raises OSError when the port is taken."""
-    listener = socket.create_server((host, port), backlog=backlog)
+    """A socket whose connections have small buffers. `::` takes IPv4, too.
+
+    Raises OSError when the port is taken, or this machine has no such address.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    dual = host == "::" and socket.has_dualstack_ipv6()
+    listener = socket.create_server(
+        (host, port), family=family, backlog=backlog, dualstack_ipv6=dual
+    )
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
     return listener
 

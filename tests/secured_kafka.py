@@ -80,6 +80,7 @@ class SecuredBroker(Broker):
         return {
             "KAFKA_BOOTSTRAP_SERVERS": f"{LOOPBACK}:{self._clients_port}",
             "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+            "KAFKA_ALLOW_PLAINTEXT": "true",
             "KAFKA_SASL_MECHANISM": MECHANISM,
             "KAFKA_SASL_USERNAME": USER,
             "KAFKA_SASL_PASSWORD": PASSWORD,

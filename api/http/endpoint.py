@@ -16,6 +16,7 @@ from starlette.responses import Response
 from api.http.bodies import MAX_BODY_BYTES
 from api.http.inputs import read_input, read_query
 from schemas.fields import DeviceId, Input, Query
+from schemas.keys import Access
 
 JSON = "application/json"
 Handler = Callable[..., Awaitable[Response]]
@@ -60,10 +61,25 @@ def answers(model: Any, status: int = 200, **more: Any) -> Callable[[AHandler], 
     return note
 
 
+def allows(access: Access) -> Callable[[AHandler], AHandler]:
+    """A decorator that notes on a handler who may use it. Each handler of a route needs it."""
+
+    def note(handler: AHandler) -> AHandler:
+        vars(handler)["access"] = access
+        return handler
+
+    return note
+
+
 class Endpoint:
     """A handler with what it takes and answers."""
 
     def __init__(self, handler: Handler) -> None:
+        """Raises ValueError for a handler that does not say who may use it."""
+        access: Access | None = getattr(handler, "access", None)
+        if access is None:
+            raise ValueError(f"{handler.__qualname__} does not say who may use it: @allows")
+        self.access = access
         self.handler = handler
         self.answers: Answers | None = getattr(handler, "answers", None)
         self.max_body_bytes = self.answers.max_body_bytes if self.answers else MAX_BODY_BYTES

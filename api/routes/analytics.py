@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from api.database import Connection, Database
 from api.figures import Figures, Row, hour, mean, rounded, rounded_ratio
-from api.http.endpoint import answers
+from api.http.endpoint import allows, answers
 from api.http.errors import not_found
 from api.http.inputs import asked_window, path_device_id, path_session_id
 from api.http.responses import JsonResponse
@@ -30,6 +30,7 @@ from schemas.analytics import (
     WindowQuery,
 )
 from schemas.fields import device_id_of, utc_now
+from schemas.keys import Access
 from schemas.settings import Settings
 from schemas.streams import VEHICLE
 from sql.named import load
@@ -45,6 +46,7 @@ class Analytics:
         self._settings = settings
         self._database = database
 
+    @allows(Access.READ)
     @answers(Performance, errors=(404,), path_id=device_id_of(VEHICLE))
     async def performance(self, request: Request, query: WindowQuery) -> Response:
         """A vehicle's efficiency in a window, hour by hour; 404 for an unknown vehicle."""
@@ -56,11 +58,13 @@ class Analytics:
             raise not_found("Vehicle", vehicle_id)
         return JsonResponse(performance(vehicle_id, window, found))
 
+    @allows(Access.READ)
     @answers(AnalyticsLimits, waits=False)
     async def limits(self, request: Request) -> Response:
         """The limits by which figures are judged, and the longest window there is."""
         return JsonResponse(AnalyticsLimits())
 
+    @allows(Access.READ)
     @answers(SessionFigures, errors=(404,), path_id=UUID)
     async def session(self, request: Request) -> Response:
         """A charging session's energy, efficiency and states of charge."""
@@ -78,6 +82,7 @@ class Analytics:
             soc = await (await connection.execute(SQL["soc"], parameters)).fetchone()
         return JsonResponse(session_figures(session | (soc or {}), window, found))
 
+    @allows(Access.READ)
     @answers(Realtime, errors=(404,), path_id=device_id_of(VEHICLE))
     async def realtime(self, request: Request) -> Response:
         """A vehicle's newest values, null before its first reading, and whether it is charging."""

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.database import Database
-from api.http.endpoint import answers
+from api.http.endpoint import allows, answers
 from api.http.errors import ApiError, conflict, not_found
 from api.http.inputs import path_device_id
 from api.http.responses import JsonResponse, list_response
@@ -28,6 +28,7 @@ from schemas.devices import (
     VehicleChange,
 )
 from schemas.fields import Input, Output, device_id_of
+from schemas.keys import Access
 from schemas.streams import METER, VEHICLE
 from schemas.streams.stream import Stream
 from sql.named import load, load_for
@@ -75,6 +76,7 @@ class Devices:
         self.kind = kind
         self._database = database
 
+    @allows(Access.OPERATE)
     @answers("kind.device", 201, errors=(409,), body="kind.new", headers=("Location",))
     async def create(self, request: Request, body: Input) -> Response:
         """Register a device; 409 when the id is registered already."""
@@ -88,6 +90,7 @@ class Devices:
         device = self.kind.device.model_validate(row)
         return JsonResponse(device, 201, headers={"Location": location})
 
+    @allows(Access.READ)
     @answers("kind.page", headers=("Link",))
     async def page(self, request: Request, query: DevicePage) -> Response:
         """Registered devices by id, `limit` at a time; fewer where their metadata is large."""
@@ -99,6 +102,7 @@ class Devices:
         devices = [self.kind.device.model_validate(row) for row in rows[: len(shown) + 1]]
         return list_response(request, devices, len(shown), self.kind.stream.id_column)
 
+    @allows(Access.READ)
     @answers("kind.device", errors=(404,), path_id="kind.id_type")
     async def one(self, request: Request) -> Response:
         """A registered device."""
@@ -108,6 +112,7 @@ class Devices:
             raise not_found(self.kind.word, device_id)
         return JsonResponse(self.kind.device.model_validate(row))
 
+    @allows(Access.OPERATE)
     @answers("kind.device", errors=(404,), path_id="kind.id_type", body="kind.change")
     async def change(self, request: Request, body: Input) -> Response:
         """Change a device: the fields given take their new values, null included."""
@@ -120,6 +125,7 @@ class Devices:
             raise not_found(self.kind.word, device_id)
         return JsonResponse(self.kind.device.model_validate(row))
 
+    @allows(Access.READ)
     @answers("kind.state", errors=(404,), path_id="kind.id_type")
     async def state(self, request: Request) -> Response:
         """A device's newest reading; the device need not be registered."""

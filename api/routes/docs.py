@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from api.http.endpoint import JSON, Handler
+from api.http.endpoint import JSON, Handler, allows
 from api.http.openapi import TITLE, document
+from schemas.keys import Access
 
 ASSETS_PATH = "/docs/assets"
 PAGE = f"""<!doctype html>
@@ -46,10 +47,12 @@ class Docs:
     def __init__(self, routes: Mapping[str, Mapping[str, Handler]]) -> None:
         self._document = orjson.dumps(document(routes))
 
+    @allows(Access.OPEN)
     async def document(self, request: Request) -> Response:
         """GET /openapi.json"""
         return Response(self._document, media_type=JSON)
 
+    @allows(Access.OPEN)
     async def page(self, request: Request) -> Response:
         """GET /docs"""
         return HTMLResponse(PAGE)

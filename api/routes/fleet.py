@@ -9,7 +9,7 @@ from starlette.responses import Response
 from api.database import Database
 from api.figures import EXACT, Figures, Row, rounded, total
 from api.http.beside import beside
-from api.http.endpoint import answers
+from api.http.endpoint import allows, answers
 from api.http.errors import not_found
 from api.http.inputs import asked_window, path_device_id
 from api.http.responses import JsonResponse
@@ -26,6 +26,7 @@ from schemas.fleet import (
     MeterSession,
     UnjudgedCounts,
 )
+from schemas.keys import Access
 from schemas.settings import Settings
 from sql.named import load
 
@@ -42,6 +43,7 @@ class FleetAnalytics:
         self._settings = settings
         self._database = database
 
+    @allows(Access.READ)
     @answers(FleetFigures)
     async def fleet(self, request: Request, query: FleetQuery) -> Response:
         """All vehicles' charging, the worst efficiency first; the window is widened to hours."""
@@ -63,6 +65,7 @@ class FleetAnalytics:
             rows = await (await connection.execute(FLEET["fleet"], parameters)).fetchall()
         return JsonResponse(await beside(len(rows) * ROW_BYTES, fleet, window, rows))
 
+    @allows(Access.READ)
     @answers(MeterFigures, errors=(404,))
     async def meter(self, request: Request, query: WindowQuery) -> Response:
         """A meter's energy by hour, and the sessions on it."""

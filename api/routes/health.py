@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from api.database import Database
 from api.http.draining import Draining
-from api.http.endpoint import answers
+from api.http.endpoint import allows, answers
 from api.http.errors import unavailable
 from api.http.responses import JsonResponse
 from api.ingestion import Ingestion
@@ -17,6 +17,7 @@ from api.producer import Producer
 from reporting.waiting import Waiting
 from schemas.fields import utc_now
 from schemas.health import Check, Checks, Health, Sign
+from schemas.keys import Access
 
 
 class HealthRoutes:
@@ -40,6 +41,7 @@ class HealthRoutes:
         self._ingestion = ingestion
         self._metrics = metrics
 
+    @allows(Access.READ)
     @answers(Health, also=(503,), waits=False)
     async def health(self, request: Request) -> Response:
         """What the API depends on: unhealthy (503) without PostgreSQL, degraded without Kafka.
@@ -56,6 +58,7 @@ class HealthRoutes:
         )
         return JsonResponse(body, 503 if database else 200)
 
+    @allows(Access.OPEN)
     @answers(Sign)
     async def ready(self, request: Request) -> Response:
         """Whether to send requests here: 503 without PostgreSQL, and once this process stops."""
@@ -65,11 +68,13 @@ class HealthRoutes:
             raise unavailable(f"Waiting for {self._database.name}: {trouble}")
         return JsonResponse(Sign(status="ready", timestamp=utc_now()))
 
+    @allows(Access.OPEN)
     @answers(Sign, waits=False)
     async def live(self, request: Request) -> Response:
         """The process answers."""
         return JsonResponse(Sign(status="live", timestamp=utc_now()))
 
+    @allows(Access.METRICS)
     @answers(None, media={"text/plain": "metrics_example"}, waits=False)
     async def metrics(self, request: Request) -> Response:
         """The process's metrics and how ingestion stands, in Prometheus' text format."""

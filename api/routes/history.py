@@ -21,7 +21,7 @@ from starlette.responses import Response
 
 from api.database import Connection, Database
 from api.http.deadline import in_time
-from api.http.endpoint import JSON, answers
+from api.http.endpoint import JSON, allows, answers
 from api.http.errors import not_found
 from api.http.inputs import asked_window, path_device_id
 from api.http.responses import next_page
@@ -29,6 +29,7 @@ from api.http.streamed import Streamed
 from schemas.analytics import Window
 from schemas.fields import device_id_of, utc_now
 from schemas.history import HistoryQuery
+from schemas.keys import Access
 from schemas.streams.stream import Stream
 from sql.named import load, load_for
 
@@ -53,6 +54,7 @@ class History:
         self._word = stream.name.capitalize()
         self._database = database
 
+    @allows(Access.READ)
     @answers(
         "sent",
         errors=(404,),

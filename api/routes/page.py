@@ -10,7 +10,9 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.http.endpoint import allows
 from api.http.errors import not_found
+from schemas.keys import Access
 
 FILES = Path(__file__).parents[1] / "static"
 INDEX = "index.html"
@@ -40,10 +42,12 @@ class PageRoutes:
     def __init__(self) -> None:
         self._files = {path.name: _File(path) for path in FILES.iterdir() if path.is_file()}
 
+    @allows(Access.OPEN)
     async def page(self, request: Request) -> Response:
         """GET /"""
         return self._files[INDEX].answer(request)
 
+    @allows(Access.OPEN)
     async def file(self, request: Request) -> Response:
         """GET /static/:name"""
         name = request.path_params["name"]

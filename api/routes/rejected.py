@@ -21,7 +21,7 @@ from starlette.responses import Response
 from api.database import SESSION, Database
 from api.http.beside import beside
 from api.http.deadline import in_time
-from api.http.endpoint import answers
+from api.http.endpoint import allows, answers
 from api.http.errors import ApiError, conflict, not_found
 from api.http.examples import REJECTION
 from api.http.responses import JsonResponse, list_response
@@ -29,6 +29,7 @@ from api.http.streamed import Streamed
 from reporting.applications import Application
 from schemas.errors import Problem
 from schemas.fields import utc_now
+from schemas.keys import Access
 from schemas.rejected import MAX_ID, Rejected, RejectedDetail, RejectedFilter, RejectedId, Replay
 from schemas.settings import Settings
 from sql import quarantine
@@ -61,6 +62,7 @@ class RejectedReadings:
         self._decoders = settings.decoders()
         self._threads = ThreadPoolExecutor(MAX_REPLAYS, thread_name_prefix="replay")
 
+    @allows(Access.READ)
     @answers(list[Rejected], headers=("Link",))
     async def page(self, request: Request, query: RejectedFilter) -> Response:
         """Rejected readings, newest first, those that match all filters given."""
@@ -71,12 +73,14 @@ class RejectedReadings:
         found = [Rejected.model_validate(row) for row in rows]
         return list_response(request, found, query.limit, "id")
 
+    @allows(Access.READ)
     @answers(RejectedDetail, errors=(404,), path_id=RejectedId)
     async def one(self, request: Request) -> Response:
         """A rejected reading with its first bytes."""
         row = await self._row(_path_id(request))
         return JsonResponse(await beside(len(row["raw"] or b""), RejectedDetail.of_row, row))
 
+    @allows(Access.READ)
     @answers(None, errors=(404,), path_id=RejectedId, media={BYTES: "raw_example"})
     async def raw(self, request: Request) -> Response:
         """All bytes that were kept of a rejected reading, as they came."""
@@ -91,6 +95,7 @@ class RejectedReadings:
         }
         return Streamed(self._pieces(rejected_id, first), headers, BYTES)
 
+    @allows(Access.OPERATE)
     @answers(Replay, errors=(404, 409), path_id=RejectedId)
     async def replay(self, request: Request) -> Response:
         """Store a rejected reading that is valid by now; twice stores once, 409 when it is not."""

@@ -13,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.database import Connection, Database
-from api.http.endpoint import answers
+from api.http.endpoint import allows, answers
 from api.http.errors import ApiError, conflict, invalid_field, not_found
 from api.http.inputs import path_session_id
 from api.http.responses import JsonResponse, list_response
 from schemas.fields import utc_now
+from schemas.keys import Access
 from schemas.sessions import (
     Cursor,
     Session,
@@ -45,6 +46,7 @@ class Sessions:
         self._database = database
         self._max_skew = timedelta(seconds=settings.max_clock_skew_seconds)
 
+    @allows(Access.OPERATE)
     @answers(Session, 201, errors=(404, 409))
     async def start(self, request: Request, body: SessionStart) -> Response:
         """Start a session, or enter a past one; 404 unknown device, 409 either one is taken."""
@@ -56,6 +58,7 @@ class Sessions:
 
         return JsonResponse(Session.model_validate(await self._write(insert)), 201)
 
+    @allows(Access.OPERATE)
     @answers(Session, errors=(404, 409), path_id=UUID)
     async def end(self, request: Request, body: SessionEnd = NOW) -> Response:
         """End a session; 409 when it ended already."""
@@ -74,6 +77,7 @@ class Sessions:
 
         return JsonResponse(Session.model_validate(await self._write(end)))
 
+    @allows(Access.OPERATE)
     @answers(Session, errors=(404, 409), path_id=UUID)
     async def change(self, request: Request, body: SessionChange) -> Response:
         """Correct a session's times; `endedAt: null` opens it again. 409 when it would overlap."""
@@ -92,6 +96,7 @@ class Sessions:
 
         return JsonResponse(Session.model_validate(await self._write(change)))
 
+    @allows(Access.READ)
     @answers(Session, errors=(404,), path_id=UUID)
     async def one(self, request: Request) -> Response:
         """A session."""
@@ -100,11 +105,13 @@ class Sessions:
             row = await _one(connection, "one", session_id)
         return JsonResponse(Session.model_validate(row))
 
+    @allows(Access.READ)
     @answers(list[Session], headers=("Link",))
     async def active(self, request: Request, query: SessionPage) -> Response:
         """Sessions that have not ended, newest first."""
         return await self._list(request, "active", query)
 
+    @allows(Access.READ)
     @answers(list[Session], headers=("Link",))
     async def search(self, request: Request, query: SessionFilter) -> Response:
         """Sessions by device, and by the window they touch; newest first."""

@@ -10,9 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.database import Database
-from api.http.endpoint import answers
+from api.http.endpoint import allows, answers
 from api.http.responses import JsonResponse
 from schemas.fields import utc_now
+from schemas.keys import Access
 from schemas.silence import Silence, SilenceQuery, SilentDevice
 from sql.named import load
 
@@ -25,6 +26,7 @@ class SilentDevices:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @allows(Access.READ)
     @answers(Silence)
     async def silent(self, request: Request, query: SilenceQuery) -> Response:
         """Devices without a reading in the last minutes; those that fell silent last come first."""

@@ -8,10 +8,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.database import Database
-from api.http.endpoint import answers
+from api.http.endpoint import allows, answers
 from api.http.responses import JsonResponse
 from api.lag import LogReader, lag_of
 from schemas.fields import utc_now
+from schemas.keys import Access
 from schemas.settings import Settings
 from schemas.telemetry import RejectedCount, Stats, TopicStats
 from sql.named import load
@@ -28,6 +29,7 @@ class StatsRoutes:
         self._database = database
         self._log_reader = log_reader
 
+    @allows(Access.READ)
     @answers(Stats)
     async def stats(self, request: Request) -> Response:
         """The books and the lag of each topic."""

@@ -6,13 +6,14 @@ from starlette.responses import Response
 from api.batches import Accepted, Batch, Opener, RefusedReadingError
 from api.http.beside import beside
 from api.http.bodies import MAX_INGEST_BYTES
-from api.http.endpoint import answers
+from api.http.endpoint import allows, answers
 from api.http.inputs import read_body
 from api.http.responses import JsonResponse
 from api.kafka_records import OutgoingRecord, RecordBuilder, partition_of
 from api.metrics import Metrics
 from api.producer import Producer
 from schemas.fields import utc_now
+from schemas.keys import Access
 from schemas.settings import Settings
 from schemas.telemetry import IngestError, IngestResult, RefusedRecord, SentBatch, SentRecord
 
@@ -26,6 +27,7 @@ class Telemetry:
         self._metrics = metrics
         self._opener = Opener(settings)
 
+    @allows(Access.SEND)
     @answers(IngestResult, 202, body=SentRecord, max_body_bytes=MAX_INGEST_BYTES)
     async def ingest(self, request: Request) -> Response:
         """One reading, keyed by its device; 202 once Kafka has it."""
@@ -40,6 +42,7 @@ class Telemetry:
         await self._producer.deliver([OutgoingRecord(topic, partition, device_id.encode(), raw, 1)])
         return _answer(1, [])
 
+    @allows(Access.SEND)
     @answers(IngestResult, 202, body=SentBatch, max_body_bytes=MAX_INGEST_BYTES)
     async def ingest_batch(self, request: Request) -> Response:
         """Many readings: the valid ones are delivered, the others are named in the answer."""

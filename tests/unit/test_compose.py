@@ -264,7 +264,7 @@ def test_the_healthcheck_asks_for_a_path_the_api_has() -> None:
 def test_the_healthcheck_follows_the_worker() -> None:
     """The very command of the compose file, against the worker's own health server."""
     service, status = SERVICES["worker"], Status()
-    with served(status, 0) as port:
+    with served(status, "127.0.0.1", 0) as port:
         assert service["healthcheck"]["test"][:2] == ["CMD", "python"]
         url = health_url("worker").replace(f":{SETTINGS['METRICS_PORT']}/", f":{port}/")
         assert f":{port}/" in url

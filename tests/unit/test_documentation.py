@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 
 import prometheus_client
+from pydantic import SecretStr
 
 from api.metrics import Metrics
 from ingest_worker import metrics
-from schemas.settings import Settings
+from schemas.settings import Settings, secrets_of
 from schemas.streams import STREAMS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -18,13 +19,25 @@ TEST = re.compile(r"`(tests/[\w/]+(?:\.py)?)(?:::(\w+))?`")
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
+def shown(default: object) -> str:
+    """A default as the table shows it."""
+    if default in (None, ""):
+        return ""
+    if isinstance(default, SecretStr):
+        default = default.get_secret_value()
+    if isinstance(default, bool):
+        default = str(default).lower()
+    return f"`{getattr(default, 'value', default)}`"
+
+
 def settings_table() -> str:
     """The README's table of settings, as it has to be."""
     rows = []
     for name, field in Settings.model_fields.items():
-        default = field.default
-        shown = "" if default is None else f"`{getattr(default, 'value', default)}`"
-        rows.append(f"| `{name.upper()}` | {shown} | {field.description} |")
+        rows.append(f"| `{name.upper()}` | {shown(field.default)} | {field.description} |")
+        if name in secrets_of(Settings):
+            file = f"{name.upper()}_FILE"
+            rows.append(f"| `{file}` |  | File that {name.upper()} is read from instead. |")
     return "\n".join(rows)
 
 

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+from devstack.ports import LOOPBACK
 from ingest_worker.health import MAX_CONNECTIONS, Status, served
 
 
@@ -19,7 +20,7 @@ def ask(port: int, path: str) -> tuple[int, str]:
 
 def test_what_a_probe_is_told() -> None:
     status = Status()
-    with served(status, 0) as port:
+    with served(status, LOOPBACK, 0) as port:
         assert ask(port, "/health/live")[0] == 200
         code, text = ask(port, "/health/ready")
         assert (code, json.loads(text)) == (
@@ -37,7 +38,7 @@ def test_what_a_probe_is_told() -> None:
 
 
 def test_clients_that_send_half_a_request_shut_no_probe_out() -> None:
-    with served(Status(), 0) as port, ExitStack() as undo:
+    with served(Status(), LOOPBACK, 0) as port, ExitStack() as undo:
         for _ in range(3 * MAX_CONNECTIONS):
             client = undo.enter_context(socket.create_connection(("127.0.0.1", port)))
             client.sendall(b"GET /health/live HTTP/1.1\r\nA: ")
@@ -45,8 +46,8 @@ def test_clients_that_send_half_a_request_shut_no_probe_out() -> None:
 
 
 def test_a_port_that_is_taken_is_passed_over() -> None:
-    with socket.create_server(("0.0.0.0", 0)) as taken:
+    with socket.create_server((LOOPBACK, 0)) as taken:
         first = taken.getsockname()[1]
-        with served(Status(), first) as port:
+        with served(Status(), LOOPBACK, first) as port:
             assert port > first
             assert ask(port, "/health/live")[0] == 200
