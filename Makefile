@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # Processes that run tests: more than there are cores, as most of a test is waiting.
 WORKERS := 5
 
-.PHONY: help setup demo test bench chaos lint format lock
+.PHONY: help setup demo test bench chaos lint format lock sbom digests
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -37,12 +37,22 @@ lint: $(INSTALLED) ## formatters, linters, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/biome ci --error-on-warnings
+	$(BIN)/hadolint Dockerfile
 
 format: $(INSTALLED) ## reformat
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/biome check --write
 
-lock: $(INSTALLED) ## renew requirements.lock from pyproject.toml
-	uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --extra dev \
-		--python-version 3.11 --quiet pyproject.toml -o requirements.lock
+COMPILE := uv pip compile --universal --generate-hashes --no-header --no-emit-index-url --python-version 3.11 --quiet
+
+lock: ## renew requirements.lock and its part that runs, runtime.lock, from pyproject.toml
+	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) --constraint requirements.lock pyproject.toml -o runtime.lock
+
+sbom: $(INSTALLED) ## write out/sbom.json, what the image holds of Python packages (CycloneDX)
+	mkdir -p out
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o out/sbom.json runtime.lock
+
+digests: ## write docker-compose.digests.yml, the images' digests of today; needs Docker
+	docker compose --file docker-compose.yml config --lock-image-digests --output docker-compose.digests.yml
