@@ -31,6 +31,7 @@ IN_OUR_CONTAINERS = {
     "APP_HOST": "0.0.0.0",
     "APP_PORT": "3000",
     "APP_AUTH": "off",
+    "APP_ALLOWED_HOSTS": "localhost,127.0.0.1",
     "DB_HOST": "postgres",
     "DB_ALLOW_PLAINTEXT": "true",
     "KAFKA_BOOTSTRAP_SERVERS": "kafka:19092",
@@ -97,8 +98,9 @@ def test_every_interpolated_name_is_a_setting_with_its_default() -> None:
     text = COMPOSE_TEXT.replace(PLAINTEXT, "").replace("$$", "")
     used = re.findall(r"\$\{?(\w+)(?::-([^}]*))?", text)
     assert used
+    inside = IN_OUR_CONTAINERS | {"APP_ALLOWED_HOSTS": "localhost", "APP_TLS_CERTFILE": ""}
     for name, default in used:
-        assert default == (IN_OUR_CONTAINERS | {"APP_TLS_CERTFILE": ""}).get(name, SETTINGS[name])
+        assert default == inside.get(name, SETTINGS[name])
 
 
 def test_a_password_goes_in_plaintext_to_composes_own_database_alone(
@@ -254,13 +256,15 @@ def test_each_has_the_time_it_needs_to_stop() -> None:
 
 
 def test_the_healthcheck_asks_for_a_path_the_api_has() -> None:
-    match = re.fullmatch(rf"http://127\.0\.0\.1:{SETTINGS['APP_PORT']}(/\S+)", health_url("api"))
+    match = re.fullmatch(rf"http://(127\.0\.0\.1):{SETTINGS['APP_PORT']}(/\S+)", health_url("api"))
     assert match
 
     async def paths() -> set[str]:
         return set(routes(Parts(Settings())))
 
-    assert match[1] in asyncio.run(paths())
+    assert match[2] in asyncio.run(paths())
+    hosts = SERVICES["api"]["environment"]["APP_ALLOWED_HOSTS"]
+    assert match[1] in filled(hosts, APP_ALLOWED_HOSTS="fleet.example").split(",")
 
 
 def test_the_healthcheck_speaks_tls_when_the_api_does() -> None:
