@@ -27,7 +27,7 @@ class SignedIn(Output):
 
 
 class SignInState(Output):
-    """Whether keys are demanded here, and who asks; without a key or a sign-in only the first."""
+    """Whether keys are demanded here, and who is signed in, where somebody is."""
 
     demanded: bool
     name: str | None = None

@@ -63,27 +63,23 @@ class Guard:
 
     async def caller(self, scope: Scope) -> Caller:
         """Whose request it is. Raises ApiError 401, 429, or 503 before the keys could be read."""
-        caller, _ = await self.known(scope)
-        if caller is not ANYBODY or not self.demanded:
-            return caller
+        if sent := HTTPConnection(scope).headers.getlist("authorization"):
+            return await self.owner(scope, _bearer(sent))
+        if found := await self.signed_in(scope):
+            return found[0]
+        if not self.demanded:
+            return ANYBODY
         if not await self._ring.readable():
             raise _unread()
         refusal = Refusal.SIGNED_OUT if cookie_hash(scope) else Refusal.MISSING
         raise await self._refused(scope, RefusedKeyError(refusal))
 
-    async def known(self, scope: Scope) -> tuple[Caller, datetime | None]:
-        """Whose key or sign-in came with a request, and when that expires; ANYBODY without one.
-
-        Raises ApiError for a wrong key, as `caller` does; a sign-in that is over is as none.
-        """
-        if sent := HTTPConnection(scope).headers.getlist("authorization"):
-            caller = await self.owner(scope, _bearer(sent))
-            return caller, self._ring.expiry(caller)
+    async def signed_in(self, scope: Scope) -> tuple[Caller, datetime] | None:
+        """Whose sign-in came with a request, and until when it is good; None without a good one."""
         token_hash = cookie_hash(scope)
-        if token_hash and (not self.demanded or await self._ring.readable()):
-            found = await self._ring.signed_in(token_hash, look=self.demanded)
-            return found or (ANYBODY, None)
-        return ANYBODY, None
+        if token_hash is None:
+            return None
+        return await self._ring.signed_in(token_hash, look=self.demanded)
 
     async def owner(self, scope: Scope, key: Key | None) -> Caller:
         """Whose key it is; None stands for what is none. Raises ApiError as `caller` does."""

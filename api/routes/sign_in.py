@@ -77,18 +77,14 @@ class SignInRoutes:
         return response
 
     @allows(Access.OPEN)
-    @answers(SignInState, errors=(401, 429))
+    @answers(SignInState)
     async def state(self, request: Request) -> Response:
-        """Whether keys are demanded here, and whose key or cookie came with the request."""
+        """Whether keys are demanded here, and who is signed in by the cookie."""
         state = SignInState(demanded=self._guard.demanded)
-        caller, expires_at = await self._guard.known(request.scope)
-        if caller.key_id:
-            state = SignInState(
-                demanded=self._guard.demanded,
-                name=caller.name,
-                role=caller.role,
-                expires_at=expires_at,
-            )
+        if found := await self._guard.signed_in(request.scope):
+            caller, expires_at = found
+            who = {"name": caller.name, "role": caller.role, "expires_at": expires_at}
+            state = state.model_copy(update=who)
         return JsonResponse(state, exclude_unset=True)
 
     def _set_cookie(self, request: Request, response: Response, token: str, seconds: int) -> None:
