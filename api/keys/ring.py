@@ -43,16 +43,16 @@ class StoredKey(NamedTuple):
 
     def refusal(self, secret_hash: bytes, now: datetime) -> Refusal | None:
         """Why a secret of this hash does not do at `now`; None when it does."""
-        previous = False
-        if not compare_digest(secret_hash, self.hash):
-            if not compare_digest(secret_hash, self.previous_hash or b""):
-                return Refusal.UNKNOWN
-            previous = True
+        current = compare_digest(secret_hash, self.hash)
+        if not current and (
+            self.previous_hash is None or not compare_digest(secret_hash, self.previous_hash)
+        ):
+            return Refusal.UNKNOWN
         if self.revoked_at:
             return Refusal.REVOKED
         if self.expires_at and self.expires_at <= now:
             return Refusal.EXPIRED
-        if previous and self.previous_expires_at and self.previous_expires_at <= now:
+        if not current and (self.previous_expires_at is None or self.previous_expires_at <= now):
             return Refusal.ROTATED
         return None
 
