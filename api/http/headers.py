@@ -1,11 +1,14 @@
 """The headers that every answer has for browsers, errors and files included."""
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from schemas.settings import split_host
 from serving.headers import HEADERS
 
 HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
-"""A browser that has come by HTTPS comes by nothing else for a year."""
+"""A browser that has come by HTTPS comes by nothing else for a year. Not so to localhost: it would
+mean whatever else is served there, too."""
 _DEFAULTS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 
@@ -19,7 +22,7 @@ class BrowserHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        defaults = [*_DEFAULTS, HTTPS_ONLY] if scope["scheme"] == "https" else _DEFAULTS
+        defaults = [*_DEFAULTS, HTTPS_ONLY] if _has_https(scope) else _DEFAULTS
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -29,3 +32,10 @@ class BrowserHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+def _has_https(scope: Scope) -> bool:
+    if scope["scheme"] != "https":
+        return False
+    host, _ = split_host(Headers(scope=scope).get("host", ""))
+    return host.lower() != "localhost"

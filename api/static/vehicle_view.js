@@ -53,7 +53,7 @@ function figuresPanel(id, day) {
   const hours = vehicleHours();
   const sessions = vehicleSessions();
   const title = h("h3", {}, "Its sessions");
-  const readings = h("a", { class: "button" }, "Its readings, as CSV");
+  const readings = h("a", { class: "button more" }, "Its readings, as CSV");
   panel.body.append(alerts, tiles.node, hours.node, title, sessions.node, readings);
   panel.poll(
     FIGURES_EVERY_MS,

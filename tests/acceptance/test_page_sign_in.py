@@ -10,6 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from schemas.streams import VEHICLE as VEHICLES
 from tests.acceptance.conftest import Opener
 from tests.api_process import ApiProcess
 from tests.connections import connect
@@ -155,6 +156,18 @@ def test_a_revoked_key_leads_back_to_the_form(
     signed_out(page)
     sign_in(page, make_key(environment, "operator"))
     expect(page.get_by_role("heading", level=1)).to_contain_text(VEHICLE)
+
+
+def test_a_vehicles_readings_as_csv(
+    api: httpx.Client, environment: dict[str, str], opened: Opener
+) -> None:
+    page = opened(f"{api.base_url}/#vehicle={VEHICLE}")
+    sign_in(page, make_key(environment, "analyst"))
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Its readings, as CSV").click()
+    assert download.value.suggested_filename == f"{VEHICLE}.csv"
+    assert "&safe=true" in download.value.url
+    assert download.value.path().read_text() == ",".join(VEHICLES.json_names) + "\n"
 
 
 def test_what_a_role_may_not_do_is_said(

@@ -180,8 +180,10 @@ def test_pages_say_what_they_need_and_are_kept() -> None:
 
 
 def test_https_is_kept_to() -> None:
-    answer = ask(scheme="https")
-    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+    kept = "Strict-Transport-Security"
+    answer = ask(headers=[TLS_HOST], scheme="https", app_allowed_hosts="fleet.example")
+    assert answer.headers[kept] == "max-age=31536000"
+    assert kept not in ask(scheme="https").headers  # by localhost
 
 
 def test_a_refusal_before_there_is_a_request_has_them() -> None:
