@@ -112,6 +112,7 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
         max_connections=MAX_CONNECTIONS,
         kept_back=settings.db_pool_size + KEPT_BACK,
         grace_s=GRACE_S,
+        trusted_proxies=settings.app_trusted_proxies,
     )
     server = Server(config, draining)
     for number in (signal.SIGTERM, signal.SIGINT):

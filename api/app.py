@@ -22,6 +22,8 @@ from api.http.deadline import answer_in_time
 from api.http.draining import ClosingConnections, Draining
 from api.http.endpoint import Endpoint, Handler
 from api.http.errors import HANDLERS
+from api.http.headers import BrowserHeaders
+from api.http.hosts import OwnPages
 from api.ingestion import Ingestion
 from api.keys.demand import why_demanded
 from api.keys.errors import NoLiveKeyError
@@ -214,12 +216,13 @@ def create_app(
         middleware=[
             Middleware(Measured, metrics=parts.metrics),
             Middleware(ClosingConnections, draining=parts.draining),
+            Middleware(OwnPages, settings=settings),
         ],
         exception_handlers=HANDLERS,
         lifespan=parts.running,
     )
     app.router.redirect_slashes = False
-    return EncodedPaths(app)
+    return BrowserHeaders(EncodedPaths(app))
 
 
 class Methods:

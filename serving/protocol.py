@@ -6,6 +6,7 @@ room for new ones, the least deserving first: so clients that send half a reques
 nobody out. Whatever cannot be a request is answered with the one error body, and closes.
 """
 
+import re
 from asyncio import TimerHandle
 from enum import IntEnum
 from itertools import count
@@ -35,6 +36,8 @@ MAX_FRAMING_SHARE = 1 / 8
 """Bytes around a body's chunks, beside MAX_HEAD_BYTES, as a share of the body: tiny chunks cost
 more time than bytes."""
 AROUND_HEADER_BYTES = len(": \r\n")
+HOST = b"host"
+ABSOLUTE_TARGET = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 
 
 _turns = count(1)
@@ -248,6 +251,8 @@ class BoundedProtocol(HttpToolsProtocol):
             raise RefusedError(431, f"A request may have at most {MAX_HEADERS} headers")
         if len(self.pipeline) >= MAX_PIPELINED:
             raise RefusedError(400, "Too many requests were sent ahead of their answers")
+        if (target := ABSOLUTE_TARGET.match(self.url)) and (HOST, target[1]) not in self.headers:
+            self.headers.append((HOST, target[1]))  # it names a host as the header does
         super().on_headers_complete()
         self._enter(Phase.BODY)
 

@@ -15,10 +15,19 @@ from serving.protocol import BoundedProtocol
 class Config(uvicorn.Config):
     """uvicorn's configuration, and how many connections there may be."""
 
-    def __init__(self, app: ASGIApp, *, max_connections: int, kept_back: int, grace_s: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_connections: int,
+        kept_back: int,
+        grace_s: int,
+        trusted_proxies: str = "",
+    ) -> None:
         """`kept_back` are the file descriptors that the process needs for other things.
 
         `grace_s` is how long requests under way may take once the server is asked to stop.
+        From `trusted_proxies`, addresses or networks, X-Forwarded-For and -Proto are believed.
         """
         super().__init__(
             WholeBodies(app),
@@ -27,6 +36,8 @@ class Config(uvicorn.Config):
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=bool(trusted_proxies),
+            forwarded_allow_ips=trusted_proxies,
             timeout_keep_alive=IDLE_TIMEOUT_S,
             timeout_graceful_shutdown=grace_s,
         )

@@ -23,8 +23,9 @@ REFERENCE = "#/components/schemas/{}"
 TITLE = "Energy ingestion engine"
 DESCRIPTION = """Telemetry of smart meters and vehicles, and the figure made of it: how much of the
 AC energy reached the battery. Times are ISO 8601 in UTC; windows are half-open. Every error has the
-same body. Beside those listed, another method on a path is answered with 405, and what goes beyond
-the bounds of the server with 400 (no HTTP), 408 (too slow), 431 (a head over 32 KiB) or 503."""
+same body. Beside those listed, another method on a path is answered with 405, another name than the
+API's with 421, a change that another site's page asks for with 403, and what goes beyond the bounds
+of the server with 400 (no HTTP), 408 (too slow), 431 (a head over 32 KiB) or 503."""
 ERRORS = {
     400: "Invalid input; one entry in `details` for each bad field",
     401: "No key came with it, or one that is not good, or a sign-in that is over",

@@ -229,7 +229,7 @@ def test_docs_work_offline(api: httpx.Client) -> None:
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "://" not in page.text
     assets = re.findall(r'(?:src|href)="([^"]+)"', page.text)
-    assert len(assets) == 3
+    assert len(assets) == 4
     for path in assets:
         asset = api.get(path)
         assert asset.status_code == 200 and len(asset.content) > 100
