@@ -42,6 +42,7 @@ from brokers.topics import watch_topics
 from reporting.waiting import Waiting
 from schemas.settings import Settings
 from schemas.streams import STREAMS
+from serving.certificate import Certificate
 from sql.errors import UnsuitableDatabaseError
 
 GiveUp = Callable[[UnsuitableDatabaseError], None]
@@ -55,12 +56,19 @@ class Parts:
     """What the routes work with. A process has one of each."""
 
     def __init__(
-        self, settings: Settings, give_up: GiveUp = _raised, draining: Draining | None = None
+        self,
+        settings: Settings,
+        give_up: GiveUp = _raised,
+        draining: Draining | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         self.settings = settings
         self.draining = draining or Draining()
         self._give_up = give_up
         self.metrics = Metrics(settings.streams)
+        self._certificate = certificate
+        if certificate:
+            self.metrics.show_certificate(lambda: certificate.ends_at)
         self.database = Database(settings)
         self.producer = Producer(settings, self.metrics)
         self.log_reader = LogReader(settings, self.producer.all_partitions)
@@ -76,6 +84,8 @@ class Parts:
             "kafka": self.producer.run,
             "topics": lambda: watch_topics(self.settings, self.unsafe_topics.judged),
         }
+        if self._certificate:
+            work["certificate"] = self._certificate.watch
         tasks = [
             asyncio.create_task(keep_running(name, run, self.metrics.task_restarts))
             for name, run in work.items()
@@ -155,14 +165,17 @@ def device_routes(devices: Devices) -> dict[str, dict[str, Handler]]:
 
 
 def create_app(
-    settings: Settings, give_up: GiveUp = _raised, draining: Draining | None = None
+    settings: Settings,
+    give_up: GiveUp = _raised,
+    draining: Draining | None = None,
+    certificate: Certificate | None = None,
 ) -> ASGIApp:
     """The ASGI application. Must be called inside the event loop that will run it.
 
     `give_up` is told of an error that ends the process, since waiting would not help; `draining`
-    says when the process is about to stop.
+    says when the process is about to stop; a `certificate` is renewed while the application runs.
     """
-    parts = Parts(settings, give_up, draining)
+    parts = Parts(settings, give_up, draining, certificate)
     table = routes(parts)
     budget = Budget()
     docs, console = Docs(table), PageRoutes()
