@@ -18,11 +18,12 @@ class Authority:
         self.file = directory / f"{name}.pem"
         self._authority.cert_pem.write_to_path(self.file)
 
-    def issue(
-        self, *names: str, common_name: str | None = None, ended: bool = False
-    ) -> tuple[str, str]:
-        """The files of a new certificate for these names or addresses, and of its key."""
-        end = datetime.now(UTC) + timedelta(days=-1 if ended else 30)
+    def issue(self, *names: str, common_name: str | None = None, days: int = 30) -> tuple[str, str]:
+        """The files of a new certificate for these names or addresses, and of its key.
+
+        It ends in so many days; a negative number means that it has ended.
+        """
+        end = datetime.now(UTC) + timedelta(days=days)
         issued = self._authority.issue_cert(*names, common_name=common_name, not_after=end)
         self._issued += 1
         certificate = self._directory / f"{self._name}-{self._issued}.pem"

@@ -183,7 +183,7 @@ def test_one_that_has_ended_is_used_and_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     authority = Authority(tmp_path)
-    files = authority.issue(LOOPBACK, ended=True)
+    files = authority.issue(LOOPBACK, days=-1)
     certificate = Certificate(*files)
     certificate.look_again()
     (line,) = caplog.messages
