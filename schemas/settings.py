@@ -35,6 +35,7 @@ KAFKA_NAME = r"^[a-zA-Z0-9._-]{1,249}$"
 HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
 TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """What a header can carry as a bearer token: RFC 6750, 2.1."""
+AUTH_METHODS = ("scram-sha-256", "md5", "password", "none")
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _MAX_SECRET_BYTES = 64 * 1024
 
@@ -55,6 +56,16 @@ def _check_token(token: SecretStr | None) -> SecretStr | None:
     if token and not TOKEN.fullmatch(token.get_secret_value()):
         raise ValueError("a token is of letters, digits and -._~+/, with = at its end")
     return token
+
+
+def _check_methods(text: str) -> str:
+    methods = text.split(",")
+    negated = [method for method in methods if method.startswith("!")]
+    if not {method.removeprefix("!") for method in methods} <= set(AUTH_METHODS):
+        raise ValueError(f"may be {', '.join(AUTH_METHODS)}; several, comma separated; ! = not")
+    if negated and negated != methods:
+        raise ValueError("either all have an ! or none")
+    return text
 
 
 def _check_host_names(text: str) -> str:
@@ -142,7 +153,7 @@ class Settings(BaseSettings):
     """PEM file of our certificate for PostgreSQL."""
     db_sslkey: str | None = None
     """PEM file of that certificate's key."""
-    db_require_auth: str = Field("scram-sha-256", pattern=r"^!?[a-z0-9-]+(,!?[a-z0-9-]+)*$")
+    db_require_auth: Annotated[str, AfterValidator(_check_methods)] = "scram-sha-256"
     """How PostgreSQL must ask who we are (libpq's require_auth); `none`: by certificate alone."""
     db_allow_plaintext: bool = False
     """Whether to talk to a PostgreSQL on another machine without TLS."""

@@ -82,10 +82,10 @@ class Client:
 
     def rest(self) -> bytes:
         """What comes until the server closes."""
-        data = b""
+        data = bytearray()
         while piece := self.socket.recv(65536):
             data += piece
-        return data
+        return bytes(data)
 
     def asks(self, path: str = "/") -> bytes:
         """The answer to an ordinary request."""
@@ -271,6 +271,12 @@ def test_an_answer_that_nobody_takes_ends(server: Server, monkeypatch: pytest.Mo
     client.send(b"GET /big HTTP/1.1\r\n\r\n")
     client.until(b"\r\n\r\n")
     wait_until(lambda: not server.connections, "the server gives the connection up")
+
+
+def test_a_large_answer_arrives_whole_before_the_connection_closes(server: Server) -> None:
+    client = server.client()
+    client.send(b"GET /big HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert client.rest().partition(b"\r\n\r\n")[2] == BIG
 
 
 @pytest.mark.parametrize("half", [b"", b"GET / HTTP/1.1\r\n", post("Content-Length: 5") + b"x"])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from reporting.applications import Application
@@ -212,7 +213,9 @@ def test_a_sasl_password_goes_by_tls_alone(environment: pytest.MonkeyPatch) -> N
         ({"DB_SSLKEY": "a"}, "DB_SSLCERT and DB_SSLKEY go together"),
         ({"DB_SSLROOTCERT": "system"}, "DB_SSLROOTCERT=system needs DB_SSLMODE=verify-full"),
         ({"DB_SSLROOTCERT": "system", "DB_SSLMODE": "require"}, "needs DB_SSLMODE=verify-full"),
-        ({"DB_REQUIRE_AUTH": "Scram"}, "DB_REQUIRE_AUTH='Scram'"),
+        ({"DB_REQUIRE_AUTH": "scram"}, "DB_REQUIRE_AUTH='scram': may be scram-sha-256, md5"),
+        ({"DB_REQUIRE_AUTH": ""}, "DB_REQUIRE_AUTH='': may be scram-sha-256, md5"),
+        ({"DB_REQUIRE_AUTH": "!md5,none"}, "either all have an ! or none"),
         ({"DB_SSLMODE": "full"}, "DB_SSLMODE='full'"),
     ],
 )
@@ -220,6 +223,13 @@ def test_what_does_not_go_together(
     environment: pytest.MonkeyPatch, variables: dict[str, str], words: str
 ) -> None:
     assert words in refusal(environment, **variables)
+
+
+@pytest.mark.parametrize("methods", ["none", "scram-sha-256,md5", "!password,!md5"])
+def test_libpq_knows_the_methods(environment: pytest.MonkeyPatch, methods: str) -> None:
+    where = conninfo(loaded(environment, DB_REQUIRE_AUTH=methods, DB_PORT="1"), Application.WORKER)
+    with pytest.raises(psycopg.OperationalError, match="refused"):
+        psycopg.connect(where)
 
 
 def test_empty_variables_are_not_set(environment: pytest.MonkeyPatch) -> None:
