@@ -29,9 +29,11 @@ from reporting import command
 from reporting.logs import configure_logging
 from schemas.settings import Settings, SettingsError, load_settings
 from schemas.text import one_line
+from serving.certificate import Certificate, certificate_of
 from serving.limits import MAX_CONNECTIONS
 from serving.server import Config, listen
 from sql.errors import UnsuitableDatabaseError
+from sql.tls_files import check_files
 
 BACKLOG = 2048
 
@@ -54,16 +56,19 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         settings = load_settings()
-        if arguments.command is None:
-            kafka_options(settings)
+        configure_logging(settings.log_format, settings.log_level)
+        check_files(settings)
+        if arguments.command is not None:
+            return keys_command(settings, arguments)
+        kafka_options(settings)
+        certificate = certificate_of(settings)
     except SettingsError as error:
         command.fail(error)
         return command.BAD_INPUT_STATUS
-    configure_logging(settings.log_format, settings.log_level)
-    return _listen(settings) if arguments.command is None else keys_command(settings, arguments)
+    return _listen(settings, certificate)
 
 
-def _listen(settings: Settings) -> int:
+def _listen(settings: Settings, certificate: Certificate | None) -> int:
     """Answer requests until a signal; returns the exit status."""
     try:
         listener = listen(settings.app_host, settings.app_port, BACKLOG)
@@ -73,7 +78,7 @@ def _listen(settings: Settings) -> int:
     switch_often()
     with listener:
         try:
-            uvloop.run(serve(settings, listener))
+            uvloop.run(serve(settings, listener, certificate))
         except UnsuitableDatabaseError as error:
             command.fail(one_line(error))
             return command.FAILED_STATUS
@@ -94,7 +99,9 @@ def _why_not_listening(settings: Settings, error: OSError) -> str:
     return f"APP_PORT={settings.app_port}: {why}"
 
 
-async def serve(settings: Settings, listener: socket.socket) -> None:
+async def serve(
+    settings: Settings, listener: socket.socket, certificate: Certificate | None
+) -> None:
     """Answer requests on `listener` until a signal; requests under way are finished.
 
     Raises UnsuitableDatabaseError or NoLiveKeyError.
@@ -108,11 +115,12 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
 
     draining = Draining()
     config = Config(
-        create_app(settings, give_up, draining),
+        create_app(settings, give_up, draining, certificate),
         max_connections=MAX_CONNECTIONS,
         kept_back=settings.db_pool_size + KEPT_BACK,
         grace_s=GRACE_S,
         trusted_proxies=settings.app_trusted_proxies,
+        certificate=certificate,
     )
     server = Server(config, draining)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -120,9 +128,9 @@ async def serve(settings: Settings, listener: socket.socket) -> None:
     if why_demanded(settings) is None:
         log.log(logging.WARNING if warnings(settings) else logging.INFO, "%s", why_open(settings))
     host, port = listener.getsockname()[:2]
-    log.info(
-        "serving on http://%s:%d", f"[{host}]" if ":" in host else host, port, extra={"port": port}
-    )
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    scheme = "https" if certificate else "http"
+    log.info("serving on %s://%s", scheme, address, extra={"port": port})
     await server.serve(sockets=[listener])
     log.info("stopped")
     if hopeless:

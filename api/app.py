@@ -50,6 +50,7 @@ from reporting.applications import Application
 from reporting.waiting import Waiting
 from schemas.settings import Settings
 from schemas.streams import STREAMS
+from serving.certificate import Certificate
 from sql.connect import conninfo
 from sql.errors import UnsuitableDatabaseError
 
@@ -66,12 +67,19 @@ class Parts:
     """What the routes work with. A process has one of each."""
 
     def __init__(
-        self, settings: Settings, give_up: GiveUp = _raised, draining: Draining | None = None
+        self,
+        settings: Settings,
+        give_up: GiveUp = _raised,
+        draining: Draining | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         self.settings = settings
         self.draining = draining or Draining()
         self._give_up = give_up
         self.metrics = Metrics(settings.streams)
+        self._certificate = certificate
+        if certificate:
+            self.metrics.show_certificate(lambda: certificate.ends_at)
         self.database = Database(settings)
         self.keyring = Keyring(conninfo(settings, Application.API))
         self._why_demanded = why_demanded(settings)
@@ -92,6 +100,8 @@ class Parts:
             "kafka": self.producer.run,
             "topics": lambda: watch_topics(self.settings, self.unsafe_topics.judged),
         }
+        if self._certificate:
+            work["certificate"] = self._certificate.watch
         tasks = [
             asyncio.create_task(keep_running(name, run, self.metrics.task_restarts))
             for name, run in work.items()
@@ -192,14 +202,17 @@ def device_routes(devices: Devices) -> dict[str, dict[str, Handler]]:
 
 
 def create_app(
-    settings: Settings, give_up: GiveUp = _raised, draining: Draining | None = None
+    settings: Settings,
+    give_up: GiveUp = _raised,
+    draining: Draining | None = None,
+    certificate: Certificate | None = None,
 ) -> ASGIApp:
     """The ASGI application. Must be called inside the event loop that will run it.
 
     `give_up` is told of an error that ends the process, since waiting would not help; `draining`
-    says when the process is about to stop.
+    says when the process is about to stop; a `certificate` is renewed while the application runs.
     """
-    parts = Parts(settings, give_up, draining)
+    parts = Parts(settings, give_up, draining, certificate)
     table = routes(parts)
     budget, guard = Budget(), parts.guard
     docs, console = Docs(table), PageRoutes()
