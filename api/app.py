@@ -22,7 +22,13 @@ from api.http.deadline import answer_in_time
 from api.http.draining import ClosingConnections, Draining
 from api.http.endpoint import Endpoint, Handler
 from api.http.errors import HANDLERS
+from api.http.headers import BrowserHeaders
+from api.http.hosts import OwnPages
 from api.ingestion import Ingestion
+from api.keys.demand import why_demanded
+from api.keys.errors import NoLiveKeyError
+from api.keys.guard import Guard
+from api.keys.ring import Keyring
 from api.lag import LogReader
 from api.metrics import Measured, Metrics
 from api.producer import Producer
@@ -35,19 +41,25 @@ from api.routes.history import History
 from api.routes.page import PageRoutes
 from api.routes.rejected import RejectedReadings
 from api.routes.sessions import Sessions
+from api.routes.sign_in import SignInRoutes
 from api.routes.silence import SilentDevices
 from api.routes.stats import StatsRoutes
 from api.routes.telemetry import Telemetry
 from brokers.topics import watch_topics
+from reporting.applications import Application
 from reporting.waiting import Waiting
 from schemas.settings import Settings
 from schemas.streams import STREAMS
+from serving.certificate import Certificate
+from sql.connect import conninfo
 from sql.errors import UnsuitableDatabaseError
 
-GiveUp = Callable[[UnsuitableDatabaseError], None]
+Hopeless = UnsuitableDatabaseError | NoLiveKeyError
+"""What a process ends with: waiting would not help."""
+GiveUp = Callable[[Hopeless], None]
 
 
-def _raised(error: UnsuitableDatabaseError) -> None:
+def _raised(error: Hopeless) -> None:
     raise error
 
 
@@ -55,13 +67,24 @@ class Parts:
     """What the routes work with. A process has one of each."""
 
     def __init__(
-        self, settings: Settings, give_up: GiveUp = _raised, draining: Draining | None = None
+        self,
+        settings: Settings,
+        give_up: GiveUp = _raised,
+        draining: Draining | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
         self.settings = settings
         self.draining = draining or Draining()
         self._give_up = give_up
         self.metrics = Metrics(settings.streams)
+        self._certificate = certificate
+        if certificate:
+            self.metrics.show_certificate(lambda: certificate.ends_at)
         self.database = Database(settings)
+        self.keyring = Keyring(conninfo(settings, Application.API))
+        self._why_demanded = why_demanded(settings)
+        self.guard = Guard(self.keyring, self.metrics, demanded=self._why_demanded is not None)
+        self._schema_seen = asyncio.Event()
         self.producer = Producer(settings, self.metrics)
         self.log_reader = LogReader(settings, self.producer.all_partitions)
         self.ingestion = Ingestion(settings, self.log_reader, self.metrics)
@@ -73,9 +96,12 @@ class Parts:
         """Connect in the background, while requests are answered; close everything at the end."""
         work = {
             "database": self._database,
+            "keys": self._keys,
             "kafka": self.producer.run,
             "topics": lambda: watch_topics(self.settings, self.unsafe_topics.judged),
         }
+        if self._certificate:
+            work["certificate"] = self._certificate.watch
         tasks = [
             asyncio.create_task(keep_running(name, run, self.metrics.task_restarts))
             for name, run in work.items()
@@ -88,12 +114,21 @@ class Parts:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.log_reader.close()
             await self.ingestion.close()
+            await self.keyring.close()
             await self.database.close()
 
     async def _database(self) -> None:
         try:
             await self.database.run()
+            self._schema_seen.set()
         except UnsuitableDatabaseError as error:
+            self._give_up(error)
+
+    async def _keys(self) -> None:
+        await self._schema_seen.wait()
+        try:
+            await self.keyring.run(self._why_demanded)
+        except NoLiveKeyError as error:
             self._give_up(error)
 
 
@@ -108,8 +143,15 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
     analytics = Analytics(parts.settings, database)
     fleet = FleetAnalytics(parts.settings, database)
     silence = SilentDevices(database)
+    sign_in = SignInRoutes(parts.guard, parts.keyring, database)
     health = HealthRoutes(
-        database, producer, parts.ingestion, metrics, parts.draining, parts.unsafe_topics
+        parts.settings,
+        database,
+        producer,
+        parts.ingestion,
+        metrics,
+        draining=parts.draining,
+        unsafe_topics=parts.unsafe_topics,
     )
     return {
         "/v1/telemetry/ingest": {"POST": telemetry.ingest},
@@ -131,6 +173,11 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
         "/v1/sessions/active": {"GET": sessions.active},
         "/v1/sessions/{id}": {"GET": sessions.one, "PATCH": sessions.change},
         "/v1/sessions/{id}/end": {"POST": sessions.end},
+        "/v1/session": {
+            "POST": sign_in.sign_in,
+            "GET": sign_in.state,
+            "DELETE": sign_in.sign_out,
+        },
         "/v1/analytics/limits": {"GET": analytics.limits},
         "/v1/analytics/performance/{id}": {"GET": analytics.performance},
         "/v1/analytics/sessions/{id}": {"GET": analytics.session},
@@ -155,41 +202,51 @@ def device_routes(devices: Devices) -> dict[str, dict[str, Handler]]:
 
 
 def create_app(
-    settings: Settings, give_up: GiveUp = _raised, draining: Draining | None = None
+    settings: Settings,
+    give_up: GiveUp = _raised,
+    draining: Draining | None = None,
+    certificate: Certificate | None = None,
 ) -> ASGIApp:
     """The ASGI application. Must be called inside the event loop that will run it.
 
     `give_up` is told of an error that ends the process, since waiting would not help; `draining`
-    says when the process is about to stop.
+    says when the process is about to stop; a `certificate` is renewed while the application runs.
     """
-    parts = Parts(settings, give_up, draining)
+    parts = Parts(settings, give_up, draining, certificate)
     table = routes(parts)
-    budget = Budget()
+    budget, guard = Budget(), parts.guard
     docs, console = Docs(table), PageRoutes()
     table |= {"/openapi.json": {"GET": docs.document}, "/docs": {"GET": docs.page}}
     table |= {"/": {"GET": console.page}, "/static/{name}": {"GET": console.file}}
     app = Starlette(
         routes=[
-            *(Route(path, Methods(path, handlers, budget)) for path, handlers in table.items()),
+            *(
+                Route(path, Methods(path, handlers, budget, guard))
+                for path, handlers in table.items()
+            ),
             Mount(ASSETS_PATH, assets()),
         ],
         middleware=[
             Middleware(Measured, metrics=parts.metrics),
             Middleware(ClosingConnections, draining=parts.draining),
+            Middleware(OwnPages, settings=settings),
         ],
         exception_handlers=HANDLERS,
         lifespan=parts.running,
     )
     app.router.redirect_slashes = False
-    return EncodedPaths(app)
+    return BrowserHeaders(EncodedPaths(app))
 
 
 class Methods:
     """All methods of one path. Others are answered with 405, and with those that are allowed."""
 
-    def __init__(self, path: str, handlers: dict[str, Handler], budget: Budget) -> None:
+    def __init__(
+        self, path: str, handlers: dict[str, Handler], budget: Budget, guard: Guard
+    ) -> None:
         self._template = path
         self._budget = budget
+        self._guard = guard
         self._endpoints = {method: Endpoint(handler) for method, handler in handlers.items()}
         if "GET" in self._endpoints:
             self._endpoints["HEAD"] = self._endpoints["GET"]
@@ -201,8 +258,9 @@ class Methods:
             allowed = ", ".join(sorted(self._endpoints))
             message = f"{scope['method']} is not allowed here, only {allowed}"
             raise HTTPException(405, message, headers={"Allow": allowed})
-        response = await self._answer(endpoint, scope, receive)
-        await response(scope, receive, send)
+        async with self._guard.let_in(scope, endpoint.access):
+            response = await self._answer(endpoint, scope, receive)
+            await response(scope, receive, send)
 
     async def _answer(self, endpoint: Endpoint, scope: Scope, receive: Receive) -> Response:
         """The endpoint's response; the body is gone from memory when this returns."""

@@ -15,7 +15,8 @@ import msgspec
 
 from api.http.errors import ApiError, invalid, invalid_field
 from api.kafka_records import MAX_RECORD_BYTES
-from schemas.errors import MAX_DETAILS, Problem
+from schemas.errors import MAX_DETAILS, Problem, problem
+from schemas.keys import Caller
 from schemas.settings import Settings
 from schemas.streams import STREAMS
 from schemas.streams.decoder import Decoder, Rejection
@@ -33,6 +34,8 @@ from schemas.telemetry import (
     reason_of,
 )
 
+FORBIDDEN = "forbidden for this key"
+"""What is said of a reading of a device that the caller may not speak for."""
 SLICE_BYTES = 256 * 1024
 """Bytes whose encoding is checked in one step."""
 MAX_NAMED = 3
@@ -91,20 +94,20 @@ class Opener:
             stream.name: (topic, Decoder(stream)) for topic, stream in settings.streams.items()
         }
 
-    def reading(self, body: bytes, limits: ClockLimits) -> Accepted:
+    def reading(self, body: bytes, limits: ClockLimits, caller: Caller) -> Accepted:
         """The one reading of a body. Raises ApiError 400, or RefusedReadingError."""
         _check_utf8(body)
         try:
             envelope = DECODE_ENVELOPE(body)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise invalid(envelope_problems(body, "", reason_of(error))) from None
-        found = self._look(envelope, limits, 0)
+        found = self._look(envelope, limits, 0, caller)
         if isinstance(found, Rejection):
-            bad = problems(STREAMS[envelope.streamType], found, "payload")
+            bad = _problems(envelope, found, "payload")
             raise RefusedReadingError(found.reason, invalid(bad))
         return found
 
-    def batch(self, body: bytes, limits: ClockLimits) -> Batch:
+    def batch(self, body: bytes, limits: ClockLimits, caller: Caller) -> Batch:
         """All records of a body. Raises ApiError 400 when it is no batch."""
         _check_utf8(body)
         batch = Batch()
@@ -120,18 +123,20 @@ class Opener:
                 message = _sentence(envelope_problems(record, prefix, why, MAX_NAMED))
                 _refuse(batch, RefusedRecord(index, "invalid", message), bad)
                 continue
-            found = self._look(envelope, limits, index)
+            found = self._look(envelope, limits, index, caller)
             if isinstance(found, Accepted):
                 batch.accepted.append(found)
                 continue
             bad = []
             if len(batch.problems) < MAX_DETAILS:
-                bad = problems(STREAMS[envelope.streamType], found, f"{prefix}.payload")
+                bad = _problems(envelope, found, f"{prefix}.payload")
             message = found.detail[:MAX_MESSAGE_CHARACTERS]
             _refuse(batch, RefusedRecord(index, found.reason, message), bad)
         return batch
 
-    def _look(self, envelope: Envelope, limits: ClockLimits, index: int) -> Accepted | Rejection:
+    def _look(
+        self, envelope: Envelope, limits: ClockLimits, index: int, caller: Caller
+    ) -> Accepted | Rejection:
         topic, decoder = self._decoders[envelope.streamType]
         raw = bytes(envelope.payload)
         if len(raw) > MAX_RECORD_BYTES - 2:
@@ -139,7 +144,17 @@ class Opener:
         row: Row | Rejection = decoder.decode_piece(raw, limits, index)
         if isinstance(row, Rejection):
             return row
-        return Accepted(topic, str(row[DEVICE]), raw)
+        device_id = str(row[DEVICE])
+        if not caller.may_speak_for(device_id):
+            return Rejection(index, "invalid", FORBIDDEN, raw, device_id)
+        return Accepted(topic, device_id, raw)
+
+
+def _problems(envelope: Envelope, found: Rejection, prefix: str) -> list[Problem]:
+    stream = STREAMS[envelope.streamType]
+    if found.detail == FORBIDDEN:
+        return [problem(f"{prefix}.{stream.id_field}", FORBIDDEN, found.reason)]
+    return problems(stream, found, prefix)
 
 
 def _refuse(batch: Batch, record: RefusedRecord, bad: list[Problem]) -> None:

@@ -5,7 +5,7 @@ with its first event hides that event from `rate` and `increase`.
 """
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from http import HTTPMethod
 from typing import Any
 
@@ -22,15 +22,18 @@ from prometheus_client import (
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reporting.version import version
+from schemas.keys import Refusal, Role
 from schemas.rejected import REASONS
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 METHODS = frozenset(HTTPMethod)
 NO_ROUTE = "none"
-TASKS = ("database", "kafka", "topics")
+TASKS = ("database", "keys", "kafka", "topics", "certificate")
 DELIVERED, FAILED = "delivered", "failed"
 REFUSALS = tuple(reason for reason in REASONS if reason not in ("conflict", "refused"))
 """The reasons that a reading can be refused for before it is in Kafka."""
+RATE, IN_FLIGHT = "rate", "in_flight"
+"""What a key can have too much of."""
 BOOKED = ("stored", "duplicate", "rejected")
 
 
@@ -67,9 +70,21 @@ class Metrics:
             ("reason",),
             registry=self.registry,
         )
+        self.refused_keys = Counter(
+            "energy_api_refused_keys",
+            "Requests that were answered with 401 (with 429 after many), by reason.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self.limited = Counter(
+            "energy_api_limited_requests",
+            "Requests answered with 429: more than one key may send a second or have in flight.",
+            ("role", "limit"),
+            registry=self.registry,
+        )
         self.task_restarts = Counter(
             "energy_api_task_restarts",
-            "Times a background task failed and was started again: database or kafka.",
+            "Times a background task failed and was started again.",
             ("task",),
             registry=self.registry,
         )
@@ -118,8 +133,21 @@ class Metrics:
                 self.produced.labels(topic, outcome)
         for reason in REFUSALS:
             self.refused.labels(reason)
+        for refusal in Refusal:
+            self.refused_keys.labels(refusal)
+        for role in Role:
+            for limit in (RATE, IN_FLIGHT):
+                self.limited.labels(role, limit)
         for task in TASKS:
             self.task_restarts.labels(task)
+
+    def show_certificate(self, ends_at: Callable[[], float]) -> None:
+        """Show when the certificate ends that new connections are answered with, in Unix time."""
+        Gauge(
+            "energy_api_certificate_expiry_timestamp_seconds",
+            "When the certificate of APP_TLS_CERTFILE ends.",
+            registry=self.registry,
+        ).set_function(ends_at)
 
     def show_books(self, books: Sequence[Mapping[str, Any]]) -> None:
         """Show these rows of positions and books, and no others."""

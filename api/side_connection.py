@@ -10,9 +10,9 @@ from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection, sql
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow
 
-from sql.connect import cut, settle
+from sql.connect import connect_async, cut, settle
 
 
 class SideConnection:
@@ -77,4 +77,4 @@ class SideConnection:
 
     async def _connect(self, deadline: float) -> AsyncConnection[DictRow]:
         async with asyncio.timeout_at(deadline):
-            return await AsyncConnection.connect(self._where, autocommit=True, row_factory=dict_row)
+            return await connect_async(self._where)

@@ -23,6 +23,7 @@ from schemas.text import one_line
 from sql.connect import connect, conninfo
 from sql.errors import MigrationError, UnknownRejectedError
 from sql.migrate import NOT_MIGRATED, is_current
+from sql.tls_files import check_files
 
 FAILURES = (
     CommandRefusedError,
@@ -43,6 +44,7 @@ def main() -> int:
     try:
         settings = load_settings()
         configure_logging(settings.log_format, settings.log_level)
+        check_files(settings)
         if arguments.command is None:
             uvloop.run(run(settings))
             return 0

@@ -4,9 +4,12 @@ They are served from a thread and a loop of their own, so that a probe is answer
 is busy, within the bounds of `serving`, so that clients who are slow or many shut no probe out.
 Live means that the loop turns. Ready means that nothing the worker needs is missing; if something
 is, the answer says what and why. Degraded means that readings are stored, and yet somebody should
-look after something: that is said, too, and a degraded worker is ready.
+look after something: that is said, too, and a degraded worker is ready. With METRICS_TOKEN only who
+brings it is told more than these words.
 """
 
+import errno
+import hmac
 import logging
 import socket
 import time
@@ -16,6 +19,7 @@ from typing import Any
 
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
+from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -24,6 +28,7 @@ from starlette.routing import Route
 
 from ingest_worker import metrics
 from reporting.waiting import Waiting
+from schemas.settings import is_loopback
 from serving.server import Config, ServerThread, listen
 
 STALLED_AFTER_S = 30
@@ -95,14 +100,23 @@ class Status:
 
 
 @contextmanager
-def served(status: Status, host: str, port: int) -> Iterator[int]:
+def served(status: Status, host: str, port: int, token: SecretStr | None = None) -> Iterator[int]:
     """Serve from a thread; gives the port: the one asked for or the next free one.
 
-    Port 0 means any. Raises OSError when none of a hundred is free.
+    Port 0 means any. Without a token everybody is told everything. Raises OSError when none of a
+    hundred is free, or the host is not this machine's.
     """
     listener = _bind(host, port)
+    if not token and not is_loopback(host):
+        text = (
+            "METRICS_HOST=%s: others may read /metrics and /health, since there is no METRICS_TOKEN"
+        )
+        log.warning(text, host)
     config = Config(
-        _app(status), max_connections=MAX_CONNECTIONS, kept_back=KEPT_BACK, grace_s=GRACE_S
+        _app(status, Door(token)),
+        max_connections=MAX_CONNECTIONS,
+        kept_back=KEPT_BACK,
+        grace_s=GRACE_S,
     )
     bound: int = listener.getsockname()[1]
     thread = ServerThread(config, listener, "health")
@@ -117,19 +131,39 @@ def _bind(host: str, port: int) -> socket.socket:
         try:
             return listen(host, candidate, BACKLOG)
         except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise OSError(f"METRICS_HOST={host}: {error.strerror}") from None
             taken = error
             log.info("port %d is taken", candidate, extra={"port": candidate})
     raise taken
 
 
-def _app(status: Status) -> Starlette:
+class Door:
+    """Tells who brings the token from those who do not."""
+
+    def __init__(self, token: SecretStr | None) -> None:
+        self._token = token.get_secret_value().encode() if token else None
+
+    def opens(self, request: Request) -> bool:
+        """Whether the request has the token, or none is demanded."""
+        if not self._token:
+            return True
+        scheme, _, brought = request.headers.get("authorization", "").partition(" ")
+        same = hmac.compare_digest(brought.strip().encode("latin-1"), self._token)
+        return same and scheme.lower() == "bearer"
+
+
+def _app(status: Status, door: Door) -> Starlette:
     async def live(request: Request) -> JSONResponse:
-        return _answer(*status.live())
+        return _answer(*status.live(), in_detail=door.opens(request))
 
     async def ready(request: Request) -> JSONResponse:
-        return _answer(*status.ready())
+        return _answer(*status.ready(), in_detail=door.opens(request))
 
     async def exposition(request: Request) -> Response:
+        if not door.opens(request):
+            headers = {"WWW-Authenticate": "Bearer"}
+            return JSONResponse({"message": "METRICS_TOKEN is demanded"}, 401, headers)
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(REGISTRY), headers={"Content-Type": media_type})
 
@@ -148,6 +182,6 @@ def _app(status: Status) -> Starlette:
     )
 
 
-def _answer(fine: bool, detail: dict[str, Any]) -> JSONResponse:
+def _answer(fine: bool, detail: dict[str, Any], *, in_detail: bool) -> JSONResponse:
     word = "unavailable" if not fine else "degraded" if detail.get("degraded") else "ok"
-    return JSONResponse({"status": word, **detail}, 200 if fine else 503)
+    return JSONResponse({"status": word, **(detail if in_detail else {})}, 200 if fine else 503)

@@ -65,7 +65,8 @@ async def run(settings: Settings) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ask_to_stop)
-    with served(status, settings.metrics_host, settings.metrics_port) as port:
+    token = settings.metrics_token
+    with served(status, settings.metrics_host, settings.metrics_port, token) as port:
         log.info("metrics and health on port %d", port, extra={"port": port})
         await _run(settings, status, stopping)
 

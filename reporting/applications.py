@@ -16,6 +16,7 @@ class Application(StrEnum):
     REJECTED = "energy-rejected"
     API = "energy-api"
     API_REPLAY = "energy-api-replay"
+    KEYS = "energy-keys"
     MIGRATION = "energy-migrate"
     FLEET = "energy-fleet"
     BENCH = "energy-bench"

@@ -26,6 +26,8 @@ class Health(Output):
     status: Literal["healthy", "degraded", "unhealthy"]
     timestamp: datetime
     checks: Checks
+    warnings: list[str]
+    """What is allowed here and should be known of, such as that nobody needs a key."""
 
 
 class Sign(Output):

@@ -18,3 +18,6 @@ class HistoryQuery(WindowQuery):
     limit: Annotated[int, Field(ge=1, le=MAX_READINGS)] | None = None
     """All readings of the window, when it is not given."""
     format: Literal["json", "csv"] = "json"
+    safe: bool = False
+    """For CSV that a spreadsheet will open: a text that it would run, since it begins with one of
+    `=`, `+`, `-`, `@`, gets a `'` before it. Numbers stay as they are."""

@@ -4,11 +4,19 @@ A key is `eie_<id>_<secret>`. The id says where to look; only the SHA-256 of the
 32 random bytes cannot be guessed, so that a slow hash would protect nothing.
 """
 
+import re
+import secrets
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from hashlib import sha256
+from typing import NamedTuple
 
 PREFIX = "eie"
+ID_CHARACTERS, ID_ALPHABET = 12, "abcdefghijklmnopqrstuvwxyz234567"
 SECRET_BYTES = 32
+_KEY = re.compile(
+    rf"{PREFIX}_([{ID_ALPHABET}]{{{ID_CHARACTERS}}})_([0-9a-f]{{{2 * SECRET_BYTES}}})"
+)
 
 
 class Role(StrEnum):
@@ -36,6 +44,21 @@ class Access(Enum):
     METRICS = frozenset({Role.METRICS, Role.OPERATOR})
 
 
+class Refusal(StrEnum):
+    """Why a request is not let in."""
+
+    MISSING = "missing"
+    MALFORMED = "malformed"
+    UNKNOWN = "unknown"
+    """There is no key of that id, or its secret is another one: strangers are not told which."""
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    ROTATED = "rotated"
+    """The secret was good once, and the grace of the rotation is over."""
+    SIGNED_OUT = "signed_out"
+    """The sign-in that a cookie stands for is over, or never was."""
+
+
 @dataclass(frozen=True)
 class Caller:
     """Who a request comes from."""
@@ -57,3 +80,38 @@ class Caller:
 
 
 ANYBODY = Caller()
+
+
+class Key(NamedTuple):
+    """A key as it is handed out. Its secret is shown once, and kept by nobody here."""
+
+    id: str
+    secret: str
+
+    def __str__(self) -> str:
+        return f"{PREFIX}_{self.id}_{self.secret}"
+
+    def __repr__(self) -> str:
+        return f"Key({self.id})"
+
+    @property
+    def hash(self) -> bytes:
+        """What is stored of the secret."""
+        return hash_of(self.secret)
+
+
+def new_key(key_id: str | None = None) -> Key:
+    """A key of this id, or of a new one, with a new secret."""
+    random = (secrets.choice(ID_ALPHABET) for _ in range(ID_CHARACTERS))
+    return Key(key_id or "".join(random), secrets.token_hex(SECRET_BYTES))
+
+
+def parse_key(text: str) -> Key | None:
+    """The key that a text is; None when it has not the form of one."""
+    found = _KEY.fullmatch(text)
+    return Key(*found.groups()) if found else None
+
+
+def hash_of(secret: str) -> bytes:
+    """The SHA-256 of a secret, 32 bytes."""
+    return sha256(secret.encode()).digest()

@@ -33,6 +33,9 @@ MAX_PORT = 65_535
 Port = Annotated[int, Field(ge=1, le=MAX_PORT)]
 KAFKA_NAME = r"^[a-zA-Z0-9._-]{1,249}$"
 HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?|\[[0-9a-f:.]+\]")
+TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+"""What a header can carry as a bearer token: RFC 6750, 2.1."""
+AUTH_METHODS = ("scram-sha-256", "md5", "password", "none")
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _MAX_SECRET_BYTES = 64 * 1024
 
@@ -46,6 +49,22 @@ def _check_servers(text: str) -> str:
         host, _, port = server.strip().rpartition(":")
         if not host or not port.isdecimal() or not 1 <= int(port) <= MAX_PORT:
             raise ValueError(f"{server!r} is not host:port; name one or several, comma separated")
+    return text
+
+
+def _check_token(token: SecretStr | None) -> SecretStr | None:
+    if token and not TOKEN.fullmatch(token.get_secret_value()):
+        raise ValueError("a token is of letters, digits and -._~+/, with = at its end")
+    return token
+
+
+def _check_methods(text: str) -> str:
+    methods = text.split(",")
+    negated = [method for method in methods if method.startswith("!")]
+    if not {method.removeprefix("!") for method in methods} <= set(AUTH_METHODS):
+        raise ValueError(f"may be {', '.join(AUTH_METHODS)}; several, comma separated; ! = not")
+    if negated and negated != methods:
+        raise ValueError("either all have an ! or none")
     return text
 
 
@@ -75,12 +94,13 @@ def split_host(authority: str) -> tuple[str, str]:
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a host of this name: a loopback address, or a socket."""
-    if host == "localhost" or host.startswith(("/", "@")):
+    if host.lower().removesuffix(".") == "localhost" or host.startswith(("/", "@")):
         return True
     try:
-        return ip_address(host.strip("[]")).is_loopback
+        address = ip_address(host.strip("[]"))
     except ValueError:
         return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _lower_case(value: object) -> object:
@@ -133,7 +153,7 @@ class Settings(BaseSettings):
     """PEM file of our certificate for PostgreSQL."""
     db_sslkey: str | None = None
     """PEM file of that certificate's key."""
-    db_require_auth: str = Field("scram-sha-256", pattern=r"^!?[a-z0-9-]+(,!?[a-z0-9-]+)*$")
+    db_require_auth: Annotated[str, AfterValidator(_check_methods)] = "scram-sha-256"
     """How PostgreSQL must ask who we are (libpq's require_auth); `none`: by certificate alone."""
     db_allow_plaintext: bool = False
     """Whether to talk to a PostgreSQL on another machine without TLS."""
@@ -169,7 +189,7 @@ class Settings(BaseSettings):
     """Address that a worker's /metrics and /health listen on."""
     metrics_port: int = Field(9400, ge=0, le=MAX_PORT)
     """A worker's port for /metrics and /health; when taken, the next free one; 0 = any."""
-    metrics_token: SecretStr | None = None
+    metrics_token: Annotated[SecretStr | None, AfterValidator(_check_token)] = None
     """Bearer token that a worker's /metrics demands; default: none."""
     energy_reading: EnergyReading = EnergyReading.INTERVAL
     """Meaning of kWh for devices that don't say it themselves."""
@@ -258,11 +278,14 @@ def _check_pairs(settings: Settings) -> None:
 def _check_plaintext(settings: Settings) -> None:
     """What others on the network could read or change has to be asked for by name."""
     encrypted = settings.db_sslmode in ("require", "verify-ca", "verify-full")
-    if not (encrypted or is_loopback(settings.db_host) or settings.db_allow_plaintext):
+    elsewhere = [host for host in settings.db_host.split(",") if not is_loopback(host)]
+    if elsewhere and not (encrypted or settings.db_allow_plaintext):
         raise ValueError(
             f"DB_HOST={settings.db_host} is another machine: set DB_SSLMODE=verify-full (or"
             f" require), or DB_ALLOW_PLAINTEXT=true where the network between is trusted"
         )
+    if settings.db_sslrootcert == "system" and settings.db_sslmode != "verify-full":
+        raise ValueError("DB_SSLROOTCERT=system needs DB_SSLMODE=verify-full: it trusts many")
     if settings.kafka_security_protocol == "SASL_PLAINTEXT" and not settings.kafka_allow_plaintext:
         raise ValueError(
             "KAFKA_SECURITY_PROTOCOL=SASL_PLAINTEXT shows the password to the network: set"
@@ -295,14 +318,19 @@ class SecretFiles(PydanticBaseSettingsSource):
             raise SettingsError(f"{name} and {name}_FILE: set only one of them")
         try:
             with Path(file).open("rb") as opened:
-                content = opened.read(_MAX_SECRET_BYTES).decode().removesuffix("\n")
+                raw = opened.read(_MAX_SECRET_BYTES + 1)
+            content = raw.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
         except OSError as error:
-            raise SettingsError(f"{name}_FILE={file!r}: {error.strerror}") from None
+            raise SettingsError(f"{name}_FILE={file}: {error.strerror}") from None
         except UnicodeDecodeError:
-            raise SettingsError(f"{name}_FILE={file!r}: not UTF-8") from None
+            raise SettingsError(f"{name}_FILE={file}: not UTF-8") from None
         if not content:
-            raise SettingsError(f"{name}_FILE={file!r}: the file is empty")
-        return content.removesuffix("\r"), field_name, False
+            raise SettingsError(f"{name}_FILE={file}: the file is empty")
+        if len(raw) > _MAX_SECRET_BYTES or not content.isprintable():
+            raise SettingsError(
+                f"{name}_FILE={file}: a secret is one line, without control characters"
+            )
+        return content, field_name, False
 
     def __call__(self) -> dict[str, Any]:
         """The secrets whose files are named. Raises SettingsError."""

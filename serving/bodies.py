@@ -1,8 +1,8 @@
-"""An answer leaves nothing of its request's body behind on the connection."""
+"""The bodies of requests, of which an answer leaves nothing behind, and of answers."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.limits import MAX_DRAINED_BYTES
+from serving.limits import MAX_DRAINED_BYTES, PIECE_BYTES
 
 CLOSE = (b"connection", b"close")
 
@@ -44,3 +44,24 @@ class WholeBodies:
             await send(message)
 
         await self._app(scope, noting_receive, draining_send)
+
+
+class InPieces:
+    """ASGI middleware that sends a large body in pieces, as fast as the client takes them.
+
+    TLS would encrypt all of it at once, and keep it where the bound on stalled answers looks in
+    vain.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_pieces(message: Message) -> None:
+            rest = memoryview(message.get("body", b""))
+            while len(rest) > PIECE_BYTES:
+                piece, rest = bytes(rest[:PIECE_BYTES]), rest[PIECE_BYTES:]
+                await send({"type": message["type"], "body": piece, "more_body": True})
+            await send({**message, "body": bytes(rest)} if "body" in message else message)
+
+        await self._app(scope, receive, send_pieces)

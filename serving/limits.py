@@ -9,6 +9,8 @@ MAX_PIPELINED = 16
 """Requests that one connection may send ahead of their answers."""
 HEAD_TIMEOUT_S = 10.0
 """How long a head may take, from the connection's start or from its first byte."""
+HANDSHAKE_TIMEOUT_S = 10.0
+"""How long both sides may take to agree on the keys of TLS."""
 BODY_GRACE_S = 10.0
 MIN_BODY_BYTES_PER_S = 128 * 1024
 """A body may take BODY_GRACE_S, and a second more for each of these it has brought."""
@@ -18,6 +20,11 @@ It costs nobody anything, since idle connections make room for others."""
 ANSWER_STALL_S = 30.0
 MIN_ANSWER_BYTES = 16 * 1024
 """A client must take so many bytes of a waiting answer in each ANSWER_STALL_S."""
+PIECE_BYTES = 32 * 1024
+"""Of an answer by TLS, and what is kept of them: what is behind that, 64 KiB more, is not seen to
+be taken until it nearly all is."""
+GOODBYE_S = 30.0
+"""How long a client may take, once TLS is ended, for the rest of an answer and to say so, too."""
 LINGER_S = 2.0
 MAX_LINGER_BYTES = 1024 * 1024
 """What is still read, and thrown away, after a refusal: a client that is sending would otherwise

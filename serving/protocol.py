@@ -6,7 +6,9 @@ room for new ones, the least deserving first: so clients that send half a reques
 nobody out. Whatever cannot be a request is answered with the one error body, and closes.
 """
 
+import re
 from asyncio import TimerHandle
+from collections.abc import Collection
 from enum import IntEnum
 from itertools import count
 from typing import Any
@@ -26,6 +28,7 @@ from serving.limits import (
     MAX_PIPELINED,
     MIN_ANSWER_BYTES,
     MIN_BODY_BYTES_PER_S,
+    PIECE_BYTES,
 )
 from serving.refusals import refusal
 
@@ -35,9 +38,24 @@ MAX_FRAMING_SHARE = 1 / 8
 """Bytes around a body's chunks, beside MAX_HEAD_BYTES, as a share of the body: tiny chunks cost
 more time than bytes."""
 AROUND_HEADER_BYTES = len(": \r\n")
+HOST = b"host"
+ABSOLUTE_TARGET = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
 
 
 _turns = count(1)
+
+
+def next_turn() -> int:
+    """The order in which phases begin: the clock counts milliseconds only."""
+    return next(_turns)
+
+
+def make_room(connections: Collection[Any], newcomer: object) -> bool:
+    """End the least deserving connection that waits for its client; False when none does."""
+    others = [other for other in connections if other is not newcomer and other.may_give_way()]
+    if others:
+        min(others, key=lambda other: (other.phase, other.turn)).give_way()
+    return bool(others)
 
 
 class Phase(IntEnum):
@@ -66,14 +84,15 @@ class RefusedError(Exception):
 class BoundedProtocol(HttpToolsProtocol):
     """One connection."""
 
-    def __init__(self, config: Any, *arguments: Any, **more: Any) -> None:
+    def __init__(self, config: Any, *arguments: Any, handshake: object = None, **more: Any) -> None:
+        """`handshake` is what stood for the connection before, where it speaks TLS."""
         super().__init__(config, *arguments, **more)
+        self._handshake = handshake
         self.max_connections: int = getattr(config, "max_connections", MAX_CONNECTIONS)
         self.phase = Phase.HEAD
         self.since = 0.0
         """When the phase began, on the loop's clock."""
         self.turn = 0
-        """The order in which phases began: the clock counts milliseconds only."""
         self._timer: TimerHandle | None = None
         self._writing: TimerHandle | None = None
         self._bytes = 0
@@ -89,10 +108,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """Take a new connection; make room for it where there are too many."""
+        self.connections.discard(self._handshake)
         super().connection_made(transport)
+        if self.scheme == "https":
+            transport.set_write_buffer_limits(PIECE_BYTES)
         self._enter(Phase.HEAD)
-        if len(self.connections) > self.max_connections:
-            self._make_room()
+        if len(self.connections) > self.max_connections and not make_room(self.connections, self):
+            self._refuse(503, "Too many connections, try again")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -100,12 +122,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_watching_writes()
         super().connection_lost(exc)
 
-    def _make_room(self) -> None:
-        others: list[Any] = [other for other in self.connections if other is not self]
-        if waiting := [other for other in others if other.may_give_way()]:
-            min(waiting, key=lambda other: (other.phase, other.turn)).give_way()
-        else:
-            self._refuse(503, "Too many connections, try again")
+    def shutdown(self) -> None:
+        """End the connection once nothing is under way, as the server stops."""
+        super().shutdown()
+        if self.scheme == "https" and not self._is_answering():
+            self.loop.call_later(LINGER_S, self.transport.abort)
 
     def may_give_way(self) -> bool:
         """Whether it is the client that is waited for, and no answer is under way."""
@@ -120,13 +141,15 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(408, "The request came too slowly while too many others came")
         self._stop_timer()
         self.transport.close()
+        if self.scheme == "https":  # which would wait for the client's goodbye
+            self.loop.call_soon(self.transport.abort)
 
     # Time
 
     def _enter(self, phase: Phase) -> None:
         """Begin a phase, and the wait that is limited in it."""
         self._stop_timer()
-        self.phase, self.since, self.turn = phase, self.loop.time(), next(_turns)
+        self.phase, self.since, self.turn = phase, self.loop.time(), next_turn()
         self._bytes = self._framing = 0
         self._begun = False
         if phase is Phase.HEAD:
@@ -248,6 +271,8 @@ class BoundedProtocol(HttpToolsProtocol):
             raise RefusedError(431, f"A request may have at most {MAX_HEADERS} headers")
         if len(self.pipeline) >= MAX_PIPELINED:
             raise RefusedError(400, "Too many requests were sent ahead of their answers")
+        if (target := ABSOLUTE_TARGET.match(self.url)) and (HOST, target[1]) not in self.headers:
+            self.headers.append((HOST, target[1]))  # it names a host as the header does
         super().on_headers_complete()
         self._enter(Phase.BODY)
 

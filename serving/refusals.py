@@ -6,8 +6,10 @@ import orjson
 
 from schemas.errors import ErrorBody
 from schemas.fields import utc_now
+from serving.headers import HEADERS
 
 RETRY_AFTER_S = 5
+_FOR_BROWSERS = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items()).encode()
 
 
 def refusal(status: int, message: str) -> bytes:
@@ -20,7 +22,7 @@ def refusal(status: int, message: str) -> bytes:
         b"retry-after: %d\r\n" % RETRY_AFTER_S if status == HTTPStatus.SERVICE_UNAVAILABLE else b""
     )
     return (
-        b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\n%scontent-length: %d\r\n"
+        b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\n%s%scontent-length: %d\r\n"
         b"connection: close\r\n\r\n%s"
-        % (status, HTTPStatus(status).phrase.encode(), retry, len(content), content)
+        % (status, HTTPStatus(status).phrase.encode(), _FOR_BROWSERS, retry, len(content), content)
     )

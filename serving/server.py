@@ -2,12 +2,15 @@
 
 import socket
 import threading
+from typing import Any
 
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from serving.bodies import WholeBodies
+from serving.bodies import InPieces, WholeBodies
+from serving.certificate import Certificate
+from serving.handshake import Handshake
 from serving.limits import IDLE_TIMEOUT_S, RECEIVE_BUFFER_BYTES, connection_limit
 from serving.protocol import BoundedProtocol
 
@@ -15,22 +18,38 @@ from serving.protocol import BoundedProtocol
 class Config(uvicorn.Config):
     """uvicorn's configuration, and how many connections there may be."""
 
-    def __init__(self, app: ASGIApp, *, max_connections: int, kept_back: int, grace_s: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        max_connections: int,
+        kept_back: int,
+        grace_s: int,
+        trusted_proxies: str = "",
+        certificate: Certificate | None = None,
+    ) -> None:
         """`kept_back` are the file descriptors that the process needs for other things.
 
         `grace_s` is how long requests under way may take once the server is asked to stop.
+        From `trusted_proxies`, addresses or networks, X-Forwarded-For and -Proto are believed.
+        With a certificate the server speaks HTTPS.
         """
+        protocol: Any = Handshake if certificate else BoundedProtocol
+        answering: ASGIApp = WholeBodies(app)
         super().__init__(
-            WholeBodies(app),
-            http=BoundedProtocol,
+            InPieces(answering) if certificate else answering,
+            http=protocol,
             ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=bool(trusted_proxies),
+            forwarded_allow_ips=trusted_proxies,
             timeout_keep_alive=IDLE_TIMEOUT_S,
             timeout_graceful_shutdown=grace_s,
         )
         self.max_connections = connection_limit(max_connections, kept_back)
+        self.certificate = certificate
 
 
 def listen(host: str, port: int, backlog: int) -> socket.socket:

@@ -13,6 +13,7 @@ from schemas.text import one_line
 from sql.connect import Connection, connect, conninfo
 from sql.errors import MigrationError
 from sql.migrate import migrate, migrations
+from sql.tls_files import check_files
 
 
 def main() -> int:
@@ -21,6 +22,7 @@ def main() -> int:
     try:
         settings = load_settings()
         configure_logging(settings.log_format, settings.log_level)
+        check_files(settings)
         with connect(conninfo(settings, Application.MIGRATION)) as connection:
             if arguments.command == "migrate":
                 return _migrate(connection, settings)

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
-from psycopg.rows import RowFactory, dict_row, tuple_row
+from psycopg.rows import DictRow, RowFactory, dict_row, tuple_row
 
 from reporting.applications import Application
 from schemas.settings import Settings
@@ -21,6 +21,7 @@ from sql.cutting import cut as cut
 from sql.errors import UnsuitableDatabaseError
 from sql.named import load
 from sql.poolers import refuse_pooler_of_transactions
+from sql.unreachable import in_plain_words
 
 Connection = psycopg.Connection[Any]
 
@@ -60,19 +61,23 @@ _pooled_by_session: set[str] = set()
 def conninfo(settings: Settings, application: Application, **parameters: Any) -> str:
     """libpq connection string; dead peers are noticed within about half a minute.
 
-    `parameters` are further ones of libpq; what is to be set on the server goes to `connect`.
+    `parameters` are further ones of libpq; what is to be set on the server goes to `connect`. Those
+    that say where to and whom to trust are all given: PGHOSTADDR, PGSSLROOTCERT and the like in a
+    process's environment mean nothing.
     """
     return make_conninfo(
         host=settings.db_host,
+        hostaddr="",
         port=settings.db_port,
         user=settings.db_username,
         password=settings.db_password.get_secret_value(),
         dbname=settings.db_database,
         sslmode=settings.db_sslmode,
         require_auth=settings.db_require_auth,
-        sslrootcert=settings.db_sslrootcert,
-        sslcert=settings.db_sslcert,
-        sslkey=settings.db_sslkey,
+        sslrootcert=settings.db_sslrootcert or "",
+        sslcert=settings.db_sslcert or "",
+        sslkey=settings.db_sslkey or "",
+        gssencmode="disable",
         application_name=application,
         connect_timeout=10,
         keepalives_idle=10,
@@ -94,9 +99,13 @@ def connect(
 
     `session` are parameters of the server beside those of SESSION, such as `lock_timeout`; those
     that an older server does not know are left out. Raises UnsuitableDatabaseError, or another
-    psycopg.OperationalError when the server cannot be reached.
+    psycopg.OperationalError when the server cannot be reached or lets us not in.
     """
-    connection: Connection = psycopg.connect(where, autocommit=True, row_factory=row_factory)
+    connection: Connection
+    try:
+        connection = psycopg.connect(where, autocommit=True, row_factory=row_factory)
+    except psycopg.OperationalError as error:
+        raise in_plain_words(error, where) from None
     try:
         with connection.cursor(row_factory=dict_row) as cursor:
             cursor.execute(QUERIES["unhurried"])
@@ -110,6 +119,14 @@ def connect(
         connection.close()
         raise
     return connection
+
+
+async def connect_async(where: str) -> AsyncConnection[DictRow]:
+    """An autocommit connection of coroutines, not settled yet. Raises psycopg.OperationalError."""
+    try:
+        return await AsyncConnection.connect(where, autocommit=True, row_factory=dict_row)
+    except psycopg.OperationalError as error:
+        raise in_plain_words(error, where) from None
 
 
 async def settle(

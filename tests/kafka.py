@@ -2,9 +2,10 @@
 
 import asyncio
 import sys
+from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatch
@@ -14,6 +15,9 @@ from aiokafka.structs import OffsetAndMetadata
 from ingest_worker.records.handout import hand_out_lean_records
 from ingest_worker.records.unpacking import AT_ONCE
 from schemas.settings import Settings
+
+PARTITIONS = 6
+"""Of each topic of a test."""
 
 
 def send(environment: dict[str, str], *values: bytes, partition: int = 0) -> None:
@@ -56,3 +60,27 @@ def hand_out_lean(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
             if hasattr(module, name):
                 monkeypatch.setattr(module, name, getattr(module, name))
     hand_out_lean_records(settings)
+
+
+def kafka_records(environment: dict[str, str], topic_name: str) -> list[Any]:
+    """Everything in a topic now, partition by partition."""
+
+    async def read() -> list[Any]:
+        topic = environment[topic_name]
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"], auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        try:
+            partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+            consumer.assign(partitions)
+            ends = await consumer.end_offsets(partitions)
+            records: list[Any] = []
+            while len(records) < sum(ends.values()):
+                for found in (await consumer.getmany(timeout_ms=1000)).values():
+                    records.extend(found)
+            return sorted(records, key=lambda record: (record.partition, record.offset))
+        finally:
+            await consumer.stop()
+
+    return asyncio.run(read())

@@ -31,7 +31,7 @@ def pgbouncer(
         "listen_addr": LOOPBACK,
         "listen_port": pooled["DB_PORT"],
         "unix_socket_dir": "",
-        "auth_type": "trust",
+        "auth_type": "scram-sha-256",
         "pool_mode": pool_mode,
         **settings,
     }

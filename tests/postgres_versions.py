@@ -1,4 +1,4 @@
-"""Older PostgreSQL servers, beside the one that all other tests run on.
+"""Older PostgreSQL servers, beside the one that all other tests run on; these can speak TLS.
 
 Their programs come from the Maven repository that Kafka comes from, pinned in
 `postgres_versions.lock`: each jar holds an archive of the programs and of contrib.
@@ -10,9 +10,10 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from devstack.jar_cache import cached
 from devstack.jar_lock import Jar, read_lock
@@ -37,7 +38,9 @@ VERSIONS = sorted(_jars())
 """Major versions that can be had on this platform."""
 
 
-class _OldPostgres(Postgres):
+class OldPostgres(Postgres):
+    """One of them; `directory` holds its programs, too."""
+
     locale = ("--locale=C",)  # older ones than 17 know no built-in locales
 
     def __init__(self, port: int, directory: Path) -> None:
@@ -45,9 +48,24 @@ class _OldPostgres(Postgres):
         self.programs = directory / "programs" / "bin"
 
 
+Server = TypeVar("Server", bound=OldPostgres)
+
+
 @contextmanager
 def postgres_of(version: int) -> Iterator[dict[str, str]]:
     """A running server of that major version; yields the variables that name it."""
+    with running(version, OldPostgres) as server:
+        yield {
+            "DB_HOST": LOOPBACK,
+            "DB_PORT": str(server.port),
+            "DB_USERNAME": SUPERUSER,
+            "DB_PASSWORD": PASSWORD,
+        }
+
+
+@contextmanager
+def running(version: int, make: Callable[[int, Path], Server]) -> Iterator[Server]:
+    """A running server of that major version; `make` gets its port and its directory."""
     with ExitStack() as undo:
         directory = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="postgres-")))
         _unpack(_jars()[version], directory / "programs")
@@ -55,17 +73,12 @@ def postgres_of(version: int) -> Iterator[dict[str, str]]:
         directory.chmod(0o755)
         ports = Ports()
         undo.callback(ports.close)
-        server = _OldPostgres(ports.take(), directory)
+        server = make(ports.take(), directory)
         server.reach()
         server.prepare()
         undo.callback(_end, server)
         server.start()
-        yield {
-            "DB_HOST": LOOPBACK,
-            "DB_PORT": str(server.port),
-            "DB_USERNAME": SUPERUSER,
-            "DB_PASSWORD": PASSWORD,
-        }
+        yield server
 
 
 def _end(server: Postgres) -> None:

@@ -10,12 +10,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.workers import WorkerProcess
 
 
-def ask(worker: WorkerProcess, path: str) -> tuple[int, str]:
+def ask(worker: WorkerProcess, path: str, **headers: str) -> tuple[int, str]:
     """Status and body of a GET on the worker's own port."""
     worker.says("metrics and health on port")
     port = worker.log.split("metrics and health on port ")[1].split()[0]
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

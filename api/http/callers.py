@@ -1,11 +1,27 @@
-"""Who a request comes from, as it was found out before its handler is called."""
+"""Who a request comes from, found out before its handler is called, and the sign-in's cookie."""
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
+from starlette.types import Scope
 
-from schemas.keys import ANYBODY, Caller
+from schemas.keys import ANYBODY, Caller, hash_of
+
+COOKIE = "eie_session"
+TLS_COOKIE = f"__Host-{COOKIE}"
+"""A browser takes a cookie of such a name from this very host alone, and over TLS."""
 
 
 def caller_of(request: Request) -> Caller:
-    """Whose key or session came with the request; ANYBODY where none is demanded."""
+    """Whose key or sign-in came with the request; ANYBODY where none is demanded."""
     caller: Caller = request.scope.get("caller", ANYBODY)
     return caller
+
+
+def cookie_name(scope: Scope) -> str:
+    """What the cookie of a sign-in is called on this connection."""
+    return TLS_COOKIE if scope["scheme"] == "https" else COOKIE
+
+
+def cookie_hash(scope: Scope) -> bytes | None:
+    """The hash of the sign-in's token that came with the request; None when none came."""
+    token = HTTPConnection(scope).cookies.get(cookie_name(scope))
+    return hash_of(token) if token else None

@@ -68,6 +68,12 @@ def unavailable(message: str) -> ApiError:
     return ApiError(503, message, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
+def too_many(message: str, retry_after_s: int) -> ApiError:
+    """429: so many requests are not taken; the client should go on a little later."""
+    headers = {"Retry-After": str(retry_after_s)}
+    return ApiError(429, f"{message}, try again a little later", headers=headers)
+
+
 def problems_of(error: ValidationError, whole: str) -> list[Problem]:
     """One entry for each field that pydantic found bad; `whole` is the name of the input itself."""
     found: dict[str, str] = {}

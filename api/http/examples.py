@@ -72,6 +72,7 @@ BY_NAME: dict[str, Any] = {
     "message": None,
     "errors": [],
     "alerts": [],
+    "warnings": [],
 }
 BY_FORMAT: dict[str, Any] = {"date-time": NOON, "uuid": BY_NAME["sessionId"]}
 BY_TYPE: dict[str, Any] = {

@@ -12,30 +12,54 @@ import msgspec
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from api.http.callers import COOKIE, TLS_COOKIE
 from api.http.endpoint import JSON, Answers, Endpoint, Handler
 from api.http.errors import RETRY_AFTER_S
 from api.http.examples import error_example, example
 from schemas.errors import ErrorBody
+from schemas.keys import Access, Role
 
 REFERENCE = "#/components/schemas/{}"
 TITLE = "Energy ingestion engine"
 DESCRIPTION = """Telemetry of smart meters and vehicles, and the figure made of it: how much of the
 AC energy reached the battery. Times are ISO 8601 in UTC; windows are half-open. Every error has the
-same body. Beside those listed, another method on a path is answered with 405, and what goes beyond
-the bounds of the server with 400 (no HTTP), 408 (too slow), 431 (a head over 32 KiB) or 503."""
+same body. Beside those listed, another method on a path is answered with 405, another name than the
+API's with 421, a change that another site's page asks for with 403, and what goes beyond the bounds
+of the server with 400 (no HTTP), 408 (too slow), 431 (a head over 32 KiB) or 503."""
 ERRORS = {
     400: "Invalid input; one entry in `details` for each bad field",
+    401: "No key came with it, or one that is not good, or a sign-in that is over",
+    403: "The key's role may not do this",
     404: "Not found",
     409: "What is there already forbids it",
     413: "The body is too large",
     415: "The body is not plain JSON",
+    429: "The key, or this address with wrong ones, sends too many requests",
     503: "PostgreSQL or Kafka is away; to be tried again",
 }
 HEADERS = {
     "Link": ('`<...>; rel="next"` when there is a next page', {"type": "string"}),
     "Location": ("Path of what was created", {"type": "string"}),
+    "Set-Cookie": ("The sign-in, or its end", {"type": "string"}),
+    "WWW-Authenticate": ("How to send a key", {"type": "string"}),
     "Retry-After": ("Seconds to wait", {"type": "integer", "examples": [RETRY_AFTER_S]}),
 }
+
+SECURITY_SCHEMES = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "eie_<id>_<secret>",
+        "description": "A key, made with `python -m api keys create`",
+    },
+    "signIn": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": f"The page's sign-in: POST /v1/session. Under TLS its name is {TLS_COOKIE}",
+    },
+}
+HEADERS_OF_ERRORS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 
 Json = dict[str, Any]
 
@@ -91,7 +115,11 @@ def document(routes: Mapping[str, Mapping[str, Handler]]) -> Json:
         "info": {"title": TITLE, "version": "1", "description": DESCRIPTION},
         "servers": [{"url": "/"}],
         "paths": paths,
-        "components": {"schemas": components.schemas, "responses": errors},
+        "components": {
+            "schemas": components.schemas,
+            "responses": errors,
+            "securitySchemes": SECURITY_SCHEMES,
+        },
     }
 
 
@@ -106,9 +134,11 @@ def _operation(path: str, method: str, endpoint: Endpoint, components: Component
         "tags": [words[0]],
         "summary": summary.strip().rstrip("."),
         "responses": {},
+        **_security(endpoint.access),
     }
-    if description.strip():
-        operation["description"] = " ".join(description.split())
+    roles = ", ".join(operation.get("x-roles", ()))
+    whole = f"{description} {f'For keys of: {roles}.' if roles else 'Open to all.'}"
+    operation["description"] = " ".join(whole.split())
     if parameters := list(_parameters(path, endpoint, noted)):
         operation["parameters"] = parameters
     if endpoint.shown_body is not None:
@@ -121,6 +151,16 @@ def _operation(path: str, method: str, endpoint: Endpoint, components: Component
     responses = _responses(method, endpoint, noted, components)
     operation["responses"] = dict(sorted(responses.items()))
     return operation
+
+
+def _security(access: Access) -> Json:
+    """What a request has to bring where keys are demanded, and the roles that may send it."""
+    if access.value is None:
+        return {"security": []}
+    signs: list[Json] = [{"key": []}]
+    if access.value & Access.READ.value:
+        signs.append({"signIn": []})
+    return {"security": signs, "x-roles": [role.value for role in Role if role in access.value]}
 
 
 def _parameters(path: str, endpoint: Endpoint, noted: Answers) -> Iterator[Json]:
@@ -174,6 +214,8 @@ def _errors(method: str, endpoint: Endpoint, noted: Answers) -> set[int]:
         statuses.add(413)
     if endpoint.shown_body is not None:
         statuses.add(415)
+    if endpoint.access.value is not None:
+        statuses |= {401, 403, 429, 503}
     if noted.waits:
         statuses.add(503)
     return statuses
@@ -183,8 +225,8 @@ def _error(status: HTTPStatus, components: Components) -> Json:
     content = _content(components.schema(ErrorBody, output=True), components)
     content[JSON]["example"] = error_example(status)
     response = {"description": ERRORS[status], "content": content}
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        response["headers"] = {"Retry-After": _header("Retry-After")}
+    if name := HEADERS_OF_ERRORS.get(status):
+        response["headers"] = {name: _header(name)}
     return response
 
 

@@ -4,6 +4,7 @@ The files of Swagger UI come from a package, so that it works without internet.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import orjson
 from starlette.requests import Request
@@ -15,6 +16,13 @@ from api.http.openapi import TITLE, document
 from schemas.keys import Access
 
 ASSETS_PATH = "/docs/assets"
+CACHED = {"Cache-Control": "no-cache"}
+"""Kept by browsers, who ask whether it has changed."""
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = CACHED | {"Content-Security-Policy": POLICY}
 PAGE = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -27,15 +35,7 @@ PAGE = f"""<!doctype html>
 <body>
 <div id="docs"></div>
 <script src="{ASSETS_PATH}/swagger-ui-bundle.js"></script>
-<script>
-SwaggerUIBundle({{
-  url: "/openapi.json",
-  dom_id: "#docs",
-  deepLinking: true,
-  tryItOutEnabled: true,
-  validatorUrl: null,
-}});
-</script>
+<script src="/static/api_docs.js"></script>
 </body>
 </html>
 """
@@ -55,9 +55,16 @@ class Docs:
     @allows(Access.OPEN)
     async def page(self, request: Request) -> Response:
         """GET /docs"""
-        return HTMLResponse(PAGE)
+        return HTMLResponse(PAGE, headers=HEADERS)
+
+
+class _Assets(StaticFiles):
+    def file_response(self, *arguments: Any, **more: Any) -> Response:
+        response = super().file_response(*arguments, **more)
+        response.headers.update(CACHED)
+        return response
 
 
 def assets() -> StaticFiles:
     """Swagger UI's files."""
-    return StaticFiles(packages=[("fastapi_swagger", "resources")])
+    return _Assets(packages=[("fastapi_swagger", "resources")])

@@ -12,12 +12,14 @@ from api.http.endpoint import allows, answers
 from api.http.errors import unavailable
 from api.http.responses import JsonResponse
 from api.ingestion import Ingestion
+from api.keys.demand import warnings, why_demanded
 from api.metrics import Metrics
 from api.producer import Producer
 from reporting.waiting import Waiting
 from schemas.fields import utc_now
 from schemas.health import Check, Checks, Health, Sign
 from schemas.keys import Access
+from schemas.settings import Settings
 
 
 class HealthRoutes:
@@ -27,13 +29,17 @@ class HealthRoutes:
 
     def __init__(
         self,
+        settings: Settings,
         database: Database,
         producer: Producer,
         ingestion: Ingestion,
         metrics: Metrics,
+        *,
         draining: Draining,
         unsafe_topics: Waiting,
     ) -> None:
+        self._says_why = why_demanded(settings) is None
+        self._warnings = warnings(settings)
         self._unsafe_topics = unsafe_topics
         self._draining = draining
         self._database = database
@@ -55,17 +61,22 @@ class HealthRoutes:
             status="unhealthy" if database else "degraded" if found.message else "healthy",
             timestamp=utc_now(),
             checks=Checks(database=_check(database), kafka=found),
+            warnings=self._warnings,
         )
         return JsonResponse(body, 503 if database else 200)
 
     @allows(Access.OPEN)
     @answers(Sign)
     async def ready(self, request: Request) -> Response:
-        """Whether to send requests here: 503 without PostgreSQL, and once this process stops."""
+        """Whether to send requests here: 503 without PostgreSQL, and once this process stops.
+
+        It says why only where no keys are demanded.
+        """
         if self._draining.begun:
             raise unavailable("stopping")
         if trouble := await self._database.check():
-            raise unavailable(f"Waiting for {self._database.name}: {trouble}")
+            why = f"Waiting for {self._database.name}: {trouble}"
+            raise unavailable(why if self._says_why else "not ready")
         return JsonResponse(Sign(status="ready", timestamp=utc_now()))
 
     @allows(Access.OPEN)

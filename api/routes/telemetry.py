@@ -1,4 +1,7 @@
-"""Readings over HTTP into Kafka, one at a time or in batches; 202 means that Kafka has them all."""
+"""Readings over HTTP into Kafka, one at a time or in batches; 202 means that Kafka has them all.
+
+A gateway's key may be for some devices alone: readings of others are told apart like invalid ones.
+"""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -6,6 +9,7 @@ from starlette.responses import Response
 from api.batches import Accepted, Batch, Opener, RefusedReadingError
 from api.http.beside import beside
 from api.http.bodies import MAX_INGEST_BYTES
+from api.http.callers import caller_of
 from api.http.endpoint import allows, answers
 from api.http.inputs import read_body
 from api.http.responses import JsonResponse
@@ -34,7 +38,9 @@ class Telemetry:
         body = await read_body(request)
         limits = self._settings.clock_limits(utc_now())
         try:
-            topic, device_id, raw = await beside(len(body), self._opener.reading, body, limits)
+            topic, device_id, raw = await beside(
+                len(body), self._opener.reading, body, limits, caller_of(request)
+            )
         except RefusedReadingError as refused:
             self._metrics.refused.labels(refused.reason).inc()
             raise refused.answer from None
@@ -48,7 +54,7 @@ class Telemetry:
         """Many readings: the valid ones are delivered, the others are named in the answer."""
         body = await read_body(request)
         limits = self._settings.clock_limits(utc_now())
-        batch: Batch = await beside(len(body), self._opener.batch, body, limits)
+        batch: Batch = await beside(len(body), self._opener.batch, body, limits, caller_of(request))
         for reason, count in batch.reasons().items():
             self._metrics.refused.labels(reason).inc(count)
         if not batch.accepted:

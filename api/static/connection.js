@@ -17,10 +17,13 @@ export function watchConnection() {
     const name = connectionName(polls, Date.now());
     box.className = `connection ${name}`;
     button.hidden = name !== "stale";
-    if (name === "live") {
+    if (name === "") {
+      say(state, polls.all ? "Connecting …" : "");
+      say(note, "");
+    } else if (name === "live") {
       say(state, "Live");
       say(note, `updated ${clock(polls.shownAt)}`);
-    } else if (name === "stale") {
+    } else {
       say(state, staleText(polls));
       say(note, retryText(polls, Date.now()));
     }
@@ -30,7 +33,7 @@ export function watchConnection() {
   setInterval(update, REFRESH_MS);
 }
 
-// "live" or "stale"; "" while the first answers are awaited. `now` is in ms, as in the others.
+// "live" or "stale"; "" while nothing is asked or the first answers are awaited. `now` is in ms, as in the others.
 export function connectionName({ failing, shownAt }, now) {
   const old = shownAt !== null && now - shownAt > STALE_AFTER_MS;
   if (failing || old) return "stale";

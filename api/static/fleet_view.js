@@ -8,13 +8,14 @@ import { ingestionPanel } from "./ingestion.js";
 import { RejectedReadingsPanel } from "./rejected_readings.js";
 import { silentDevicesPanel } from "./silent_devices.js";
 
-// {nodes, stop}: the elements of the view, and a function that ends its polls.
-export function fleetView() {
+// {nodes, stop}: the elements of the view, and a function that ends its polls. Only a reader who
+// `mayOperate` can replay a reading.
+export function fleetView(mayOperate) {
   const ingestion = ingestionPanel();
   const efficiency = fleetEfficiencyPanel();
   const sessions = activeSessionsPanel();
   const silent = silentDevicesPanel(ingestion.silentTile);
-  const rejected = new RejectedReadingsPanel();
+  const rejected = new RejectedReadingsPanel(mayOperate);
   const panels = [ingestion, efficiency, sessions, silent, rejected];
   const polls = panels.map((panel) => panel.asking.start());
   const left = h("div", {}, efficiency.node, sessions.node);

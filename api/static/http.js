@@ -2,7 +2,16 @@
 
 import { observeServerDate } from "./server_clock.js";
 
+export const SIGN_IN_PATH = "/v1/session";
 const TIMEOUT_MS = 12_000;
+const UNAUTHORIZED = 401;
+const NO_CONTENT = 204;
+let signedOut = () => {};
+
+// Calls `listener` when the API no longer knows who asks.
+export function onSignedOut(listener) {
+  signedOut = listener;
+}
 
 // A request that failed; the message is for the reader. `status` is 0 without an answer.
 export class ApiError extends Error {
@@ -23,19 +32,26 @@ export function pathSegment(id) {
 
 // The answer's body, and whether there is a next page: {body, more}. Throws ApiError, or the
 // abort's own error once `signal` is aborted.
-export async function ask(path, { method = "GET", signal = null } = {}) {
-  const { response, body } = await fetchJson(path, method, signal);
+export async function ask(path, { method = "GET", body: sent = null, signal = null } = {}) {
+  const { response, body } = await fetchJson(path, { method, ...jsonBody(sent) }, signal);
   observeServerDate(response.headers.get("Date"));
+  if (response.status === UNAUTHORIZED && path !== SIGN_IN_PATH) signedOut();
   if (!response.ok) throw errorOf(response, body);
   return { body, more: response.headers.has("Link") };
 }
 
-async function fetchJson(path, method, signal) {
+function jsonBody(sent) {
+  if (sent === null) return {};
+  return { body: JSON.stringify(sent), headers: { "Content-Type": "application/json" } };
+}
+
+async function fetchJson(path, options, signal) {
   const signals = [AbortSignal.timeout(TIMEOUT_MS), ...(signal ? [signal] : [])];
   let response = null;
   try {
-    response = await fetch(path, { method, cache: "no-store", signal: AbortSignal.any(signals) });
-    return { response, body: await response.json() };
+    const how = { ...options, cache: "no-store", signal: AbortSignal.any(signals) };
+    response = await fetch(path, how);
+    return { response, body: response.status === NO_CONTENT ? null : await response.json() };
   } catch (error) {
     if (signal?.aborted) throw error;
     if (response) throw new ApiError(`An answer nobody can read, status ${response.status}`);

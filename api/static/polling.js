@@ -48,6 +48,7 @@ export class Poll {
       const answer = await this.ask(signal);
       if (signal.aborted) return;
       this.#succeed(answer);
+      if (signal.aborted) return; // The answer ended the poll.
     } catch (error) {
       if (signal.aborted) return;
       this.failures += 1;

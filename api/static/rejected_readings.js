@@ -1,5 +1,5 @@
-// The rejected readings that nobody has resolved, each with its reason, its bytes and a button that
-// replays it. While a reader is in the list it stands still, so that nothing moves under a pointer
+// The rejected readings that nobody has resolved, each with its reason, its bytes and, for those who
+// may, a button that replays it. While a reader is in the list it stands still, so that nothing moves under a pointer
 // that is about to press "Replay".
 
 import { h, idText, say } from "./dom.js";
@@ -22,7 +22,8 @@ const REASONS = {
 };
 
 export class RejectedReadingsPanel extends Panel {
-  constructor() {
+  // Readings can be replayed where the reader `mayReplay`.
+  constructor(mayReplay) {
     const select = reasonSelect();
     super("Rejected readings", {
       loading: "Asking for rejected readings …",
@@ -41,7 +42,7 @@ export class RejectedReadingsPanel extends Panel {
     this.note = h("p", { class: "note" });
     this.table = new Table(
       "Rejected readings that nobody has resolved, newest first",
-      this.#columns(),
+      mayReplay ? [...COLUMNS, this.#replayColumn()] : COLUMNS,
       { key: ({ id }) => id, first: SHOWN_AT_FIRST },
     );
     this.body.append(this.announcement, this.table.node, this.note);
@@ -115,17 +116,13 @@ export class RejectedReadingsPanel extends Panel {
     if (focused) this.focusTargets.get(id)?.focus(); // The button that had it was replaced.
   }
 
-  #columns() {
-    return [
-      { title: "Device", value: ({ rejectedAt }) => clock(rejectedAt), render: deviceNode },
-      { title: "Reason", className: "why", value: ({ id }) => id, render: reasonNode },
-      {
-        title: "Again",
-        className: "act",
-        value: ({ id }) => JSON.stringify(this.results.get(id) ?? null),
-        render: (reading) => this.#replayNode(reading),
-      },
-    ];
+  #replayColumn() {
+    return {
+      title: "Again",
+      className: "act",
+      value: ({ id }) => JSON.stringify(this.results.get(id) ?? null),
+      render: (reading) => this.#replayNode(reading),
+    };
   }
 
   #replayNode(reading) {
@@ -204,3 +201,8 @@ export function bytesText(raw) {
   if (raw === null) return "They were not kept; Kafka has them at that offset.";
   return raw || "(none: an empty value)";
 }
+
+const COLUMNS = [
+  { title: "Device", value: ({ rejectedAt }) => clock(rejectedAt), render: deviceNode },
+  { title: "Reason", className: "why", value: ({ id }) => id, render: reasonNode },
+];

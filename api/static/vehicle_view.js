@@ -53,7 +53,8 @@ function figuresPanel(id, day) {
   const hours = vehicleHours();
   const sessions = vehicleSessions();
   const title = h("h3", {}, "Its sessions");
-  panel.body.append(alerts, tiles.node, hours.node, title, sessions.node);
+  const readings = h("a", { class: "button more" }, "Its readings, as CSV");
+  panel.body.append(alerts, tiles.node, hours.node, title, sessions.node, readings);
   panel.poll(
     FIGURES_EVERY_MS,
     (signal) => askFigures(id, day, sessions, signal),
@@ -66,15 +67,24 @@ function figuresPanel(id, day) {
       tiles.show(figures, limits);
       sessions.show(found);
       hours.show(figures, found.sessions, window, limits);
+      readings.href = csvPath(id, window);
     },
   );
   return { panel, stop: hours.stop };
 }
 
+const windowQuery = ({ start, end }) => `startTime=${isoTime(start)}&endTime=${isoTime(end)}`;
+
+// Where the vehicle's readings are, in a form in which no spreadsheet runs its id as a formula.
+export function csvPath(id, window) {
+  const query = `${windowQuery(window)}&format=csv&safe=true`;
+  return `/v1/telemetry/vehicles/${pathSegment(id)}/history?${query}`;
+}
+
 // {figures, found, limits, window}: `figures` is null when the API does not know the vehicle.
 async function askFigures(id, day, sessions, signal) {
   const window = windowOf(day, serverNow());
-  const query = `startTime=${isoTime(window.start)}&endTime=${isoTime(window.end)}`;
+  const query = windowQuery(window);
   const path = `/v1/analytics/performance/${pathSegment(id)}?${query}`;
   const [limits, figures, found] = await Promise.all([
     askLimits(signal),

@@ -14,10 +14,11 @@ from devstack.fleet.options import FAULTS, SHORTEST_INTERVAL_S, FleetOptions, pa
 from devstack.fleet.pace import Pace
 from devstack.fleet.progress import JsonLines, TextLines
 from devstack.fleet.run import run_fleet
-from reporting.command import Parser
+from devstack.messages import say
+from reporting.command import BAD_INPUT_STATUS, Parser
 from reporting.logs import configure_logging
 from schemas.analytics import MAX_WINDOW
-from schemas.settings import SettingsError, load_settings
+from schemas.settings import Settings, SettingsError, load_settings
 from schemas.streams.times import SECOND_US, to_micros
 
 MAX_WINDOW_US = MAX_WINDOW // timedelta(microseconds=1)
@@ -47,16 +48,19 @@ def main(arguments: list[str]) -> int:
         backfill_h=parsed.backfill_h,
         seconds=parsed.seconds,
     )
-    asyncio.run(_run(options, pace, parsed.api, json_progress=parsed.progress == "json"))
-    return 0
-
-
-async def _run(options: FleetOptions, pace: Pace, api: str | None, *, json_progress: bool) -> None:
     try:
         settings = load_settings()
     except SettingsError as error:
-        raise DevstackError(str(error)) from None
+        say(f"error: {error}")
+        return BAD_INPUT_STATUS
     configure_logging(settings.log_format, settings.log_level)
+    asyncio.run(_run(options, pace, settings, parsed.api, parsed.progress == "json"))
+    return 0
+
+
+async def _run(
+    options: FleetOptions, pace: Pace, settings: Settings, api: str | None, json_progress: bool
+) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -209,7 +209,7 @@ def test_a_refusal_before_100_continue_closes(api: httpx.Client, path: str, leng
     """The client sends no body after it, and its next request would be taken for one."""
     with socket.create_connection((api.base_url.host, api.base_url.port or 0), 20) as client:
         headers = f"Expect: 100-continue\r\nContent-Length: {length}"
-        client.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n".encode())
+        client.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n\r\n".encode())
         answer = b""
         while piece := client.recv(65536):
             answer += piece

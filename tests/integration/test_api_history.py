@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -135,6 +136,27 @@ def test_values_and_ids_as_sent(api: httpx.Client, filled: dict[str, str]) -> No
     assert '"voltage":0.1,' in text
     _, *rows = csv.reader(api.get(path, params=MONTH | {"format": "csv"}).text.splitlines())
     assert {row[0] for row in rows} == {STRANGE}
+
+
+@pytest.mark.parametrize("start", ["=1+", "+1", "-1", "@A", "-", "M=", " =", "'"])
+def test_a_spreadsheet_runs_nothing(api: httpx.Client, filled: dict[str, str], start: str) -> None:
+    """Only the id is text; a negative number stays one. Without `safe` all is as it was sent."""
+    device_id = f'{start}cmd|"x",2'
+    with connect(filled) as connection:
+        connection.execute("INSERT INTO vehicles (vehicle_id) VALUES (%s)", (device_id,))
+        connection.execute(
+            "INSERT INTO vehicle_telemetry_history"
+            ' (kwh_delivered_dc, "timestamp", soc, battery_temp, vehicle_id)'
+            " VALUES (0, %s, 50, -12.5, %s)",
+            (START, device_id),
+        )
+    path = f"{VEHICLES}/{quote(device_id, safe='')}/history"
+    values = ["50.0", "0.0", "-12.5", iso(START)]
+    defused = f"'{device_id}" if start[0] in "=+-@" else device_id
+    for safe, shown in (("false", device_id), ("true", defused)):
+        text = api.get(path, params=MONTH | {"format": "csv", "safe": safe}).text
+        assert list(csv.reader(text.splitlines()))[1] == [shown, *values]
+    assert api.get(path, params=MONTH | {"safe": "true"}).json()[0]["vehicleId"] == device_id
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4])

@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
 from starlette.requests import Request
 
@@ -16,35 +15,12 @@ from api.metrics import Metrics
 from api.producer import Producer
 from api.routes.stats import StatsRoutes
 from tests.connections import connect
+from tests.kafka import kafka_records
 from tests.readings import meter, now, vehicle
 from tests.settings import settings_of
 
 PARTITIONS = 6
 JSON = {"Content-Type": "application/json"}
-
-
-def kafka_records(environment: dict[str, str], topic_name: str) -> list[Any]:
-    """Everything in a topic now, partition by partition."""
-
-    async def read() -> list[Any]:
-        topic = environment[topic_name]
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"], auto_offset_reset="earliest"
-        )
-        await consumer.start()
-        try:
-            partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-            consumer.assign(partitions)
-            ends = await consumer.end_offsets(partitions)
-            records: list[Any] = []
-            while len(records) < sum(ends.values()):
-                for found in (await consumer.getmany(timeout_ms=1000)).values():
-                    records.extend(found)
-            return sorted(records, key=lambda record: (record.partition, record.offset))
-        finally:
-            await consumer.stop()
-
-    return asyncio.run(read())
 
 
 def test_single_and_batch_meet_in_one_partition(

@@ -8,18 +8,24 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import jsonschema_rs
 import pytest
 import schemathesis
+from starlette.requests import Request
+from starlette.responses import Response
 
-from api.app import Parts, routes
+from api.app import Methods, Parts, routes
+from api.http.bodies import Budget
+from api.http.endpoint import allows
 from api.http.openapi import document
+from schemas.keys import Access
 from schemas.settings import Settings
 from tests.api_process import ApiProcess
 from tests.connections import connect
+from tests.keys import make_key
 from tests.readings import meter, vehicle
 from tests.workers import WorkerProcess, wait_until
 
@@ -73,6 +79,9 @@ def filled(api: httpx.Client, environment: dict[str, str]) -> Iterator[dict[str,
                 json.dumps(meter("MTR-001")["payload"]).encode(),
             ),
         )
+    key = make_key(environment, "operator")["key"]
+    assert api.post("/v1/session", json={"key": key}).status_code == 201
+    assert api.delete("/v1/session").status_code == 204
     batch = {"records": [meter("MTR-001"), vehicle("VH-001")]}
     assert api.post("/v1/telemetry/ingest/batch", json=batch).status_code == 202
     with WorkerProcess(environment):
@@ -117,13 +126,42 @@ def test_every_route_is_in_it(described: dict[str, Any]) -> None:
     assert len(set(ids)) == len(ids) and all(op["summary"] for _, op in operations(described))
 
 
-async def _silent(request: object) -> None:
+@allows(Access.OPEN)
+async def _silent(request: Request) -> Response:
     """Says nothing of what it answers."""
+    raise NotImplementedError
 
 
 def test_a_handler_that_says_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="GET /new"):
-        document({"/new": {"GET": _silent}})  # type: ignore[dict-item]
+        document({"/new": {"GET": _silent}})
+
+
+async def _for_nobody(request: Request) -> Response:
+    """Does not say who may use it."""
+    raise NotImplementedError
+
+
+def test_a_handler_that_does_not_say_who_may_use_it_is_refused() -> None:
+    with pytest.raises(ValueError, match="_for_nobody does not say who may use it"):
+        document({"/new": {"GET": _for_nobody}})
+    with pytest.raises(ValueError, match="_for_nobody does not say who may use it"):
+        Methods("/new", {"GET": _for_nobody}, Budget(), cast(Any, None))
+
+
+def test_who_may_use_each_route_is_in_it(described: dict[str, Any]) -> None:
+    schemes = described["components"]["securitySchemes"]
+    for name, operation in operations(described):
+        needed = {scheme for way in operation["security"] for scheme in way}
+        assert needed <= set(schemes), name
+        assert bool(needed) == bool(operation.get("x-roles")), name
+        assert not needed or {"401", "403", "429"} <= set(operation["responses"]), name
+    of = {name: operation.get("x-roles") for name, operation in operations(described)}
+    assert of["POST /v1/telemetry/ingest"] == ["gateway"]
+    assert of["GET /v1/sessions"] == ["analyst", "operator"]
+    assert of["POST /v1/sessions/start"] == ["operator"]
+    assert of["GET /health/live"] is None
+    assert described["paths"]["/metrics"]["get"]["security"] == [{"key": []}, {"signIn": []}]
 
 
 def test_every_body_has_an_example_that_fits(described: dict[str, Any]) -> None:
@@ -167,6 +205,7 @@ def test_schemathesis_finds_nothing(
     words = ["run", str(api.base_url.join("/openapi.json"))]
     words += ["--seed", "1", "--max-examples", str(CASES_AN_OPERATION)]
     words += ["--phases", "examples,coverage,fuzzing", "--checks", ",".join(CHECKS)]
+    words += ["--generation-with-security-parameters", "false"]  # no key is demanded here
     words += ["--no-shrink", "--continue-on-failure", "--no-color"]
     done = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", *words],
@@ -190,7 +229,7 @@ def test_docs_work_offline(api: httpx.Client) -> None:
     assert page.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "://" not in page.text
     assets = re.findall(r'(?:src|href)="([^"]+)"', page.text)
-    assert len(assets) == 3
+    assert len(assets) == 4
     for path in assets:
         asset = api.get(path)
         assert asset.status_code == 200 and len(asset.content) > 100

@@ -1,5 +1,7 @@
 """A worker as a process: what it waits for, what stops it, what operators do beside it."""
 
+from pathlib import Path
+
 import pytest
 
 from devstack.stack import Stack
@@ -28,6 +30,16 @@ def test_a_worker_reads_says_how_it_is_and_ends_cleanly(environment: dict[str, s
         assert "not ready: stop: stopping" in worker.log
         assert "stopped" in worker.log
     assert books(environment, "--quick")["total"]["read"] == 2
+
+
+def test_its_metrics_may_demand_a_token(environment: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("t0ken-of-the-scraper\n")
+    with WorkerProcess(environment | {"METRICS_TOKEN_FILE": str(file)}) as worker:
+        assert ask(worker, "/metrics")[0] == 401
+        status, text = ask(worker, "/metrics", Authorization="Bearer t0ken-of-the-scraper")
+        assert status == 200 and "energy_ingest_ready" in text
+        assert "t0ken" not in worker.log + text
 
 
 @pytest.mark.parametrize("away", ["postgres", "kafka"])

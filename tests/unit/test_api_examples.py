@@ -27,7 +27,7 @@ def described() -> dict[str, Any]:
 def test_the_limits_of_the_analytics_are_served_without_services() -> None:
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(create_app(Settings()))
-        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.get("/v1/analytics/limits")
 
     answer = asyncio.run(ask())
