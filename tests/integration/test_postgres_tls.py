@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -198,7 +198,7 @@ def rogue(request: bytes) -> Iterator[tuple[int, bytearray]]:
                     client, _ = listener.accept()
                 except OSError:
                     return
-                with client:
+                with client, suppress(ConnectionResetError):
                     while data := client.recv(4096):
                         heard.extend(data)
                         no_tls = data[4:8] in (b"\x04\xd2\x16\x2f", b"\x04\xd2\x16\x30")
