@@ -24,7 +24,7 @@ SCHEME = "bearer"
 CHALLENGE = 'Bearer realm="energy-ingestion"'
 MESSAGES = {
     Refusal.MISSING: "A key is needed: Authorization: Bearer eie_...",
-    Refusal.MALFORMED: "Authorization must come once, as Bearer and a key, eie_<id>_<secret>",
+    Refusal.MALFORMED: "That is no key: one is eie_<id>_<secret>, and comes once, as Bearer",
     Refusal.UNKNOWN: "There is no such key",
     Refusal.EXPIRED: "The key has expired",
     Refusal.REVOKED: "The key was revoked",

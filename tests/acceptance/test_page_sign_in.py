@@ -81,7 +81,7 @@ def test_everybody_can_sign_in(
     field = page.get_by_label("Key")
     field.fill("eie_wrong")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).not_to_be_empty()
+    expect(page.get_by_role("alert")).to_contain_text("That is no key")
     expect(field).to_be_focused()
     check_usable(page, search=False)
     sign_in(page, make_key(environment, "operator"))
