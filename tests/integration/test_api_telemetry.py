@@ -16,6 +16,7 @@ from api.metrics import Metrics
 from api.producer import Producer
 from api.routes.stats import StatsRoutes
 from tests.connections import connect
+from tests.kafka import options_of
 from tests.readings import meter, now, vehicle
 from tests.settings import settings_of
 
@@ -28,9 +29,7 @@ def kafka_records(environment: dict[str, str], topic_name: str) -> list[Any]:
 
     async def read() -> list[Any]:
         topic = environment[topic_name]
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"], auto_offset_reset="earliest"
-        )
+        consumer = AIOKafkaConsumer(**options_of(environment), auto_offset_reset="earliest")
         await consumer.start()
         try:
             partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
