@@ -18,7 +18,8 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from api.http.errors import ApiError, unavailable
 from api.kafka_records import MAX_RECORD_BYTES, OutgoingRecord
 from api.metrics import DELIVERED, FAILED, Metrics
-from brokers.connect import kafka_options, why_not_connected
+from brokers.connect import kafka_options
+from brokers.refusals import why_not_connected
 from reporting.applications import Application
 from reporting.waiting import NOT_CONNECTED, Waiting
 from schemas.settings import Settings

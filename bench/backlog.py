@@ -12,7 +12,9 @@ from bench.messages import say
 from bench.options import Options
 from bench.producing import PARTITIONS
 from bench.readings import BenchFleet, fleet
+from brokers.connect import kafka_options
 from ingest_worker.housekeeping.reindexing import OVER_SINCE
+from schemas.settings import Settings
 
 
 @dataclass
@@ -65,11 +67,11 @@ def produce(lab: Lab, fleet: BenchFleet, form: str, *, repeats: bool = False) ->
 
 def ends(lab: Lab, topics: dict[str, str]) -> dict[TopicPartition, int]:
     """The ends of these topics' logs."""
-    return asyncio.run(_ends(lab.servers, list(topics.values())))
+    return asyncio.run(_ends(lab.settings, list(topics.values())))
 
 
-async def _ends(servers: str, topics: list[str]) -> dict[TopicPartition, int]:
-    async with AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
+async def _ends(settings: Settings, topics: list[str]) -> dict[TopicPartition, int]:
+    async with AIOKafkaConsumer(**kafka_options(settings)) as consumer:
         partitions = [TopicPartition(topic, n) for topic in topics for n in range(PARTITIONS)]
         found: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
         return found
@@ -80,7 +82,6 @@ def _order(
 ) -> dict[str, object]:
     readings = fleet.streams[name]
     return {
-        "servers": lab.servers,
         "topic": topic,
         "stream": name,
         "form": form,

@@ -3,19 +3,21 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import psycopg
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 
 from bench.errors import BenchError
 from bench.producing import PARTITIONS
+from brokers.connect import connected_admin
 from devstack.demo.child import Child
 from devstack.kafka import LOG_APPEND_TIME
 from devstack.postgres import Postgres
 from devstack.stack import Stack
+from schemas.settings import Settings
 from schemas.streams import STREAMS
 from sql.migrate import migrate
 
@@ -53,9 +55,11 @@ class Lab:
         return service
 
     @property
-    def servers(self) -> str:
-        """Kafka's address."""
-        return self.stack.environment["KAFKA_BOOTSTRAP_SERVERS"]
+    def settings(self) -> Settings:
+        """The settings by which Kafka is reached."""
+        return Settings.model_validate(
+            {name.lower(): text for name, text in self.stack.environment.items()}
+        )
 
     # Topics and databases --------------------------------------------------------------------
 
@@ -152,21 +156,11 @@ class Lab:
         return self._number
 
     async def _create(self, topics: list[str]) -> None:
-        async with _admin(self.servers) as admin:
+        async with connected_admin(self.settings) as admin:
             await admin.create_topics(
                 [NewTopic(name, PARTITIONS, 1, topic_configs=LOG_APPEND_TIME) for name in topics]
             )
 
     async def _delete(self, topics: list[str]) -> None:
-        async with _admin(self.servers) as admin:
+        async with connected_admin(self.settings) as admin:
             await admin.delete_topics(topics)
-
-
-@asynccontextmanager
-async def _admin(servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=servers)
-    await client.start()
-    try:
-        yield client
-    finally:
-        await client.close()

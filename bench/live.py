@@ -81,7 +81,6 @@ def start_load(
 ) -> Child:
     """Start bench.load as a process."""
     wanted = {
-        "servers": lab.servers,
         "topics": topics_of(environment),
         "rate": rate,
         "seconds": seconds,
@@ -110,7 +109,6 @@ def _probe(lab: Lab, environment: Environment, seconds: float) -> dict[str, Any]
     }
     reached = Settings.model_validate({f"db_{k}": v for k, v in settings.items()})
     return {
-        "servers": lab.servers,
         "topics": topics_of(environment),
         "conninfo": conninfo(reached, Application.BENCH),
         "seconds": seconds,

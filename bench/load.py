@@ -14,7 +14,9 @@ from aiokafka import AIOKafkaProducer
 
 from bench.producing import PARTITIONS, Writer
 from bench.readings import BenchReadings, as_json
+from brokers.connect import kafka_options
 from brokers.partitions import partition_of
+from schemas.settings import load_settings
 from schemas.streams import STREAMS
 from schemas.streams.stream import Stream
 from schemas.streams.times import POSTGRES_EPOCH
@@ -24,7 +26,7 @@ TICK_S = 0.005
 
 async def produce(wanted: dict[str, Any]) -> dict[str, float]:
     """Send `rate` readings a second for `seconds`; return their number and the largest delay."""
-    producer = AIOKafkaProducer(bootstrap_servers=wanted["servers"], acks="all")
+    producer = AIOKafkaProducer(**kafka_options(load_settings()), acks="all")
     await producer.start()
     try:
         sources = [

@@ -16,6 +16,8 @@ import psycopg
 from aiokafka import AIOKafkaProducer
 
 from bench.readings import Fields, as_json
+from brokers.connect import kafka_options
+from schemas.settings import load_settings
 from schemas.streams import STREAMS
 from schemas.streams.stream import Stream
 from sql.connect import settle
@@ -85,7 +87,7 @@ class Prober:
 
 async def probe(wanted: dict[str, Any]) -> dict[str, Any]:
     """Probe for `seconds`; return the ages in ms and the number of markers."""
-    producer = AIOKafkaProducer(bootstrap_servers=wanted["servers"], acks="all")
+    producer = AIOKafkaProducer(**kafka_options(load_settings()), acks="all")
     await producer.start()
     try:
         async with await psycopg.AsyncConnection.connect(

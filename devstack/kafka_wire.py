@@ -1,10 +1,11 @@
 """A few requests to one particular broker, in Kafka's own protocol.
 
 A Kafka client chooses the broker it asks. Whether one broker is in its cluster and in sync can only
-be asked on a connection to that broker.
+be asked on a connection to that broker. With `tls`, that connection is encrypted.
 """
 
 import socket
+import ssl
 import struct
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -36,12 +37,17 @@ class Partition:
     in_sync: tuple[int, ...]
 
 
-def ask(port: int, request: RequestStruct, timeout_s: float = ANSWER_TIMEOUT_S) -> Response:
+def ask(
+    port: int,
+    request: RequestStruct,
+    timeout_s: float = ANSWER_TIMEOUT_S,
+    tls: ssl.SSLContext | None = None,
+) -> Response:
     """Send one request to the broker on `port` and decode its answer.
 
     Raises OSError when there is no connection, no complete answer, or none in time.
     """
-    with socket.create_connection((LOOPBACK, port), timeout_s) as connection:
+    with _connected(port, timeout_s, tls) as connection:
         header = request.build_request_header(correlation_id=1, client_id="devstack")
         message = header.encode() + request.encode()
         connection.sendall(struct.pack(">i", len(message)) + message)
@@ -52,6 +58,17 @@ def ask(port: int, request: RequestStruct, timeout_s: float = ANSWER_TIMEOUT_S) 
     return request.RESPONSE_TYPE.decode(answer)
 
 
+def _connected(port: int, timeout_s: float, tls: ssl.SSLContext | None) -> socket.socket:
+    connection = socket.create_connection((LOOPBACK, port), timeout_s)
+    if tls is None:
+        return connection
+    try:
+        return tls.wrap_socket(connection, server_hostname=LOOPBACK)
+    except OSError:
+        connection.close()
+        raise
+
+
 def _exactly(size: int, stream: BinaryIO) -> bytes:
     read = stream.read(size)
     if len(read) < size:
@@ -59,9 +76,9 @@ def _exactly(size: int, stream: BinaryIO) -> bytes:
     return read
 
 
-def cluster(port: int) -> tuple[set[int], list[Partition]]:
+def cluster(port: int, tls: ssl.SSLContext | None = None) -> tuple[set[int], list[Partition]]:
     """The ports of the cluster's brokers and all partitions, as the broker on `port` sees them."""
-    answer = ask(port, MetadataRequest_v1(ALL_TOPICS)).to_object()
+    answer = ask(port, MetadataRequest_v1(ALL_TOPICS), tls=tls).to_object()
     partitions = [
         Partition(
             topic["topic"],
@@ -76,13 +93,15 @@ def cluster(port: int) -> tuple[set[int], list[Partition]]:
     return {broker["port"] for broker in answer["brokers"]}, partitions
 
 
-def is_in(port: int, node_id: int, topics: Collection[str] = ()) -> bool:
+def is_in(
+    port: int, node_id: int, topics: Collection[str] = (), tls: ssl.SSLContext | None = None
+) -> bool:
     """Whether the broker on `port` is in its cluster and in sync, and knows these topics.
 
     A broker learns of a new topic a little after the controller has created it.
     """
     try:
-        ports, partitions = cluster(port)
+        ports, partitions = cluster(port, tls)
     except OSError:
         return False
     known = {partition.topic for partition in partitions}
@@ -98,12 +117,18 @@ def is_in(port: int, node_id: int, topics: Collection[str] = ()) -> bool:
 
 
 def create_topic(
-    port: int, name: str, *, partitions: int, replicas: int, settings: dict[str, str]
+    port: int,
+    name: str,
+    *,
+    partitions: int,
+    replicas: int,
+    settings: dict[str, str],
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Create a topic unless it exists. Raises DevstackError when the cluster refuses."""
     wanted: tuple[Any, ...] = (name, partitions, replicas, [], list(settings.items()))
     request = CreateTopicsRequest_v3([wanted], CREATE_TIMEOUT_MS, False)
-    answer = ask(port, request, CREATE_TIMEOUT_MS / 1000).to_object()
+    answer = ask(port, request, CREATE_TIMEOUT_MS / 1000, tls).to_object()
     for topic in answer["topic_errors"]:
         if topic["error_code"] not in (NO_ERROR, TOPIC_ALREADY_EXISTS):
             raise DevstackError(f"Kafka won't create the topic {name}: {topic['error_message']}")

@@ -15,6 +15,8 @@ from devstack.data_dir import DataDirectory, Notes
 from devstack.errors import DevstackError
 from devstack.jar_cache import class_path
 from devstack.kafka import LOG_APPEND_TIME, Broker, Cluster, new_cluster_id
+from devstack.kafka_security import ADMINISTRATOR, Security
+from devstack.kafka_users import set_password
 from devstack.kafka_wire import create_topic
 from devstack.limits import DEFAULT_PARTITIONS, MOST_BROKERS
 from devstack.messages import say
@@ -23,6 +25,11 @@ from devstack.postgres import PASSWORD, SUPERUSER, Postgres
 from devstack.service import Service
 from devstack.shutdown import end_all
 from schemas.streams import STREAMS
+
+ROLES = ("kafka", "controller")
+"""What a broker has ports for: its clients and its controller."""
+SECURE_ROLES = (*ROLES, "own")
+"""With --secure, brokers talk to each other on ports of their own."""
 
 
 class Stack:
@@ -34,10 +41,13 @@ class Stack:
         brokers: int = 1,
         partitions: int = DEFAULT_PARTITIONS,
         names: Mapping[str, str] = os.environ,
+        *,
+        secure: bool = False,
     ) -> None:
         """`names` has the variables that name the database and the topics.
 
-        Without `data_dir` the stack uses a temporary directory.
+        Without `data_dir` the stack uses a temporary directory. When `secure`, the brokers ask
+        clients for a certificate and a password, and `environment` has them.
         """
         if not 1 <= brokers <= MOST_BROKERS:
             raise DevstackError(f"--brokers must be 1 to {MOST_BROKERS}, not {brokers}")
@@ -47,6 +57,7 @@ class Stack:
         self._brokers_wanted = brokers
         self._partitions = partitions
         self._database = names.get("DB_DATABASE") or "energy_ingestion"
+        self.secure = secure
         self._topics = {
             f"KAFKA_{name.upper()}_TOPIC": names.get(f"KAFKA_{name.upper()}_TOPIC")
             or f"{name}-telemetry"
@@ -54,6 +65,7 @@ class Stack:
         }
         """By the variable that names the topic."""
         self._undo = ExitStack()
+        self._security: Security | None = None
         self.services: dict[str, Service] = {}
         self.data_dir = Path()
 
@@ -86,6 +98,7 @@ class Stack:
             "DB_PASSWORD": PASSWORD,
             "DB_DATABASE": self._database,
             **self._topics,
+            **(self._security.environment if self._security else {}),
         }
 
     def service(self, name: str) -> Service:
@@ -110,17 +123,22 @@ class Stack:
         count = self._brokers_wanted
         notes = directory.remembered() or Notes(count, self._partitions, new_cluster_id(), {})
         self._refuse_another_shape(notes)
+        roles = SECURE_ROLES if self.secure else ROLES
         names = [
             "postgres",
-            *(f"{role}-{i}" for role in ("kafka", "controller") for i in range(1, count + 1)),
+            *(f"{role}-{i}" for role in roles for i in range(1, count + 1)),
         ]
         taken = {name: ports.take(notes.ports.get(name)) for name in names}
+        if self.secure:
+            own_ports = [taken[f"own-{i}"] for i in range(1, count + 1)]
+            self._security = Security(self.data_dir / "security", own_ports)
         cluster = Cluster(
             cluster_id=notes.cluster_id,
             client_ports=[taken[f"kafka-{i}"] for i in range(1, count + 1)],
             controller_ports=[taken[f"controller-{i}"] for i in range(1, count + 1)],
+            security=self._security,
         )
-        directory.remember(Notes(count, self._partitions, notes.cluster_id, taken))
+        directory.remember(Notes(count, self._partitions, notes.cluster_id, notes.ports | taken))
         self._postgres = Postgres(taken["postgres"], self.data_dir)
         self.services["postgres"] = self._postgres
         for node_id in range(1, count + 1):
@@ -152,13 +170,17 @@ class Stack:
             service.wait_until_answers()
             say(f"{service.name} answers on {LOOPBACK}:{service.port}")
         self._postgres.create_database(self._database)
+        first = brokers[0]
+        if self._security:
+            set_password(first.own_port, self._security.tls, ADMINISTRATOR, self._security.password)
         for topic in self._topics.values():
             create_topic(
-                brokers[0].port,
+                first.own_port,
                 topic,
                 partitions=self._partitions,
-                replicas=brokers[0].cluster.replicas,
+                replicas=first.cluster.replicas,
                 settings=LOG_APPEND_TIME,
+                tls=first.tls,
             )
         for broker in brokers:
             broker.wait_until_knows(self._topics.values())

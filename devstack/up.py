@@ -10,7 +10,9 @@ from devstack.messages import say
 from devstack.stack import Stack
 
 
-def run(*, brokers: int, partitions: int, data_dir: Path | None, env_file: Path) -> None:
+def run(
+    *, brokers: int, partitions: int, data_dir: Path | None, env_file: Path, secure: bool
+) -> None:
     """Run a stack until a signal ends it; then stop every service and remove `env_file`."""
     if not env_file.absolute().parent.is_dir():
         raise DevstackError(f"there is no directory for the file {env_file}")
@@ -18,7 +20,7 @@ def run(*, brokers: int, partitions: int, data_dir: Path | None, env_file: Path)
     env_file.unlink(missing_ok=True)
     with Interrupt() as interrupt:
         try:
-            with Stack(data_dir, brokers, partitions) as stack:
+            with Stack(data_dir, brokers, partitions, secure=secure) as stack:
                 try:
                     _announce_and_serve(stack, env_file)
                 finally:
@@ -40,7 +42,8 @@ def _refuse_used(env_file: Path) -> None:
 def _announce_and_serve(stack: Stack, env_file: Path) -> None:
     control = Control(stack)
     try:
-        write_environment(env_file, {**stack.environment, CONTROL: str(control.path)})
+        environment = {**stack.environment, CONTROL: str(control.path)}
+        write_environment(env_file, environment, secret=stack.secure)
         say(f"ready: {env_file} says where")
         control.serve()
     finally:

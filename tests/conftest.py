@@ -8,14 +8,16 @@ from itertools import count
 
 import psycopg
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from xdist.remote import Producer
 
+from brokers.connect import connected_admin
 from devstack.stack import Stack
 from sql.migrate import migrate
 from tests.connections import connect
 from tests.hostile import CLIENT, HOSTILE_RUN, make_hostile
 from tests.services import QUICK_JAVA, SharedServices, running_services, services_of_the_controller
+from tests.settings import settings_of
 from tests.spread import GroupScheduling, longest_first
 
 PARTITIONS = 6
@@ -111,15 +113,11 @@ async def create_topics(
     environment: dict[str, str], topics: list[str], *, replicas: int = 1
 ) -> None:
     """Create topics the way the README asks for."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"])
-    await admin.start()
-    try:
-        configs = {"message.timestamp.type": "LogAppendTime"}
+    configs = {"message.timestamp.type": "LogAppendTime"}
+    async with connected_admin(settings_of(environment)) as admin:
         await admin.create_topics(
             [NewTopic(topic, PARTITIONS, replicas, topic_configs=configs) for topic in topics]
         )
-    finally:
-        await admin.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,31 +2,37 @@
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.structs import OffsetAndMetadata
 
+from brokers.connect import connected_admin, kafka_options
 from ingest_worker.records.handout import hand_out_lean_records
 from ingest_worker.records.unpacking import AT_ONCE
 from schemas.settings import Settings
+from tests.settings import settings_of
 
 PARTITIONS = 6
 """Of each topic of a test."""
+
+
+def options_of(environment: Mapping[str, str]) -> dict[str, Any]:
+    """How any client of aiokafka reaches the environment's brokers, as the product does."""
+    return kafka_options(settings_of(dict(environment)))
 
 
 def send(environment: dict[str, str], *values: bytes, partition: int = 0) -> None:
     """Write records to one partition of the meters' topic, in this order."""
 
     async def produce() -> None:
-        servers = environment["KAFKA_BOOTSTRAP_SERVERS"]
         topic = environment["KAFKA_METER_TOPIC"]
-        async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
+        async with AIOKafkaProducer(**options_of(environment)) as producer:
             sending = [await producer.send(topic, value, partition=partition) for value in values]
             await asyncio.gather(*sending)
 
@@ -37,13 +43,9 @@ def group_offsets(environment: dict[str, str]) -> dict[TopicPartition, OffsetAnd
     """What the group has committed to Kafka, as lag tools see it."""
 
     async def ask() -> dict[TopicPartition, OffsetAndMetadata]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"])
-        await admin.start()
-        try:
+        async with connected_admin(settings_of(environment)) as admin:
             found: dict[TopicPartition, OffsetAndMetadata]
             found = await admin.list_consumer_group_offsets(environment["KAFKA_GROUP_ID"])
-        finally:
-            await admin.close()
         return found
 
     return asyncio.run(ask())
@@ -67,9 +69,7 @@ def kafka_records(environment: dict[str, str], topic_name: str) -> list[Any]:
 
     async def read() -> list[Any]:
         topic = environment[topic_name]
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"], auto_offset_reset="earliest"
-        )
+        consumer = AIOKafkaConsumer(**options_of(environment), auto_offset_reset="earliest")
         await consumer.start()
         try:
             partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]

@@ -13,6 +13,7 @@ from ingest_worker.connections import Connections
 from ingest_worker.housekeeping.rounds import do_rounds
 from tests.api_process import ApiProcess
 from tests.connections import connect
+from tests.kafka import options_of
 from tests.readings import array_value, iso, meter_value, vehicle_value
 from tests.settings import settings_of
 from tests.workers import WorkerProcess, books, command, counted, wait_until
@@ -50,8 +51,7 @@ async def _produce(environment: dict[str, str]) -> None:
         *(meter_value(METER, time) for time in old),
     ]
     vehicles = [vehicle_value(VEHICLE, time, n / 9) for n, time in enumerate(hours)]
-    servers = environment["KAFKA_BOOTSTRAP_SERVERS"]
-    async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
+    async with AIOKafkaProducer(**options_of(environment)) as producer:
         for stream, values in {"METER": meters, "VEHICLE": vehicles}.items():
             topic = environment[f"KAFKA_{stream}_TOPIC"]
             for value in values:

@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from brokers.connect import why_not_connected
+from brokers.refusals import why_not_connected
 from ingest_worker.records.handout import RecordConsumer
 
 

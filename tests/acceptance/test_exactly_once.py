@@ -10,15 +10,14 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from tests.connections import connect
+from tests.kafka import options_of
 from tests.truth import Expected, Generator, all_read, assert_holds, make_records
 from tests.workers import WorkerProcess, command, wait_until
 
 
 async def produce(environment: dict[str, str], readings: int, seed: int) -> dict[str, Expected]:
     """Send that many readings to each topic, half as single records, half in arrays."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"], linger_ms=20
-    )
+    producer = AIOKafkaProducer(**options_of(environment), linger_ms=20)
     expected = {}
     async with producer:
         for stream in ("meter", "vehicle"):

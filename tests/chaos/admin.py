@@ -5,10 +5,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
+from aiokafka.admin import NewPartitions, RecordsToDelete
 from aiokafka.errors import KafkaError
 
+from brokers.connect import connected_admin
 from tests.conftest import create_topics
+from tests.kafka import options_of
+from tests.settings import settings_of
 from tests.workers import command, wait_until
 
 Environment = Mapping[str, str]
@@ -57,8 +60,7 @@ def log_ends(environment: Environment, topic: str, partitions: int) -> dict[int,
     """The end of each partition's log."""
 
     async def ends() -> dict[int, int]:
-        servers = environment["KAFKA_BOOTSTRAP_SERVERS"]
-        async with AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
+        async with AIOKafkaConsumer(**options_of(environment)) as consumer:
             sources = [TopicPartition(topic, number) for number in range(partitions)]
             found = await consumer.end_offsets(sources)
         return {source.partition: end for source, end in found.items()}
@@ -90,11 +92,7 @@ def ask(environment: Environment, question: Callable[[Any], Awaitable[Any]]) -> 
     """What the cluster answers to an administrator's question."""
 
     async def ask() -> Any:
-        admin = AIOKafkaAdminClient(bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"])
-        await admin.start()
-        try:
+        async with connected_admin(settings_of(dict(environment))) as admin:
             return await question(admin)
-        finally:
-            await admin.close()
 
     return asyncio.run(ask())

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
 
+from tests.kafka import options_of
 from tests.truth import PARTITIONS, Expected, Generator, Mix, Sent, make_records
 
 TICK_S = 0.05
@@ -108,7 +109,7 @@ class Gateway:
 
     async def _produce(self) -> None:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._environment["KAFKA_BOOTSTRAP_SERVERS"],
+            **options_of(self._environment),
             enable_idempotence=True,
             transactional_id=self._environment["KAFKA_GROUP_ID"] if self._transactions else None,
             request_timeout_ms=DELIVERY_TIMEOUT_MS,

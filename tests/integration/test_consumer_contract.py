@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import RecordsToDelete
 
+from brokers.connect import connected_admin, kafka_options
 from ingest_worker.loop.consumer import new_consumer
 from tests.conftest import PARTITIONS, create_topics
 from tests.kafka import hand_out_lean
@@ -24,13 +25,14 @@ class RealLogs:
     """A topic of the test's own on the environment's broker."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        self._servers = environment["KAFKA_BOOTSTRAP_SERVERS"]
+        self._settings = settings_of(environment)
+        self._options = kafka_options(self._settings)
         self._topic = f"{environment['KAFKA_METER_TOPIC']}-contract-{next(_numbers)}"
         self.partitions = [TopicPartition(self._topic, number) for number in range(PARTITIONS)]
         asyncio.run(create_topics(environment, [self._topic]))
 
     async def append(self, partition: TopicPartition, *values: bytes | None) -> None:
-        async with AIOKafkaProducer(bootstrap_servers=self._servers) as producer:
+        async with AIOKafkaProducer(**self._options) as producer:
             for value in values:
                 await producer.send_and_wait(
                     partition.topic, value, key=b"k", partition=partition.partition
@@ -39,9 +41,7 @@ class RealLogs:
     async def append_transaction(
         self, partition: TopicPartition, *values: bytes, committed: bool
     ) -> None:
-        async with AIOKafkaProducer(
-            bootstrap_servers=self._servers, transactional_id=self._topic
-        ) as producer:
+        async with AIOKafkaProducer(**self._options, transactional_id=self._topic) as producer:
             await producer.begin_transaction()
             for value in values:
                 await producer.send_and_wait(partition.topic, value, partition=partition.partition)
@@ -51,17 +51,12 @@ class RealLogs:
                 await producer.abort_transaction()
 
     async def delete_before(self, partition: TopicPartition, offset: int) -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._servers)
-        await admin.start()
-        try:
+        async with connected_admin(self._settings) as admin:
             await admin.delete_records({partition: RecordsToDelete(before_offset=offset)})
-        finally:
-            await admin.close()
 
     @asynccontextmanager
     async def member(self, listener: Rebalances | None = None) -> AsyncIterator[Any]:
-        options = {"bootstrap_servers": self._servers}
-        consumer = new_consumer(options, group_id=self._topic, flush_interval_ms=10)
+        consumer = new_consumer(self._options, group_id=self._topic, flush_interval_ms=10)
         async with consumer:
             async with asyncio.timeout(WITHIN_S):
                 while self._topic not in await consumer.topics():

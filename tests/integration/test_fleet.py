@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas.streams import METER, VEHICLE
 from schemas.streams.decoder import Decoder
 from schemas.streams.times import clock_limits
+from tests.kafka import options_of
 
 WAIT_S = 60
 
@@ -43,9 +44,8 @@ async def readings_in(environment: dict[str, str], topic: str) -> dict[str, int]
     limits = clock_limits(
         datetime.now(UTC), max_age_days=730, retention_days=0, max_skew_seconds=300
     )
-    servers = environment["KAFKA_BOOTSTRAP_SERVERS"]
     counts: Counter[str] = Counter()
-    async with AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
+    async with AIOKafkaConsumer(**options_of(environment)) as consumer:
         consumer.assign([TopicPartition(topic, n) for n in range(6)])
         await consumer.seek_to_beginning()
         ends = await consumer.end_offsets(consumer.assignment())

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from ingest_worker.connections import Connections
 from ingest_worker.housekeeping.rounds import do_rounds
 from tests.connections import connect
+from tests.kafka import options_of
 from tests.settings import settings_of
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -103,8 +104,7 @@ def test_nothing_is_silence_while_readings_wait_in_kafka(
     topic = own_environment["KAFKA_METER_TOPIC"]
 
     async def produce() -> None:
-        servers = own_environment["KAFKA_BOOTSTRAP_SERVERS"]
-        async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
+        async with AIOKafkaProducer(**options_of(own_environment)) as producer:
             reading = {"meterId": "M", "kwhConsumedAc": 1, "voltage": 230, "timestamp": "x"}
             await producer.send_and_wait(topic, json.dumps(reading).encode(), partition=0)
 

@@ -31,16 +31,16 @@ def environments(
     """
     broker.forbid_everything()
     administrator = fresh_environment({**services, **broker.administrator})
-    return administrator, {**administrator, **broker.client}
+    return administrator, {**administrator, **broker.client()}
 
 
 def on_topics(environment: dict[str, str], operation: Operation) -> list[Right]:
     topics = (environment["KAFKA_METER_TOPIC"], environment["KAFKA_VEHICLE_TOPIC"])
-    return [(Resource.TOPIC, topic, operation) for topic in topics]
+    return [Right(Resource.TOPIC, topic, operation) for topic in topics]
 
 
 def on_group(environment: dict[str, str]) -> Right:
-    return (Resource.GROUP, environment["KAFKA_GROUP_ID"], Operation.READ)
+    return Right(Resource.GROUP, environment["KAFKA_GROUP_ID"], Operation.READ)
 
 
 def test_a_worker_that_may_not_read_as_its_group_says_so_and_begins_once_it_may(
@@ -100,12 +100,13 @@ def test_a_wrong_password_is_named_and_heals(
     send(administrator, meter_value("A"))
     with WorkerProcess(user) as worker, ApiProcess(user) as api:
         wait_until(lambda: counted(user)["stored"] == 1, "it reads")
-        broker.restart("another")
+        broker.set_password(password="another")
+        broker.restart()
         with WorkerProcess(user) as late:
             wait_until(lambda: refused(reasons(worker).get("kafka", "")), "said")
             wait_until(lambda: refused(reasons(late).get("kafka", "")), "said at the start")
         wait_until(lambda: refused(kafka_check(api)), "the API says so")
-        broker.restart()
+        broker.set_password()
         send(administrator, meter_value("B"))
         wait_until(lambda: counted(user)["stored"] == 2, "it reads again")
         wait_until(lambda: reasons(worker) == NOTHING_MISSING, "ready")
@@ -114,7 +115,7 @@ def test_a_wrong_password_is_named_and_heals(
 
 
 def refused(text: str) -> bool:
-    return "SaslAuthenticationFailed" in text
+    return "the user or the password is wrong (KAFKA_SASL_USERNAME" in text
 
 
 def kafka_check(api: ApiProcess) -> str:

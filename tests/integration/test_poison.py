@@ -15,6 +15,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from tests.connections import connect
+from tests.kafka import options_of
 from tests.workers import WorkerProcess, books, wait_until
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -148,9 +149,8 @@ async def send(
 ) -> list[int]:
     """Send records to the meters' first partition, with a key only where there is no value;
     returns their offsets."""
-    servers = environment["KAFKA_BOOTSTRAP_SERVERS"]
     options = {"max_request_size": BROKERS_LIMIT, "linger_ms": 20} | options
-    producer = AIOKafkaProducer(bootstrap_servers=servers, **options)
+    producer = AIOKafkaProducer(**options_of(environment), **options)
     topic = environment["KAFKA_METER_TOPIC"]
     async with producer:
         sending = [

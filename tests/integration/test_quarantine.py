@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from tests.chaos.admin import delete_records
 from tests.connections import connect
-from tests.kafka import send
+from tests.kafka import options_of, send
 from tests.readings import array_value, meter_value
 from tests.workers import WorkerProcess, books, command, counted, wait_until
 
@@ -209,8 +209,8 @@ def test_replay_ends_behind_a_transaction(own_environment: dict[str, str]) -> No
     now = datetime.now(UTC)
 
     async def produce() -> None:
-        servers = environment["KAFKA_BOOTSTRAP_SERVERS"]
-        async with AIOKafkaProducer(bootstrap_servers=servers, transactional_id=topic) as producer:
+        options = options_of(environment)
+        async with AIOKafkaProducer(**options, transactional_id=topic) as producer:
             for number in range(6):
                 await producer.begin_transaction()
                 await producer.send(topic, meter_value(f"M{number}", now), partition=0)

@@ -4,10 +4,10 @@ import asyncio
 import logging
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from brokers import topics
+from brokers.connect import connected_admin
 from brokers.topics import unsafe_topics, watch_topics, why_unsafe
 from ingest_worker.health import Status
 from tests.api_process import ApiProcess
@@ -27,12 +27,8 @@ def configure(environment: dict[str, str], topic: str, **changed: str) -> None:
     config = SAFE | {name.replace("_", "."): value for name, value in changed.items()}
 
     async def alter() -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"])
-        await admin.start()
-        try:
+        async with connected_admin(settings_of(environment)) as admin:
             await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, config)])
-        finally:
-            await admin.close()
 
     asyncio.run(alter())
 

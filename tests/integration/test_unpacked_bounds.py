@@ -15,11 +15,14 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 
+from brokers.connect import connected_admin
 from tests.batches import ReadyBatch, hostile_batch
 from tests.connections import connect
+from tests.kafka import options_of
 from tests.readings import meter_value
+from tests.settings import settings_of
 from tests.workers import ROOT, WorkerProcess, books, counted, wait_until
 
 MIB = 1024 * 1024
@@ -60,7 +63,7 @@ def peak_bytes(worker: WorkerProcess) -> int:
 async def send(environment: dict[str, str], batches: Sequence[bytes]) -> None:
     """Produce batches as they are to the first partition of the meters' topic."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"],
+        **options_of(environment),
         max_request_size=2 * LARGEST_BATCH_BYTES,
     )
     async with producer:
@@ -76,16 +79,12 @@ def roomy(own_environment: dict[str, str]) -> dict[str, str]:
     """Services whose topic of meters takes large batches."""
 
     async def create() -> None:
-        admin = AIOKafkaAdminClient(bootstrap_servers=own_environment["KAFKA_BOOTSTRAP_SERVERS"])
-        await admin.start()
-        try:
-            configs = {
-                "message.timestamp.type": "LogAppendTime",
-                "max.message.bytes": str(LARGEST_BATCH_BYTES),
-            }
+        configs = {
+            "message.timestamp.type": "LogAppendTime",
+            "max.message.bytes": str(LARGEST_BATCH_BYTES),
+        }
+        async with connected_admin(settings_of(own_environment)) as admin:
             await admin.create_topics([NewTopic(topic, 1, 1, topic_configs=configs)])
-        finally:
-            await admin.close()
 
     topic = own_environment["KAFKA_METER_TOPIC"] + "-roomy"
     asyncio.run(create())
