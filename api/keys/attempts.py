@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 @dataclass
 class _Address:
     failures: float = 0.0
-    at: float = field(default_factory=time.monotonic)
+    at: float = field(default_factory=lambda: time.monotonic())
     slowed: int = 0
 
 
