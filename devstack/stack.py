@@ -28,6 +28,8 @@ from schemas.streams import STREAMS
 
 ROLES = ("kafka", "controller")
 """What a broker has ports for: its clients and its controller."""
+UNSECURED = {"KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}
+"""Said, for a shell may still have the variables of a stack with --secure."""
 SECURE_ROLES = (*ROLES, "own")
 """With --secure, brokers talk to each other on ports of their own."""
 
@@ -98,7 +100,7 @@ class Stack:
             "DB_PASSWORD": PASSWORD,
             "DB_DATABASE": self._database,
             **self._topics,
-            **(self._security.environment if self._security else {}),
+            **(self._security.environment if self._security else UNSECURED),
         }
 
     def service(self, name: str) -> Service:

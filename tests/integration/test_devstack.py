@@ -24,13 +24,17 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.protocol.metadata import MetadataRequest_v1
 
+from brokers.refusals import why_not_connected
 from devstack import data_dir as data_dirs
 from devstack import jar_cache, kafka_wire, postgres
+from devstack.env_file import read_environment
 from devstack.errors import DevstackError
 from devstack.jar_lock import read_lock
 from devstack.ports import Ports
 from devstack.postgres import Postgres
 from devstack.stack import Stack
+from tests.kafka import options_of
+from tests.workers import WorkerProcess, books, command, counted, wait_until
 
 WAIT_LIMIT_S = 60.0
 FROZEN_LOOK_S = 1.0
@@ -58,8 +62,7 @@ def connect(environment: dict[str, str], timeout_s: int = 10) -> psycopg.Connect
 
 def produce(environment: dict[str, str], value: bytes) -> None:
     async def send() -> None:
-        servers = environment["KAFKA_BOOTSTRAP_SERVERS"]
-        async with AIOKafkaProducer(bootstrap_servers=servers, acks="all") as producer:
+        async with AIOKafkaProducer(**options_of(environment), acks="all") as producer:
             await producer.send_and_wait(environment["KAFKA_METER_TOPIC"], value, partition=0)
 
     asyncio.run(send())
@@ -69,8 +72,7 @@ def consume(environment: dict[str, str]) -> list[bytes]:
     """All values in the meter topic's first partition, which must have some."""
 
     async def read() -> list[bytes]:
-        servers = environment["KAFKA_BOOTSTRAP_SERVERS"]
-        async with AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
+        async with AIOKafkaConsumer(**options_of(environment)) as consumer:
             partition = TopicPartition(environment["KAFKA_METER_TOPIC"], 0)
             consumer.assign([partition])
             await consumer.seek_to_beginning(partition)
@@ -329,8 +331,7 @@ def test_a_database_that_postgresql_refuses_is_one_line(up: Up, tmp_path: Path) 
 
 def test_topics_take_kafkas_own_time(up: Up) -> None:
     async def newest_timestamp_ms() -> int:
-        servers = up.environment["KAFKA_BOOTSTRAP_SERVERS"]
-        async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
+        async with AIOKafkaProducer(**options_of(up.environment)) as producer:
             topic = up.environment["KAFKA_VEHICLE_TOPIC"]
             sent = await producer.send_and_wait(topic, b"old", timestamp_ms=1)
             return int(sent.timestamp)
@@ -356,8 +357,9 @@ def test_half_an_answer_is_a_lost_connection(answer: bytes) -> None:
         assert not kafka_wire.is_in(port, 1)
 
 
-def test_three_brokers_go_on_without_one() -> None:
-    with Stack(brokers=3, partitions=1) as stack:
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "secure"])
+def test_three_brokers_go_on_without_one(secure: bool) -> None:
+    with Stack(brokers=3, partitions=1, secure=secure) as stack:
         assert list(stack.services) == ["postgres", "kafka-1", "kafka-2", "kafka-3"]
         stack.service("kafka").kill()
         produce(stack.environment, b"two of three are enough")
@@ -365,6 +367,59 @@ def test_three_brokers_go_on_without_one() -> None:
         stack.service("kafka-2").kill()  # what came back has caught up: again two are in sync
         produce(stack.environment, b"and once more")
         assert len(consume(stack.environment)) == 2
+
+
+def test_a_secure_stack_is_for_those_with_its_file_and_keeps_its_secrets(
+    passable: Path, tmp_path: Path
+) -> None:
+    directory, env_file = passable / "secure", tmp_path / "secure.env"
+    environments = []
+    for _ in range(2):
+        with secure_stack(directory, env_file) as environment:
+            environments.append(environment)
+            assert env_file.stat().st_mode & 0o777 == 0o600
+            for action in ("kill", "start"):
+                done = devstack(action, "kafka", "--env-file", env_file)
+                assert (done.returncode, done.stderr) == (0, "")
+            store_with(environment)
+            stranger = environment | {"KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}
+            why = asyncio.run(why_not_connected(options_of(stranger)))
+            assert "the broker speaks TLS there" in (why or "")
+    assert environments[0] == environments[1]
+    security = directory / "security"
+    modes = {file.name: file.stat().st_mode & 0o777 for file in security.iterdir()}
+    assert modes.pop("authority.pem") & 0o077 == 0o044
+    assert len(modes) == 4 and set(modes.values()) == {0o600}
+    password = environments[0]["KAFKA_SASL_PASSWORD"]
+    assert password not in (directory / "kafka-1.log").read_text()
+
+
+@contextmanager
+def secure_stack(directory: Path, env_file: Path) -> Iterator[dict[str, str]]:
+    """`devstack up --secure` in a process of its own; gives what its file says."""
+    words = ["up", "--secure", "--partitions", "2", "--data-dir", directory, "--env-file", env_file]
+    process = subprocess.Popen([sys.executable, "-m", "devstack", *map(str, words)])
+    try:
+        wait_for(lambda: env_file.exists() or process.poll() is not None)
+        yield read_environment(env_file)
+    finally:
+        process.terminate()
+        assert process.wait(WAIT_LIMIT_S) == 0
+
+
+def store_with(environment: dict[str, str]) -> None:
+    """A fleet sends, a worker stores and the books balance, by what the file says alone."""
+    assert command(environment, "sql", "migrate").returncode == 0
+    before = counted(environment)["read"]
+    fleet = command(
+        *(environment, "devstack", "fleet", "--meters", "3", "--vehicles", "3"),
+        *("--speed", "0", "--backfill-h", "1", "--seconds", "0"),
+    )
+    assert fleet.returncode == 0, fleet.stderr
+    with WorkerProcess(environment | {"METRICS_PORT": "0"}) as worker:
+        wait_until(lambda: counted(environment)["read"] > before, "it reads")
+        assert worker.terminate() == 0, worker.log
+    books(environment)
 
 
 def test_a_service_that_dies_at_start_shows_its_log(passable: Path) -> None:
