@@ -133,10 +133,14 @@ def grant(connection: Connection, roles: Mapping[str, str]) -> None:
 
 
 def grant_again(connection: Connection) -> None:
-    """Give every role that was granted rights before what it needs by now, as far as we may."""
+    """Give every role that was granted rights before what it needs by now, as far as we may.
+
+    The functions that run with the owner's rights are taken along when the tables were moved.
+    """
     if connection.execute(QUERIES["can_remember"]).fetchone() is None:
         return
     with connection.transaction():
+        _pin(connection)
         connection.execute(QUERIES["forget_dropped"])
         _make_right(connection)
 
@@ -154,6 +158,13 @@ def flaws(connection: Connection) -> list[str]:
         else:
             lines += [f"{who} {change}" for change in _changes(connection, role, kinds)]
     return lines
+
+
+def _pin(connection: Connection) -> None:
+    """Have the functions that run with the owner's rights find our tables where they are by now."""
+    for function, schema in connection.execute(QUERIES["unpinned"], _functions(KINDS)).fetchall():
+        path = f"SECURITY DEFINER SET search_path = {schema}, pg_temp"
+        connection.execute(f"ALTER FUNCTION {function} {path}".encode())
 
 
 def _make_right(connection: Connection) -> list[str]:

@@ -35,6 +35,16 @@ def role(environment: dict[str, str], name: str) -> dict[str, str]:
     return {**environment, "DB_USERNAME": name, "DB_PASSWORD": PASSWORD}
 
 
+def all_by_owner(environment: dict[str, str]) -> dict[str, str]:
+    """The environment where the software and the test's own connections have the owner's role.
+
+    For scenes in which an operator changes tables and grants nobody anything.
+    """
+    if ADMIN[0] not in environment:
+        return environment
+    return role(environment | dict(zip(ADMIN, (OWNER, PASSWORD), strict=True)), OWNER)
+
+
 def migrated_by_owner(environment: dict[str, str]) -> dict[str, str]:
     """Give an empty database to its owner, who migrates it and grants the roles their rights.
 

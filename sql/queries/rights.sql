@@ -30,6 +30,18 @@ DELETE FROM granted_roles WHERE role NOT IN (SELECT rolname FROM pg_roles)
 -- Every role that was granted rights, and as what.
 SELECT role, array_agg(kind ORDER BY kind) FROM granted_roles GROUP BY role ORDER BY role
 
+-- name: unpinned
+-- Functions that run with the owner's rights, of which one does not find its tables, or only in
+-- another schema than the one they have been moved to; and that schema.
+SELECT pg_proc.oid::regprocedure::text, quote_ident(nspname)
+FROM pg_proc
+JOIN (
+    -- include: ours
+) AS ours ON space = pronamespace
+JOIN pg_namespace ON pg_namespace.oid = space
+WHERE proname = ANY (%(functions)s) AND pg_has_role(proowner, 'USAGE')
+    AND NOT coalesce(format('search_path=%%I, pg_temp', nspname) = ANY (proconfig) AND prosecdef, false)
+
 -- name: public
 -- What everybody may do that only some should: as `changes`.
 SELECT 'REVOKE', 'CREATE', 'SCHEMA', quote_ident(nspname), pg_has_role(nspowner, 'USAGE')
