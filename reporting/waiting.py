@@ -8,6 +8,9 @@ from schemas.text import one_line
 
 NOT_CONNECTED = "not connected yet"
 """The reason of what nobody has tried to reach yet."""
+NO_RIGHT = "42501"
+"""PostgreSQL's SQLSTATE of what a role may not do."""
+WHAT_GRANTS = "; `python -m sql status` says what its role lacks, `sql grant` gives it"
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +36,11 @@ class Waiting:
 
         `fields` are further ones of the log's line, such as `partition` or `sqlstate`.
         """
-        reason = one_line(why)
+        sqlstate = fields.get("sqlstate") or getattr(why, "sqlstate", None)
+        reason = one_line(why) + (WHAT_GRANTS if sqlstate == NO_RIGHT else "")
         if self.reasons.get(name) != reason:
             self.reasons = {**self.reasons, name: reason}
-            fields = {"sqlstate": getattr(why, "sqlstate", None)} | fields
-            fields |= {"subject": name, "reason": reason}
+            fields |= {"sqlstate": sqlstate, "subject": name, "reason": reason}
             log.log(level, "%s: %s: %s", self._what, name, reason, extra=fields)
 
     def judged(self, name: str, why: str | None) -> None:

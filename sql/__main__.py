@@ -1,5 +1,6 @@
-"""`python -m sql migrate|status`: bring the database's schema up to date, or say where it is."""
+"""`python -m sql migrate|status|grant`: the database's schema, and who may do what in it."""
 
+import argparse
 import sys
 
 import psycopg
@@ -11,9 +12,12 @@ from reporting.tables import to_the_second
 from schemas.settings import Settings, SettingsError, load_settings
 from schemas.text import one_line
 from sql.connect import Connection, connect, conninfo
-from sql.errors import MigrationError
-from sql.migrate import migrate, migrations
+from sql.errors import GrantError, MigrationError
+from sql.grant import KINDS, flaws, grant
+from sql.migrate import NOT_MIGRATED, is_current, migrate, migrations
 from sql.tls_files import check_files
+
+WHOSE = {"worker": "the workers", "api": "the API", "reader": "analysts' own SQL"}
 
 
 def main() -> int:
@@ -24,13 +28,17 @@ def main() -> int:
         configure_logging(settings.log_format, settings.log_level)
         check_files(settings)
         with connect(conninfo(settings, Application.MIGRATION)) as connection:
-            if arguments.command == "migrate":
-                return _migrate(connection, settings)
-            return _print_status(connection, as_json=arguments.json)
+            match arguments.command:
+                case "migrate":
+                    return _migrate(connection, settings)
+                case "grant":
+                    return _grant(connection, arguments)
+                case _:
+                    return _print_status(connection, as_json=arguments.json)
     except SettingsError as error:
         fail(error)
         return BAD_INPUT_STATUS
-    except (MigrationError, psycopg.Error) as error:
+    except (MigrationError, GrantError, psycopg.Error) as error:
         fail(one_line(error))
         return FAILED_STATUS
 
@@ -39,8 +47,13 @@ def _parser() -> Parser:
     parser = Parser(prog="python -m sql", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("migrate", help="apply the migrations that are missing")
-    command = commands.add_parser("status", help="list the migrations; exit 1 when one is missing")
+    text = "list the migrations; exit 1 when one is missing, or a right of a role"
+    command = commands.add_parser("status", help=text)
     command.add_argument("--json", action="store_true", help="print JSON")
+    text = "give roles that are there the rights they need, and no others"
+    command = commands.add_parser("grant", help=text)
+    for kind, whose in WHOSE.items():
+        command.add_argument(f"--{kind}", metavar="ROLE", help=f"the role of {whose}")
     return parser
 
 
@@ -52,8 +65,24 @@ def _migrate(connection: Connection, settings: Settings) -> int:
     return 0
 
 
+def _grant(connection: Connection, arguments: argparse.Namespace) -> int:
+    roles = {kind: getattr(arguments, kind) for kind in KINDS if getattr(arguments, kind)}
+    if not roles:
+        fail("name at least one of " + ", ".join(f"--{kind}" for kind in KINDS))
+        return BAD_INPUT_STATUS
+    if not is_current(connection):
+        raise MigrationError(NOT_MIGRATED)
+    grant(connection, roles)
+    for kind, role in roles.items():
+        say(f"{role} has the rights of {WHOSE[kind]}")
+    return 0
+
+
 def _print_status(connection: Connection, *, as_json: bool) -> int:
-    """Print every migration and when it was applied; returns 1 when one was not."""
+    """Print every migration and when it was applied; returns 1 when one was not.
+
+    So it does when a role has other rights than it needs; those are said on stderr.
+    """
     found = migrations(connection)
     if as_json:
         shown = [
@@ -66,7 +95,13 @@ def _print_status(connection: Connection, *, as_json: bool) -> int:
             at = to_the_second(one.applied_at) if one.applied_at else "missing"
             known = "" if one.text is not None else "  (unknown to this version)"
             print(f"{one.name}  {at}{known}")
-    return 0 if all(one.applied_at for one in found) else 1
+    complete = all(one.applied_at for one in found)
+    lines = flaws(connection)
+    for line in lines:
+        say(line)
+    if lines:
+        fail("rights are not as they should be: `python -m sql grant` makes them so")
+    return 0 if complete and not lines else 1
 
 
 if __name__ == "__main__":

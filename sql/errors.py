@@ -31,6 +31,10 @@ class MigrationError(Exception):
     """The database and the files cannot be brought together; the text says why."""
 
 
+class GrantError(Exception):
+    """A role cannot be given rights of its own; the text says why."""
+
+
 class UnsuitableDatabaseError(psycopg.OperationalError):
     """Server, database or pooler cannot be used; the text says why, and what would do.
 

@@ -17,6 +17,7 @@ import psycopg
 
 from sql import locks
 from sql.errors import MigrationError
+from sql.grant import grant_again
 
 MIGRATIONS_DIRECTORY = Path(__file__).parent / "migrations"
 NOT_MIGRATED = "the schema is missing or old, run `python -m sql migrate`"
@@ -70,7 +71,10 @@ def migrations(connection: psycopg.Connection[Any]) -> list[Migration]:
 
 
 def migrate(connection: psycopg.Connection[Any]) -> list[str]:
-    """Apply what is missing and return its names. Wants a connection with autocommit on."""
+    """Apply what is missing and return its names. Wants a connection with autocommit on.
+
+    Roles that were granted rights get what they need on the new tables. Raises MigrationError.
+    """
     connection.execute("SELECT pg_advisory_lock(%s)", (locks.MIGRATION,))
     try:
         connection.execute(_TABLE)
@@ -87,6 +91,7 @@ def migrate(connection: psycopg.Connection[Any]) -> list[str]:
                     "INSERT INTO schema_migrations (name, sha256, oldest_code) VALUES (%s, %s, %s)",
                     note,
                 )
+        grant_again(connection)
     finally:
         connection.execute("SELECT pg_advisory_unlock(%s)", (locks.MIGRATION,))
     return [migration.name for migration in pending]

@@ -12,6 +12,7 @@ from typing import Self
 import httpx
 
 from devstack.ports import Ports
+from tests.rights import API, role
 from tests.workers import PATIENCE_S, ROOT, wait_until
 
 CLIENT_TIMEOUT_S = 30.0
@@ -29,7 +30,7 @@ class ApiProcess:
         self._log = tempfile.NamedTemporaryFile(prefix="api-", suffix=".log")  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, "-m", "api"],
-            env={**os.environ, **environment, "APP_PORT": str(port)},
+            env={**os.environ, **role(environment, API), "APP_PORT": str(port)},
             cwd=ROOT,
             stderr=self._log,
         )

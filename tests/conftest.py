@@ -16,6 +16,7 @@ from devstack.stack import Stack
 from sql.migrate import migrate
 from tests.connections import connect
 from tests.hostile import CLIENT, HOSTILE_RUN, make_hostile
+from tests.rights import migrated_by_owner
 from tests.services import QUICK_JAVA, SharedServices, running_services, services_of_the_controller
 from tests.settings import settings_of
 from tests.spread import GroupScheduling, longest_first
@@ -64,14 +65,19 @@ def own_environment(services: dict[str, str]) -> dict[str, str]:
 
 
 def fresh_environment(services: dict[str, str], *, replicas: int = 1) -> dict[str, str]:
-    """A new database, migrated, and two new topics on these services."""
+    """A new database, migrated, and two new topics on these services.
+
+    The software runs on it with least rights. Under hostile defaults it runs as their superuser:
+    session_replication_role is not for others to set right.
+    """
     environment = empty_environment(services, replicas=replicas)
     if HOSTILE_RUN:
         make_hostile(environment)
         environment |= CLIENT
-    with connect(environment) as connection:
-        migrate(connection)
-    return environment
+        with connect(environment) as connection:
+            migrate(connection)
+        return environment
+    return migrated_by_owner(environment)
 
 
 def empty_environment(services: dict[str, str], *, replicas: int = 1) -> dict[str, str]:

@@ -6,10 +6,10 @@ They are made as those of the software are: a test may run on a database with ho
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 from sql import connect as ours
+from tests.rights import administrator, where
 
 
 def connect(environment: dict[str, str]) -> psycopg.Connection[Any]:
@@ -38,11 +38,5 @@ async def connect_async(environment: dict[str, str]) -> psycopg.AsyncConnection[
 
 
 def conninfo(environment: dict[str, str]) -> str:
-    """The connection string of the environment's database."""
-    return make_conninfo(
-        host=environment["DB_HOST"],
-        port=environment["DB_PORT"],
-        user=environment.get("DB_USERNAME", "postgres"),
-        password=environment.get("DB_PASSWORD", "postgres"),
-        dbname=environment["DB_DATABASE"],
-    )
+    """The connection string of the environment's database, for its administrator."""
+    return where(administrator(environment))

@@ -15,6 +15,7 @@ from typing import Any, Self
 from psycopg.rows import dict_row
 
 from tests.connections import connect
+from tests.rights import OWNER, role
 
 PATIENCE_S = 60.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.25
@@ -42,7 +43,12 @@ def wait_until(condition: Callable[[], Any], what: str, *, patience_s: float = P
 def command(
     environment: dict[str, str], *words: str, **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m words...` in the environment; output is captured as text."""
+    """Run `python -m words...` in the environment; output is captured as text.
+
+    What changes the schema, rights or keys runs as the owner.
+    """
+    if words[0] == "sql" or "keys" in words:
+        environment = role(environment, OWNER)
     return subprocess.run(
         [sys.executable, "-m", *words],
         env={**os.environ, **environment},

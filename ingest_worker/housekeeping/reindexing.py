@@ -20,6 +20,9 @@ from sql.named import load
 
 OVER_SINCE = timedelta(hours=1)
 """Readings are seldom later than this."""
+DROP_WITHIN = {"lock_timeout": "1s", "statement_timeout": "0"}
+"""To drop an index holds everybody up while it waits."""
+MAY_NOT = "its owner alone may pack it, and from PostgreSQL 17 on who was granted MAINTAIN"
 QUERIES = load("days")
 
 log = logging.getLogger(__name__)
@@ -37,6 +40,10 @@ def pack_day(connection: Connection, now: datetime) -> str | None:
     for stream in STREAMS.values():
         names = {"history": stream.history_table, "before": (now - OVER_SINCE).date()}
         with problems.of(stream.history_table):
+            may: Any = connection.execute(QUERIES["may_pack"], names).fetchone()
+            if not may[0]:
+                problems.add(f"{stream.history_table}: {MAY_NOT}")
+                continue
             if packed is None:
                 row: Any = connection.execute(QUERIES["next_to_pack"], names).fetchone()
                 packed = row and _try_to_pack(connection, names, *row)
@@ -56,7 +63,7 @@ def _try_to_pack(
         "key": sql.Identifier(space, key).as_string(),
     }
     try:
-        _pack(connection, names, space)
+        _pack(connection, names)
     except psycopg.Error as error:
         if connection.closed:
             raise
@@ -65,11 +72,11 @@ def _try_to_pack(
     return name
 
 
-def _pack(connection: Connection, names: dict[str, Any], space: str) -> None:
+def _pack(connection: Connection, names: dict[str, Any]) -> None:
     connection.execute(QUERIES["note_try"], names)
-    for (name,) in connection.execute(QUERIES["half_built"], names).fetchall():
-        drop = QUERIES["drop_half_built"].format(index=sql.Identifier(space, name))
-        connection.execute(drop)
+    with connection.transaction():
+        connection.execute(QUERIES["hurry"], DROP_WITHIN)
+        connection.execute(QUERIES["drop_half_built"], names)
     connection.execute(QUERIES["pack"].format(key=sql.SQL(names["key"])))
     connection.execute(QUERIES["vacuum"].format(partition=sql.SQL(names["partition"])))
     row: Any = connection.execute(QUERIES["note_packed"], names).fetchone()

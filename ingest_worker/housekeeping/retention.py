@@ -1,10 +1,12 @@
 """Retiring days of history that are older than RETENTION_DAYS, while everything else goes on.
 
 A day is announced in `retired_days`, by the identity of its table: from then on its rollups are
-final. It is detached without blocking COPY, its rows are counted for the books, and it is dropped
-in the same transaction as that count. Each step is taken from what the catalog says, so that a run
-that was interrupted anywhere is finished by the next one, or taken back when the day is to be kept
-after all. Nothing but what was announced is ever dropped; a day that fails holds up no other.
+final. It is detached without blocking COPY where the worker owns the tables; others ask the
+database's own function, which waits DETACH_WITHIN_S at most. Its rows are counted for the books,
+and it is dropped in the same transaction as that count. Each step is taken from what the catalog
+says, so that a run that was interrupted anywhere is finished by the next one, or taken back when
+the day is to be kept after all. Nothing but what was announced is ever dropped; a day that fails
+holds up no other.
 """
 
 import logging
@@ -42,17 +44,25 @@ def retire_days(connection: Connection, now: datetime, retention_days: int) -> l
     for stream in STREAMS.values():
         history = stream.history_table
         tables: list[DayTable] = []
+        quietly = False
         with problems.of(history):
             tables = day_tables(connection, history)
-        default = any(table.state == "attached" and table.past is None for table in tables)
+            quietly = _may_be_quiet(connection, history, tables)
         for table in tables:
             with problems.of(table.name):
-                if _look_after(_Table(connection, history, table, default), oldest_kept):
+                if _look_after(_Table(connection, history, table, quietly), oldest_kept):
                     retired.append(table.name)
                 elif table.day is None and table.past and table.past.date() <= oldest_kept:
                     problems.add(f"{table.name} takes more than a day: it is not retired")
     problems.raise_any()
     return retired
+
+
+def _may_be_quiet(connection: Connection, history: str, tables: list[DayTable]) -> bool:
+    """Whether we may detach without blocking anybody, and PostgreSQL can."""
+    row: Any = connection.execute(QUERIES["may_detach"], {"history": history}).fetchone()
+    default = any(table.state == "attached" and table.past is None for table in tables)
+    return row[0] and not default
 
 
 def _look_after(table: "_Table", oldest_kept: date) -> bool:
@@ -62,7 +72,7 @@ def _look_after(table: "_Table", oldest_kept: date) -> bool:
         table.retire()
         return True
     if state == "pending":
-        table.run("finalize")
+        table.detach_at_once()
     if table.table.announced:
         table.keep()
     return False
@@ -72,38 +82,34 @@ class _Table:
     """One day's table, and what is done with it."""
 
     def __init__(
-        self, connection: Connection, history: str, table: DayTable, default: bool
+        self, connection: Connection, history: str, table: DayTable, quietly: bool
     ) -> None:
-        """`default`: whether the history table has a DEFAULT partition."""
+        """`quietly`: whether it can be detached without blocking anybody."""
         self.table = table
         self._connection = connection
         self._history = history
-        self._default = default
+        self._quietly = quietly
         self._words = {"history": sql.Identifier(history), "partition": table.identifier}
         partition = table.identifier.as_string()
         self._values = {"history": history, "day": table.day, "partition": partition}
 
-    def run(self, name: str) -> None:
-        """Run a statement about the table."""
-        self._connection.execute(QUERIES[name].format(**self._words))
-
     def retire(self) -> None:
         """Take the day out of history, count its rows for the books, and drop it."""
         self._connection.execute(QUERIES["announce"], self._values)
-        if self.table.state == "pending":
-            self.run("finalize")
-        elif self.table.state == "attached":
-            self._detach()
-        with self._connection.transaction():
-            self.run("lock")
-            # What cannot be dropped is not counted again and again.
-            with self._connection.transaction(force_rollback=True):
-                self.run("drop")
-            row: Any = self._connection.execute(QUERIES["count"].format(**self._words)).fetchone()
-            self._connection.execute(QUERIES["note"], self._values | {"rows": row[0]})
-            self.run("drop")
+        if self.table.state == "attached" and self._quietly:
+            self._connection.execute(QUERIES["detach"].format(**self._words))
+        elif self.table.state != "detached":
+            self.detach_at_once()
+        row: Any = self._connection.execute(QUERIES["drop"], self._values).fetchone()
         fields = {"day": self.table.name, "rows": row[0]}
         log.info("retired %s with %d rows", self.table.name, row[0], extra=fields)
+
+    def detach_at_once(self) -> None:
+        """Take the day out of history, or end what an interrupted DETACH left pending."""
+        with self._connection.transaction():
+            limits = {"lock_timeout": f"{DETACH_WITHIN_S}s", "statement_timeout": "0"}
+            self._connection.execute(QUERIES["hurry"], limits)
+            self._connection.execute(QUERIES["detach_at_once"], self._values)
 
     def keep(self) -> None:
         """Take the announcement back: the day is to be kept, and is attached again if need be.
@@ -117,12 +123,3 @@ class _Table:
             self._connection.execute(QUERIES["log_day"], self._values)
         fields = {"day": self.table.name}
         log.warning("%s was about to be retired, and is kept", self.table.name, extra=fields)
-
-    def _detach(self) -> None:
-        if not self._default:
-            self.run("detach")
-            return
-        with self._connection.transaction():
-            limits = {"lock_timeout": f"{DETACH_WITHIN_S}s", "statement_timeout": "0"}
-            self._connection.execute(QUERIES["hurry"], limits)
-            self.run("detach_beside_default")

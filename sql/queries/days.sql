@@ -87,18 +87,15 @@ ORDER BY day, name
 -- Lets COPY and queries go on; must stand outside a transaction.
 ALTER TABLE {history} DETACH PARTITION {partition} CONCURRENTLY
 
--- name: detach_beside_default
--- PostgreSQL knows no other way while there is a DEFAULT partition. It blocks everybody for as long
--- as it waits, so that it should not wait for long.
-ALTER TABLE {history} DETACH PARTITION {partition}
+-- name: may_detach
+-- Whether we own a history table: only its owner may detach CONCURRENTLY.
+SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = %(history)s::text::regclass
 
--- name: finalize
--- Ends what an interrupted DETACH CONCURRENTLY left pending: it blocks the next one.
-ALTER TABLE {history} DETACH PARTITION {partition} FINALIZE
-
--- name: lock
--- Waits for the last COPY into the partition; its rows are counted too.
-LOCK TABLE {partition} IN ACCESS EXCLUSIVE MODE
+-- name: detach_at_once
+-- For others than the owner; and PostgreSQL knows no other way while there is a DEFAULT partition. It
+-- blocks everybody for as long as it waits, so that it should not wait for long. Ends what an
+-- interrupted DETACH CONCURRENTLY left pending, too, which blocks the next one.
+SELECT detach_day(%(history)s, %(partition)s::text::regclass)
 
 -- name: count
 SELECT count(*) FROM {partition}
@@ -125,14 +122,17 @@ FROM (SELECT vehicle_id FROM vehicle_live_state UNION SELECT vehicle_id FROM cha
     CAST(%(day)s::date AS timestamp) AS day
 GROUP BY day
 
--- name: note
-INSERT INTO retired_days AS retired (history, day, rows)
-VALUES (%(history)s, %(day)s, %(rows)s)
-ON CONFLICT (history, day) DO UPDATE
-SET rows = retired.rows + EXCLUDED.rows, retired_at = now(), announced = NULL
-
 -- name: drop
-DROP TABLE {partition}
+-- Waits for the last COPY into the table; returns how many rows it had, which retired_days keeps.
+SELECT drop_day(%(history)s, %(partition)s::text::regclass, %(day)s)
+
+-- name: may_pack
+-- Whether we may rebuild indexes of a history table: it is ours, or we have MAINTAIN on it, which
+-- PostgreSQL knows from 17 on.
+SELECT pg_has_role(relowner, 'USAGE')
+    OR CASE WHEN current_setting('server_version_num')::int >= 170000
+        THEN has_table_privilege(oid, 'MAINTAIN') ELSE false END
+FROM pg_class WHERE oid = %(history)s::text::regclass
 
 -- name: next_to_pack
 -- The oldest day before `before` that has grown by less than a hundredth since it was last asked
@@ -166,14 +166,9 @@ LIMIT 1
 -- name: note_try
 UPDATE packed_days SET tried_at = now() WHERE history = %(history)s AND day = %(day)s
 
--- name: half_built
--- Indexes of a partition that an interrupted REINDEX CONCURRENTLY left behind.
-SELECT relname FROM pg_index
-JOIN pg_class ON pg_class.oid = indexrelid
-WHERE indrelid = %(partition)s::text::regclass AND NOT indisvalid
-
 -- name: drop_half_built
-DROP INDEX CONCURRENTLY {index}
+-- Drops the indexes of a partition that an interrupted REINDEX CONCURRENTLY left behind.
+SELECT drop_half_built(%(history)s, %(partition)s::text::regclass)
 
 -- name: pack
 -- Lets COPY and queries go on; must stand outside a transaction.

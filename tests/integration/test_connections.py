@@ -13,6 +13,7 @@ from sql.store import create_days
 from tests.connections import connect as connect_for_tests
 from tests.connections import conninfo
 from tests.hostile import DATABASE, make_hostile
+from tests.workers import command
 
 SHOW = "SELECT name, current_setting(name) FROM pg_settings WHERE lower(name) = ANY (%s)"
 TABLES = """
@@ -75,6 +76,7 @@ def test_tables_are_found_in_whatever_schema_they_are(
         owner.execute("CREATE SCHEMA public")
         database = own_environment["DB_DATABASE"]
         owner.execute(f"ALTER DATABASE {database} SET search_path = {path}".encode())
+    assert command(own_environment, "sql", "migrate").returncode == 0
     with connect(conninfo(own_environment)) as connection:
         create_days(connection, METER, [9_500])
         assert connection.execute(TABLES).fetchone() == (2,)

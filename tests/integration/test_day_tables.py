@@ -12,8 +12,16 @@ from ingest_worker.write import known_days
 from ingest_worker.write.sink import Sink
 from sql.errors import DayDetachedError, DaysUnavailableError
 from tests.connections import connect
+from tests.rights import all_by_owner
 from tests.sinks import parts
 from tests.stored import Books, Stored, books, history, reading
+
+
+@pytest.fixture
+def own_environment(own_environment: dict[str, str]) -> dict[str, str]:
+    """Operators change tables here: the tables' owner does everything."""
+    return all_by_owner(own_environment)
+
 
 HISTORY = "meter_telemetry_history"
 DAY = f"{HISTORY}_2026_01_30"

@@ -16,6 +16,7 @@ RELEASED = {
     "0008_sessions.sql": "0e9f1e24b5484687c2f3d8492db50e6e5c5f09018f259bdd058577e16bee4c17",
     "0009_claims.sql": "0e62d1510172e3e7a9423d16e1c4bcfc3fef3465e6f3804437dad853d8ce5ff7",
     "0010_keys.sql": "512970e229079d4d2472ebbe81dd79a68c22c73d6f938bae69bb4f5c50419517",
+    "0011_rights.sql": "3cce7759fd7f2f71c1cec95b40b323a7a782d83b6ecefda3b245418a5de75884",
 }
 """The SHA-256 of each file. A new one adds its line; a line that is here is never changed again."""
 FIRST_THAT_STATES_IT = "0005"

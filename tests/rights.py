@@ -1,0 +1,84 @@
+"""The roles that tests run the software under: none of them owns the tables, none is a superuser.
+
+An environment's DB_USERNAME is the workers' role; it names the administrator beside it, whom tests
+use to look and to break things.
+"""
+
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from sql.connect import connect
+from sql.grant import grant
+from sql.migrate import migrate
+
+PASSWORD = "of-a-test"
+OWNER, WORKER, API, READER = "test_owner", "test_worker", "test_api", "test_reader"
+ADMIN = ("TEST_ADMIN_USERNAME", "TEST_ADMIN_PASSWORD")
+ROLES_LOCK = 7_226_901
+
+
+def administrator(environment: dict[str, str]) -> dict[str, str]:
+    """The environment with the role that may do everything."""
+    name, password = (environment.get(variable) for variable in ADMIN)
+    if not name or not password:
+        return environment
+    return {**environment, "DB_USERNAME": name, "DB_PASSWORD": password}
+
+
+def role(environment: dict[str, str], name: str) -> dict[str, str]:
+    """The environment with this role, where its database has such roles."""
+    if ADMIN[0] not in environment:
+        return environment
+    return {**environment, "DB_USERNAME": name, "DB_PASSWORD": PASSWORD}
+
+
+def all_by_owner(environment: dict[str, str]) -> dict[str, str]:
+    """The environment where the software and the test's own connections have the owner's role.
+
+    For scenes in which an operator changes tables and grants nobody anything.
+    """
+    if ADMIN[0] not in environment:
+        return environment
+    return role(environment | dict(zip(ADMIN, (OWNER, PASSWORD), strict=True)), OWNER)
+
+
+def migrated_by_owner(environment: dict[str, str]) -> dict[str, str]:
+    """Give an empty database to its owner, who migrates it and grants the roles their rights.
+
+    Returns the environment with the workers' role.
+    """
+    named = {ADMIN[0]: environment.get("DB_USERNAME", "postgres")}
+    named |= {ADMIN[1]: environment.get("DB_PASSWORD", "postgres")}
+    environment = environment | named
+    with connect(where(administrator(environment))) as connection:
+        _make_roles(connection)
+        words = (sql.Identifier(environment["DB_DATABASE"]), sql.Identifier(OWNER))
+        connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*words))
+    with connect(where(role(environment, OWNER))) as connection:
+        migrate(connection)
+        grant(connection, {"worker": WORKER, "api": API, "reader": READER})
+    return role(environment, WORKER)
+
+
+def where(environment: dict[str, str]) -> str:
+    """The connection string of the environment's database, for the environment's role."""
+    return make_conninfo(
+        host=environment["DB_HOST"],
+        port=environment["DB_PORT"],
+        user=environment.get("DB_USERNAME", "postgres"),
+        password=environment.get("DB_PASSWORD", "postgres"),
+        dbname=environment["DB_DATABASE"],
+    )
+
+
+def _make_roles(connection: psycopg.Connection[Any]) -> None:
+    """Make the roles, which all databases of a server share, unless they are there."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLES_LOCK,))
+        there = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
+        for name in {OWNER, WORKER, API, READER} - there:
+            words = (sql.Identifier(name), sql.Literal(PASSWORD))
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(*words))
