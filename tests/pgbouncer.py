@@ -13,6 +13,7 @@ from devstack.postgres import PASSWORD, SUPERUSER, UNPRIVILEGED_USER
 from devstack.processes import last_lines, spawned
 from tests.connections import conninfo
 from tests.debian import program
+from tests.rights import API, OWNER, administrator, role
 from tests.workers import PATIENCE_S, wait_until
 
 MISSING = "these tests need PgBouncer: install the package pgbouncer"
@@ -23,8 +24,14 @@ def pgbouncer(
     environment: dict[str, str], pool_mode: str, **settings: object
 ) -> Iterator[dict[str, str]]:
     """A running PgBouncer; yields the environment with its address. `settings` are its own."""
-    user = environment.get("DB_USERNAME", SUPERUSER)
-    password = environment.get("DB_PASSWORD", PASSWORD)
+    roles = (
+        environment,
+        administrator(environment),
+        *(role(environment, one) for one in (API, OWNER)),
+    )
+    passwords = {
+        one.get("DB_USERNAME", SUPERUSER): one.get("DB_PASSWORD", PASSWORD) for one in roles
+    }
     ports = Ports()
     pooled = environment | {"DB_HOST": LOOPBACK, "DB_PORT": str(ports.take())}
     lines = {
@@ -40,7 +47,7 @@ def pgbouncer(
         directory = Path(name)
         directory.chmod(0o755)
         users = directory / "users.txt"
-        users.write_text(f'"{user}" "{password}"\n')
+        users.write_text("".join(f'"{user}" "{word}"\n' for user, word in passwords.items()))
         written = "".join(f"{name} = {value}\n" for name, value in lines.items())
         file = directory / "pgbouncer.ini"
         file.write_text(f"[databases]\n* = {server}\n[pgbouncer]\nauth_file = {users}\n{written}")

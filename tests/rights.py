@@ -4,9 +4,6 @@ An environment's DB_USERNAME is the workers' role; it names the administrator be
 use to look and to break things.
 """
 
-from typing import Any
-
-import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
@@ -21,11 +18,12 @@ ROLES_LOCK = 7_226_901
 
 
 def administrator(environment: dict[str, str]) -> dict[str, str]:
-    """The environment with the role that may do everything."""
+    """The environment with the role that may do everything, and with no other."""
     name, password = (environment.get(variable) for variable in ADMIN)
     if not name or not password:
         return environment
-    return {**environment, "DB_USERNAME": name, "DB_PASSWORD": password}
+    others = {key: value for key, value in environment.items() if key not in ADMIN}
+    return {**others, "DB_USERNAME": name, "DB_PASSWORD": password}
 
 
 def role(environment: dict[str, str], name: str) -> dict[str, str]:
@@ -53,8 +51,8 @@ def migrated_by_owner(environment: dict[str, str]) -> dict[str, str]:
     named = {ADMIN[0]: environment.get("DB_USERNAME", "postgres")}
     named |= {ADMIN[1]: environment.get("DB_PASSWORD", "postgres")}
     environment = environment | named
+    _make_roles(administrator(environment))
     with connect(where(administrator(environment))) as connection:
-        _make_roles(connection)
         words = (sql.Identifier(environment["DB_DATABASE"]), sql.Identifier(OWNER))
         connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*words))
     with connect(where(role(environment, OWNER))) as connection:
@@ -74,9 +72,12 @@ def where(environment: dict[str, str]) -> str:
     )
 
 
-def _make_roles(connection: psycopg.Connection[Any]) -> None:
-    """Make the roles, which all databases of a server share, unless they are there."""
-    with connection.transaction():
+def _make_roles(environment: dict[str, str]) -> None:
+    """Make the roles, which all databases of a server share, unless they are there.
+
+    An advisory lock is known in one database alone: it is taken in the one that all tests know.
+    """
+    with connect(where(environment | {"DB_DATABASE": "postgres"}), autocommit=False) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLES_LOCK,))
         there = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
         for name in {OWNER, WORKER, API, READER} - there:

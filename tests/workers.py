@@ -15,7 +15,7 @@ from typing import Any, Self
 from psycopg.rows import dict_row
 
 from tests.connections import connect
-from tests.rights import OWNER, role
+from tests.rights import API, OWNER, WORKER, role
 
 PATIENCE_S = 60.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 0.25
@@ -47,7 +47,9 @@ def command(
 
     What changes the schema, rights or keys runs as the owner.
     """
-    if words[0] == "sql" or "keys" in words:
+    if words == ("api",):
+        environment = role(environment, API)
+    elif (words[0] == "sql" or "keys" in words) and environment.get("DB_USERNAME") == WORKER:
         environment = role(environment, OWNER)
     return subprocess.run(
         [sys.executable, "-m", *words],

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.rights import administrator
 from tests.workers import ROOT, wait_until
 
 LIMIT_S = 240
@@ -91,7 +92,7 @@ def test_a_short_demo_balances_and_leaves_nothing(tmp_path: Path) -> None:
 def test_an_interrupt_ends_it_in_good_order(
     own_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    demo = DemoProcess(tmp_path, own_environment)
+    demo = DemoProcess(tmp_path, administrator(own_environment))
     demo.wait_for(lambda: re.search(r"stored [1-9]", demo.output) is not None, "it stores")
     demo.process.send_signal(signal.SIGINT)
     demo.wait_for(lambda: demo.process.poll() is not None, "it ends", ENDS_WITHIN_S)
@@ -104,7 +105,7 @@ def test_an_interrupt_ends_it_in_good_order(
 def test_nothing_outlives_a_demo_that_is_killed(
     own_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    demo = DemoProcess(tmp_path, own_environment)
+    demo = DemoProcess(tmp_path, administrator(own_environment))
     demo.wait_for(lambda: "\nAPI " in f"\n{demo.output}" and len(demo.seen) >= 4, "all runs")
     assert len(demo.left()) >= 4
     demo.process.kill()

@@ -78,6 +78,7 @@ def small_disk(world: World) -> Iterator[MountedDisk | PretendedDisk]:
         with connect(world.environment) as connection:
             database = world.environment["DB_DATABASE"]
             connection.execute(f"CREATE TABLESPACE small LOCATION '{tablespace}'".encode())
+            connection.execute("GRANT CREATE ON TABLESPACE small TO PUBLIC")
             connection.execute(f"ALTER DATABASE {database} SET default_tablespace = small".encode())
         try:
             yield MountedDisk(path)

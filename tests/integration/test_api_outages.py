@@ -22,6 +22,7 @@ from tests.api_process import ApiProcess
 from tests.conftest import fresh_environment
 from tests.connections import connect, waiting_for_locks
 from tests.readings import meter
+from tests.rights import administrator
 from tests.workers import ROOT, wait_until
 
 INGEST = "/v1/telemetry/ingest"
@@ -136,7 +137,8 @@ def test_it_waits_for_the_schema_and_the_topics(environment: dict[str, str]) -> 
     later = f"{environment['DB_DATABASE']}_later"
     with connect(environment) as connection:
         connection.execute(f"CREATE DATABASE {later}".encode())
-    environment = {**environment, "DB_DATABASE": later, "KAFKA_METER_TOPIC": "not-there"}
+    later_on = {"DB_DATABASE": later, "KAFKA_METER_TOPIC": "not-there"}
+    environment = administrator(environment) | later_on
     with ApiProcess(environment, ready=False) as process:
         process.says("not ready: PostgreSQL", "python -m sql migrate")
         process.says("not ready: Kafka", "there is no topic not-there")

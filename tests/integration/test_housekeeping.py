@@ -15,8 +15,10 @@ from ingest_worker.housekeeping import rounds
 from ingest_worker.housekeeping.duties import DUTIES
 from ingest_worker.housekeeping.oversight import STALE_AFTER_S, Oversight
 from ingest_worker.housekeeping.rounds import do_rounds
+from sql import connect as ours
 from sql import locks
 from tests.connections import connect
+from tests.rights import where
 from tests.settings import settings_of
 
 NOW = datetime.now(UTC)
@@ -160,8 +162,9 @@ def test_a_lock_that_nobody_releases_is_seen_by_all(
     """A holder that hangs in a duty; a lock left behind on a pooler's backend looks the same."""
     assert do_rounds(settings_of(own_environment), Connections(), NOW)
     workers = Workers(own_environment)
-    database.execute("SET application_name = 'pooled'")
-    assert locks.try_lock(database, locks.HOUSEKEEPING)
+    holder = ours.connect(where(own_environment))
+    holder.execute("SET application_name = 'pooled'")
+    assert locks.try_lock(holder, locks.HOUSEKEEPING)
     workers.round()
     assert workers.degraded == {}
     database.execute(
@@ -170,9 +173,9 @@ def test_a_lock_that_nobody_releases_is_seen_by_all(
     )
     workers.round()
     (why,) = workers.degraded.values()
-    assert f"process {database.info.backend_pid} (pooled, connected at 20" in why
+    assert f"process {holder.info.backend_pid} (pooled, connected at 20" in why
     assert "nothing was done since " in why
-    database.execute("SELECT pg_advisory_unlock_all()")
+    holder.close()
     workers.round()
     assert workers.degraded == {}
 

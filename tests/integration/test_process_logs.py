@@ -11,6 +11,7 @@ from tests.conftest import create_topics
 from tests.connections import connect
 from tests.kafka import send
 from tests.readings import meter_value
+from tests.rights import administrator
 from tests.workers import PATIENCE_S, WorkerProcess, counted, wait_until
 
 KEPT = ("time", "level", "logger", "pid", "message")
@@ -57,7 +58,7 @@ def test_waiting_for_what_comes_later_is_no_error(own_environment: dict[str, str
         "DB_DATABASE": f"{own_environment['DB_DATABASE']}_later",
         "KAFKA_METER_TOPIC": f"{own_environment['KAFKA_METER_TOPIC']}-later",
     }
-    environment = {**own_environment, "LOG_FORMAT": "json"}
+    environment = administrator(own_environment) | {"LOG_FORMAT": "json"}
     with connect(environment) as connection:
         connection.execute(f"CREATE DATABASE {later['DB_DATABASE']}".encode())
     with (

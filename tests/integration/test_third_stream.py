@@ -18,6 +18,7 @@ from psycopg.rows import dict_row
 from tests.charger import CHARGER, MIGRATION
 from tests.conftest import create_topics
 from tests.connections import connect
+from tests.rights import all_by_owner
 from tests.workers import ROOT, command, wait_until
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -47,6 +48,7 @@ def running(environment: dict[str, str], *words: str) -> Iterator[subprocess.Pop
 @pytest.fixture
 def environment(own_environment: dict[str, str]) -> dict[str, str]:
     """Services with the third stream's tables and topic; the other two have theirs."""
+    own_environment = all_by_owner(own_environment)
     with connect(own_environment) as connection:
         connection.execute(MIGRATION)
     with socket.socket() as probe:
