@@ -87,7 +87,6 @@ class _Table:
         """`quietly`: whether it can be detached without blocking anybody."""
         self.table = table
         self._connection = connection
-        self._history = history
         self._quietly = quietly
         self._words = {"history": sql.Identifier(history), "partition": table.identifier}
         partition = table.identifier.as_string()

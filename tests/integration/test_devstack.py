@@ -33,6 +33,7 @@ from devstack.jar_lock import read_lock
 from devstack.ports import Ports
 from devstack.postgres import Postgres
 from devstack.stack import Stack
+from tests.http_servers import serving
 from tests.kafka import options_of
 from tests.workers import WorkerProcess, books, command, counted, wait_until
 
@@ -506,19 +507,6 @@ def test_temporary_directories_of_killed_stacks_are_removed(
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments: object) -> None:
         pass
-
-
-@contextmanager
-def serving(server: socketserver.TCPServer) -> Iterator[int]:
-    """Serves in a thread; gives the port."""
-    with server:
-        thread = threading.Thread(target=server.serve_forever, args=[0.01])
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture

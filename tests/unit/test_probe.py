@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 import trustme
 
 from devstack.ports import LOOPBACK, Ports
+from tests.http_servers import serving
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,18 +31,12 @@ class Health(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(context: ssl.SSLContext | None = None) -> Iterator[int]:
+def health(context: ssl.SSLContext | None = None) -> Iterator[int]:
     server = HTTPServer((LOOPBACK, 0), Health)
     if context:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(server) as port:
+        yield port
 
 
 def probe(url: str) -> tuple[int, str]:
@@ -57,7 +51,7 @@ def probe(url: str) -> tuple[int, str]:
 
 
 def test_a_process_that_is_ready_and_one_that_is_not() -> None:
-    with serving() as port:
+    with health() as port:
         assert probe(f"http://{LOOPBACK}:{port}/health/ready") == (0, "")
         url = f"http://{LOOPBACK}:{port}/health/other"
         assert probe(url) == (1, f'error: {url}: 503 {{"status": "unavailable"}}\n')
@@ -66,7 +60,7 @@ def test_a_process_that_is_ready_and_one_that_is_not() -> None:
 def test_with_tls_the_name_of_the_certificate_does_not_matter() -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("fleet.example").configure_cert(context)
-    with serving(context) as port:
+    with health(context) as port:
         assert probe(f"https://{LOOPBACK}:{port}/health/ready") == (0, "")
         assert probe(f"https://{LOOPBACK}:{port}/health/other")[0] == 1
 
