@@ -111,10 +111,11 @@ class FakeConsumer(GroupMember):
         return None
 
     def subscribe(self, topics: Iterable[str], listener: ConsumerRebalanceListener) -> None:
-        """Join the group: the only member is assigned every partition."""
+        """Join the group: the only member is assigned every partition, one kept out none."""
         self._topics = set(topics)
         self._listener = listener
-        self.rebalance(partition for partition in self.logs if partition.topic in self._topics)
+        if self.kept_out is None:
+            self.rebalance(partition for partition in self.logs if partition.topic in self._topics)
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
         """Read these partitions, without a group."""

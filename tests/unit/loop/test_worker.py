@@ -437,7 +437,7 @@ def test_a_worker_that_is_kept_out_of_its_group_begins_anew_with_another_consume
             first.kept_out = GroupAuthorizationFailedError("g")
             await case.until(lambda: first.stopped)
             await case.until(lambda: case.consumer.stopped)
-            assert "GroupAuthorizationFailedError" in (case.source.group.kept_out or "")
+            assert "GroupAuthorizationFailedError" in str(case.source.group.kept_out)
             case.consumer = FakeConsumer(case.logs)
             case.logs[METERS].append(METER_READING)
             await case.until_all_is_written()
