@@ -103,6 +103,10 @@ def is_loopback(host: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
+def _empty_is_none(value: object) -> object:
+    return None if value == "" else value
+
+
 def _lower_case(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -193,6 +197,12 @@ class Settings(BaseSettings):
     """Bearer token that a worker's /metrics demands; default: none."""
     energy_reading: EnergyReading = EnergyReading.INTERVAL
     """Meaning of kWh for devices that don't say it themselves."""
+    report_seconds: Annotated[int | None, Field(ge=1, le=86_400), BeforeValidator(_empty_is_none)] = (
+        None
+    )
+    """How often devices report that don't say it themselves; empty = unknown."""
+    max_plausible_kw: float = Field(10_000, gt=0, le=1e12, allow_inf_nan=False)
+    """What no device can carry: energy beyond it is credited with 0."""
     max_reading_age_days: int = Field(730, ge=1, le=36_500)
     """Older readings are rejected as too_old."""
     max_clock_skew_seconds: int = Field(300, ge=0, le=86_400)
