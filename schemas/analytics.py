@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar, Literal, NamedTuple
 
+from pydantic import Field
+
 from schemas.fields import Output, Query, Time
 from schemas.sessions import Session
 
@@ -11,19 +13,33 @@ from schemas.sessions import Session
 LOW_EFFICIENCY = Decimal("0.85")
 IMPOSSIBLE_EFFICIENCY = Decimal(1)
 COMPLETE_SHARE = Decimal("0.95")
+ESTIMATED_SHARE = Decimal("0.05")
+
+EDITION = 2
+"""Of the rules by which figures are made; rollups of another edition are made anew."""
+STAMPED_PACE_S = 60
+"""How often a device reports of which that is not known."""
+REGISTER_TOLERANCE = 0.2
+"""By how many kWh a register may dip of which that is not known."""
+MANY_GAPS = 10
+"""So many gaps between readings say how often a device really reports."""
 
 DEFAULT_WINDOW = timedelta(hours=24)
 MAX_WINDOW = timedelta(days=31)
-BASE_REACH = timedelta(days=31)
-"""How much older than a register's reading the previous one may be, to count as its base."""
+REACH = timedelta(days=31)
+"""How much older than a reading the previous one may be, to count as such."""
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 EARLIEST = datetime.min.replace(tzinfo=UTC)
+LATEST = datetime.max.replace(tzinfo=UTC)
 
-AlertCode = Literal["low_efficiency", "impossible_efficiency"]
+AlertCode = Literal[
+    "low_efficiency", "impossible_efficiency", "implausible_energy", "cadence_mismatch"
+]
 Quality = Literal["complete", "partial", "none"]
-"""complete: both sides have COMPLETE_SHARE of the expected readings or more; none: one side has no
-reading, or there is no session; else partial."""
+"""complete: readings of both sides cover COMPLETE_SHARE of the sessions or more, ESTIMATED_SHARE of
+the energy or less is estimated, and nothing is implausible or rejected; none: a side has no reading,
+or there is no session; else partial."""
 
 
 class Window(NamedTuple):
@@ -34,13 +50,18 @@ class Window(NamedTuple):
 
     @property
     def base_start(self) -> datetime:
-        """The earliest time of a reading that may be the base of a register's first one."""
-        return self.start - min(BASE_REACH, self.start - EARLIEST)
+        """The earliest time of a reading that may be the previous one of the first."""
+        return self.start - min(REACH, self.start - EARLIEST)
+
+    @property
+    def reach_end(self) -> datetime:
+        """The latest time of a reading that may speak of the window."""
+        return self.end + min(REACH, LATEST - self.end)
 
     def parameters(self) -> dict[str, Any]:
         """What statements that sum readings are told of the window."""
-        bases = {"base_start": self.base_start, "base_reach": BASE_REACH}
-        return self._asdict() | bases
+        around = {"base_start": self.base_start, "reach_end": self.reach_end, "reach": REACH}
+        return self._asdict() | around
 
     def in_whole_hours(self) -> "Window":
         """Widened to whole UTC hours. Raises ValueError past the end of the year 9999."""
@@ -96,7 +117,9 @@ class AnalyticsLimits(Output):
     impossible_efficiency: float = float(IMPOSSIBLE_EFFICIENCY)
     """A ratio above it raises the alert `impossible_efficiency`."""
     complete_share: float = float(COMPLETE_SHARE)
-    """The share of the expected readings that each side of complete figures has, or more."""
+    """The share of the sessions' time that readings of each side cover in complete figures, or more."""
+    estimated_share: float = float(ESTIMATED_SHARE)
+    """The share of each side's energy that may be estimated in complete figures."""
     longest_window_days: int = MAX_WINDOW.days
 
 
@@ -129,15 +152,44 @@ class Hour(Output):
 
 
 class Coverage(Output):
-    """How many of the expected readings there are; one a minute is expected."""
+    """What the figures rest on; energies in kWh, times in seconds.
+
+    Readings of a device are expected every `reportSeconds`; without that, once a minute.
+    """
 
     dc_energy_outside_sessions: float
     ac_readings: int
     ac_readings_expected: int
     dc_readings: int
     dc_readings_expected: int
+    session_seconds: float
+    ac_seconds_covered: float
+    """How much of the sessions the meters' readings speak for."""
+    dc_seconds_covered: float
+    estimated_ac: float
+    """What was shared among sessions by time, since no reading tells them apart."""
+    estimated_dc: float
     counter_resets: int
+    dips: int
+    spikes: int
+    implausible_readings: int
+    """Those with more energy than any device, or than this one, can carry."""
+    rejected_readings: int
+    """Readings of these devices that were rejected and not resolved."""
     quality: Quality
+
+
+class ObservedSeconds(Output):
+    """The median of the seconds between readings; null where there are no two."""
+
+    ac: float | None
+    dc: float | None
+
+
+class ObservedCoverage(Coverage):
+    """Coverage with how often the devices really reported."""
+
+    observed_seconds: ObservedSeconds
 
 
 class Alert(Output):
@@ -145,6 +197,9 @@ class Alert(Output):
 
     code: AlertCode
     message: str
+    certain: bool
+    """Whether the figures are complete; else `why` says what they lack."""
+    why: str | None = Field(None, exclude_if=lambda why: why is None)
 
 
 class Performance(Output):
@@ -154,7 +209,7 @@ class Performance(Output):
     period: Period
     metrics: Metrics
     hourly_breakdown: list[Hour]
-    coverage: Coverage
+    coverage: ObservedCoverage
     alerts: list[Alert]
 
 

@@ -1,14 +1,16 @@
 """The whole fleet's figures and a single meter's, as the HTTP API gives them."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.analytics import Alert, AlertCode, Coverage, Metrics, Period, Window, WindowQuery
+from schemas.analytics import Alert, Coverage, Metrics, Period, Window, WindowQuery
 from schemas.fields import Output
 from schemas.sessions import Session
 
+JudgedAlert = Literal["low_efficiency", "impossible_efficiency", "implausible_energy"]
+"""The alerts that the rollups can tell."""
 DEFAULT_VEHICLES = 100
 MAX_VEHICLES = 1_000
 
@@ -39,6 +41,19 @@ class MeterSession(Session):
     ac_readings: int
 
 
+class MeterCoverage(Output):
+    """What a meter's figures rest on; `estimated_ac` in kWh."""
+
+    estimated_ac: float
+    """What was shared among sessions by time, since no reading tells them apart."""
+    dips: int
+    spikes: int
+    implausible_readings: int
+    rejected_readings: int
+    observed_seconds: float | None
+    """The median of the seconds between readings."""
+
+
 class MeterFigures(Output):
     """A meter's energy in a window, and the sessions on it."""
 
@@ -47,13 +62,19 @@ class MeterFigures(Output):
     metrics: MeterMetrics
     hourly_breakdown: list[MeterHour]
     sessions: list[MeterSession]
+    coverage: MeterCoverage
+    alerts: list[Alert]
 
 
 class FleetQuery(WindowQuery):
-    """A window, at most `limit` vehicles, and only those with one alert when `alert` is given."""
+    """A window, and at most `limit` vehicles; `alert` and `certain` ask for those with alerts.
+
+    `certain` false: those whose figures are not complete, so that their alerts are not sure.
+    """
 
     limit: Annotated[int, Field(ge=1, le=MAX_VEHICLES)] = DEFAULT_VEHICLES
-    alert: AlertCode | None = None
+    alert: JudgedAlert | None = None
+    certain: bool | None = None
 
     def window(self, now: datetime) -> Window:
         """The window that is meant, widened to whole hours. Raises ValueError."""
@@ -74,6 +95,7 @@ class AlertCounts(Output):
 
     low_efficiency: int
     impossible_efficiency: int
+    implausible_energy: int
 
 
 class UnjudgedCounts(Output):
@@ -82,7 +104,7 @@ class UnjudgedCounts(Output):
     no_session: int
     """In no session: it did not charge."""
     no_readings: int
-    """A side has no reading."""
+    """A side has neither a reading nor a share of one."""
     no_energy: int
     """No AC energy was drawn."""
 
@@ -90,8 +112,8 @@ class UnjudgedCounts(Output):
 class FleetFigures(Output):
     """All vehicles' charging in whole hours; `vehicles` from the worst efficiency on.
 
-    That is the lowest; of those with `alert=impossible_efficiency` it is the highest. Those that
-    cannot be judged come last.
+    That is the lowest; of those with `alert=impossible_efficiency` it is the highest. Low ones of
+    which it is certain come first; those that cannot be judged come last.
     """
 
     period: Period
@@ -105,6 +127,8 @@ class FleetFigures(Output):
     alerts: list[Alert]
     vehicle_count: int
     alert_counts: AlertCounts
+    certain_alert_counts: AlertCounts
+    """Of these, the vehicles whose figures are complete."""
     unjudged_counts: UnjudgedCounts
     """What is in neither of these two was judged and is fine."""
     vehicles: list[FleetVehicle]

@@ -31,6 +31,7 @@ FOR_ANALYSTS = (
     *SUMS,
     "charging_sessions",
     "ingest_offsets",
+    "register_exchanges",
     "retired_days",
 )
 READ_BY_ALL_PROCESSES = (
@@ -68,7 +69,7 @@ RIGHTS: Mapping[str, tuple[Rights, ...]] = {
         dict.fromkeys(READ_BY_ALL_PROCESSES, ("SELECT",)),
         dict.fromkeys((*DEVICES, "charging_sessions"), ("INSERT", "UPDATE")),
         dict.fromkeys(("api_keys",), ("SELECT",)),
-        dict.fromkeys(("api_sign_ins",), ("SELECT", "INSERT", "DELETE")),
+        dict.fromkeys(("api_sign_ins", "register_exchanges"), ("SELECT", "INSERT", "DELETE")),
         # The replay of rejected readings:
         dict.fromkeys((*HISTORIES, "rollup_log"), ("INSERT",)),
         dict.fromkeys(LIVE_STATES, ("INSERT", "UPDATE")),

@@ -7,7 +7,7 @@ A file holds blocks, and each block starts with a line that says what it is:
 
 Comments below that line say what a statement returns. In a statement, a line `-- include: columns`
 stands for a fragment; `-- include: increases of meter` for one with words in braces, which are
-filled with the tables and columns of a stream. `stream.sql` is filled so as a whole:
+filled with the tables and columns of a stream; fragments may include others. `stream.sql` is filled so as a whole:
 `load_for(METER)["readings"]` is one of its statements, for meters.
 """
 
@@ -90,7 +90,7 @@ def _included(line: re.Match[str]) -> str:
         if stream not in STREAMS:
             raise ValueError(f"there is no stream {stream}")
         fragment = _filled(fragment, STREAMS[stream])
-    return indent + fragment.replace("\n", f"\n{indent}")
+    return indent + _with_fragments(fragment).replace("\n", f"\n{indent}")
 
 
 def _filled(template: str, stream: Stream) -> str:

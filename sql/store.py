@@ -183,7 +183,7 @@ def store_staged(connection: Connection, stream: Stream, rows: Sequence[Row]) ->
     # What a trigger has changed differs from what was sent, and is stored all the same.
     new = set(stored)
     conflicts = {seq: tuple(values) for seq, _, *values in found if seq not in new}
-    log_changes(connection, stream, [[rows[seq]] for seq in stored])
+    log_changes(connection, stream, [[rows[seq]] for seq in stored], late=True)
     return Staged(stored, conflicts)
 
 

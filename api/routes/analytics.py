@@ -3,25 +3,29 @@
 PostgreSQL makes exact sums by hour from the readings themselves; `api.figures` makes the answer.
 """
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from decimal import Decimal
+from typing import NamedTuple
 from uuid import UUID
 
-from psycopg import sql
-from psycopg.types.multirange import Multirange
-from psycopg.types.range import Range
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.database import Connection, Database
-from api.figures import Figures, Row, hour, mean, rounded, rounded_ratio
+from sql.deployment import of_deployment
+from api.figures import FLAGS, ZERO, Figures, Row, Side, mean, rounded, rounded_ratio, total
 from api.http.endpoint import allows, answers
 from api.http.errors import not_found
 from api.http.inputs import asked_window, path_device_id, path_session_id
 from api.http.responses import JsonResponse
+from api.paces import Pace, mismatches
 from schemas.analytics import (
+    STAMPED_PACE_S,
     AnalyticsLimits,
     Hour,
+    ObservedCoverage,
+    ObservedSeconds,
     Performance,
     Period,
     Realtime,
@@ -37,6 +41,8 @@ from sql.named import load
 
 SQL = load("analytics")
 SESSIONS = load("sessions")
+MICROSECOND = timedelta(microseconds=1)
+MILLION = 1_000_000
 
 
 class Analytics:
@@ -103,84 +109,136 @@ class Analytics:
 
 
 class Sums(NamedTuple):
-    """A vehicle's sums in a window."""
+    """What is known of a vehicle in a window."""
 
     known: bool
     """Whether the vehicle is registered or was ever read."""
-    sessions: int
-    in_sessions: timedelta
-    """The time it spent in sessions in the window."""
-    rows: list[Row]
-    """Rows in any order; an hour may have several: for AC, and for DC in and out of sessions."""
-
-    def hours(self) -> list[Hour]:
-        """The figures of each hour that has readings, in order."""
-        by_hour: dict[datetime, list[Row]] = {}
-        for row in self.rows:
-            by_hour.setdefault(row["hour"], []).append(row)
-        return [hour(start, by_hour[start]) for start in sorted(by_hour)]
-
-    def figures(self) -> Figures:
-        """The figures of the whole window."""
-        minutes = self.in_sessions // timedelta(minutes=1)
-        return Figures(self.rows, sessions=self.sessions, session_minutes=minutes)
+    figures: Figures
+    hours: list[Hour]
+    paces: tuple[Pace, Pace]
+    """Of its meters, and of itself."""
 
 
 async def sums(connection: Connection, settings: Settings, vehicle_id: str, window: Window) -> Sums:
-    """Sum a vehicle's readings, each side by the statement for its interval or register mode."""
+    """Sum what a vehicle and the meters of its sessions read."""
+    now = utc_now()
     parameters = {
         "vehicle_id": vehicle_id,
-        "energy_reading": settings.energy_reading,
+        "now": now,
+        **of_deployment(settings),
         **window.parameters(),
     }
     found = await (await connection.execute(SQL["vehicle"], parameters)).fetchall()
     sessions = [row for row in found if row["meter_id"] is not None]
-    query, more = summing(found[0]["vehicle_mode"], sessions)
+    parameters |= {
+        "session_ids": [row["session_id"] for row in sessions],
+        "meter_ids": [row["meter_id"] for row in sessions],
+        "starts": [row["start"] for row in sessions],
+        "pasts": [row["past"] for row in sessions],
+    }
+    rows = await (await connection.execute(SQL["sums"], parameters)).fetchall()
+    cursor = await connection.execute(SQL["rejected"], parameters)
+    rejected = (await cursor.fetchone() or {})["rejected"]
     return Sums(
-        known=found[0]["known"],
-        sessions=len(sessions),
-        in_sessions=sum((row["past"] - row["start"] for row in sessions), timedelta()),
-        rows=await (await connection.execute(query, parameters | more)).fetchall(),
+        found[0]["known"],
+        _figures(rows, sessions, found[0]["dc_pace_s"], now, rejected),
+        list(_hours(rows)),
+        _paces(rows, found),
     )
 
 
-def summing(vehicle_mode: str, sessions: list[Row]) -> tuple[sql.Composed, dict[str, Any]]:
-    """The query for a vehicle's sums in these sessions and outside of them; its parameters."""
-    meter_modes = [row["meter_mode"] for row in sessions]
-    selects = [f"dc_{vehicle_mode}", *sorted({f"ac_{mode}" for mode in meter_modes})]
-    return sql.SQL(" UNION ALL ").join(sql.SQL("({})").format(SQL[name]) for name in selects), {
-        "meter_ids": [row["meter_id"] for row in sessions],
-        "meter_modes": meter_modes,
-        "starts": [row["start"] for row in sessions],
-        "pasts": [row["past"] for row in sessions],
-        "charging": Multirange(Range(row["start"], row["past"]) for row in sessions),
+def _figures(
+    rows: list[Row], sessions: list[Row], dc_pace_s: int | None, now: datetime, rejected: int
+) -> Figures:
+    whole = [row for row in rows if row["hour"] is None]
+    seconds = [Decimal(max(timedelta(), min(row["past"], now) - row["start"]) // MICROSECOND) / MILLION for row in sessions]
+    expected = {
+        "ac": sum(s / (row["ac_pace_s"] or STAMPED_PACE_S) for s, row in zip(seconds, sessions, strict=True)),
+        "dc": sum(s / (dc_pace_s or STAMPED_PACE_S) for s in seconds),
     }
+
+    def side(name: str) -> Side:
+        of_side = [row for row in whole if row["side"] == name]
+        return Side(
+            energy=total(of_side, "energy"),
+            estimated=total(of_side, "estimated"),
+            readings=int(total(of_side, "readings")),
+            expected=int(expected[name]),
+            seconds=total(of_side, "seconds"),
+        )
+
+    read = [row for row in rows if row["side"] == "read"]
+    return Figures(
+        ac=side("ac"),
+        dc=side("dc"),
+        sessions=sum(row["has_length"] for row in sessions),
+        session_seconds=sum(seconds, ZERO),
+        energy_outside=total(whole, "outside"),
+        readings=int(total(read, "readings")),
+        temps=int(total(read, "temps")),
+        temp_sum=total(read, "temp_sum"),
+        rejected=rejected,
+        **{flag: int(total(whole, flag)) for flag in FLAGS},
+    )
+
+
+def _hours(rows: list[Row]) -> Iterator[Hour]:
+    """The figures of each hour that has a reading or an increment, in order."""
+    by_hour: dict[datetime, dict[str, Row]] = {}
+    for row in rows:
+        if row["hour"] is not None:
+            by_hour.setdefault(row["hour"], {})[row["side"]] = row
+    for start, sides in sorted(by_hour.items()):
+        ac, dc = (total([sides[name]] if name in sides else [], "energy") for name in ("ac", "dc"))
+        read = [sides["read"]] if "read" in sides else []
+        yield Hour(
+            hour=start,
+            energy_ac=rounded(ac, 3),
+            energy_dc=rounded(dc, 3),
+            avg_temp=mean(total(read, "temp_sum"), int(total(read, "temps"))),
+            efficiency=rounded_ratio(dc, ac),
+        )
+
+
+def _paces(rows: list[Row], found: list[Row]) -> tuple[Pace, Pace]:
+    """How often each side reported. Meters of several paces are judged by the slowest."""
+    gaps = {row["side"]: row for row in rows if row["gaps"] is not None}
+    ac, dc = (gaps.get(name, {"gap": None, "gaps": 0}) for name in ("ac", "dc"))
+    ac_paces = [row["ac_pace_s"] for row in found if row["ac_pace_s"] is not None]
+    return (
+        Pace("AC", ac["gap"], ac["gaps"], max(ac_paces, default=None)),
+        Pace("DC", dc["gap"], dc["gaps"], found[0]["dc_pace_s"]),
+    )
 
 
 def performance(vehicle_id: str, window: Window, found: Sums) -> Performance:
     """The answer made of a vehicle's sums."""
-    figures = found.figures()
+    figures = found.figures
+    ac, dc = found.paces
     return Performance(
         vehicle_id=vehicle_id,
         period=Period(start=window.start, end=window.end),
         metrics=figures.metrics(),
-        hourly_breakdown=found.hours(),
-        coverage=figures.coverage(),
-        alerts=figures.alerts(),
+        hourly_breakdown=found.hours,
+        coverage=ObservedCoverage(
+            **dict(figures.coverage()),
+            observed_seconds=ObservedSeconds(ac=ac.shown, dc=dc.shown),
+        ),
+        alerts=figures.alerts(mismatches(found.paces)),
     )
 
 
 def session_figures(session: Row, window: Window, found: Sums) -> SessionFigures:
     """The answer made of a session's row with its states of charge, and of its vehicle's sums."""
-    figures = found.figures()
+    figures = found.figures
     return SessionFigures(
         **session,
         period=Period(start=window.start, end=window.end),
         duration_minutes=round((window.end - window.start) / timedelta(minutes=1), 3),
-        energy_ac=rounded(figures.energy_ac, 3),
-        energy_dc=rounded(figures.energy_dc, 3),
-        efficiency=rounded_ratio(figures.energy_dc, figures.energy_ac),
-        avg_temp=mean(figures.temp_sum, figures.readings),
+        energy_ac=rounded(figures.ac.energy, 3),
+        energy_dc=rounded(figures.dc.energy, 3),
+        efficiency=rounded_ratio(figures.dc.energy, figures.ac.energy),
+        avg_temp=mean(figures.temp_sum, figures.temps),
         coverage=figures.coverage(),
         alerts=figures.alerts(),
     )

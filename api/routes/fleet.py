@@ -1,25 +1,37 @@
 """The whole fleet's figures from the rollups by hour, and a single meter's from its readings."""
 
-from datetime import datetime
-from uuid import UUID
+from collections.abc import Iterator
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.database import Database
-from api.figures import EXACT, Figures, Row, rounded, total
+from sql.deployment import of_deployment
+from api.figures import EXACT, FLAGS, Figures, Row, implausible_message, rounded, total
 from api.http.beside import beside
 from api.http.endpoint import allows, answers
 from api.http.errors import not_found
 from api.http.inputs import asked_window, path_device_id
 from api.http.responses import JsonResponse
-from schemas.analytics import IMPOSSIBLE_EFFICIENCY, LOW_EFFICIENCY, Period, Window, WindowQuery
+from api.paces import Pace, mismatches
+from schemas.analytics import (
+    COMPLETE_SHARE,
+    EDITION,
+    ESTIMATED_SHARE,
+    IMPOSSIBLE_EFFICIENCY,
+    LOW_EFFICIENCY,
+    Alert,
+    Period,
+    Window,
+    WindowQuery,
+)
 from schemas.fields import utc_now
 from schemas.fleet import (
     AlertCounts,
     FleetFigures,
     FleetQuery,
     FleetVehicle,
+    MeterCoverage,
     MeterFigures,
     MeterHour,
     MeterMetrics,
@@ -56,9 +68,13 @@ class FleetAnalytics:
             "past_day": days.end,
             "low": LOW_EFFICIENCY,
             "impossible": IMPOSSIBLE_EFFICIENCY,
+            "complete": COMPLETE_SHARE,
+            "estimated": ESTIMATED_SHARE,
             "limit": query.limit,
             "alert": query.alert,
-            "energy_reading": self._settings.energy_reading,
+            "certain": query.certain,
+            "edition": EDITION,
+            **of_deployment(self._settings),
             **window._asdict(),
         }
         async with self._database.connection() as connection:
@@ -73,22 +89,24 @@ class FleetAnalytics:
         window = asked_window(query, utc_now())
         parameters = {
             "meter_id": meter_id,
-            "energy_reading": self._settings.energy_reading,
+            **of_deployment(self._settings),
             **window.parameters(),
         }
         async with self._database.connection() as connection:
-            rows = await (await connection.execute(SQL["meter"], parameters)).fetchall()
-            if not rows[0]["known"]:
+            device = await (await connection.execute(SQL["device"], parameters)).fetchone()
+            if device is None or not device["known"]:
                 raise not_found("Meter", meter_id)
+            rows = await (await connection.execute(SQL["meter"], parameters)).fetchall()
             cursor = await connection.execute(SQL["meter_sessions"], parameters)
             sessions = await cursor.fetchall()
-        return JsonResponse(meter(meter_id, window, rows, sessions))
+        return JsonResponse(meter(meter_id, window, device, rows, sessions))
 
 
 def fleet(window: Window, rows: list[Row]) -> FleetFigures:
     """The answer made of rows: the first one is about the whole fleet, each other a vehicle."""
     whole, *vehicles = rows
-    figures = _figures(whole)
+    figures = Figures.of_rollups(whole)
+    certain = {name: whole[f"certain_{name}"] for name in AlertCounts.model_fields}
     return FleetFigures(
         period=Period(start=window.start, end=window.end),
         as_of=whole["as_of"],
@@ -98,47 +116,76 @@ def fleet(window: Window, rows: list[Row]) -> FleetFigures:
         alerts=figures.alerts(),
         vehicle_count=whole["vehicles"],
         alert_counts=AlertCounts.model_validate(whole),
+        certain_alert_counts=AlertCounts.model_validate(certain),
         unjudged_counts=UnjudgedCounts.model_validate(whole),
         vehicles=[_vehicle(row) for row in vehicles],
     )
 
 
-def meter(meter_id: str, window: Window, rows: list[Row], sessions: list[Row]) -> MeterFigures:
-    """The answer made of `rows`, one for each hour and session, and of the sessions themselves."""
-    read = [row for row in rows if row["hour"] is not None]
-    by_hour: dict[datetime, list[Row]] = {}
-    by_session: dict[UUID | None, list[Row]] = {}
-    for row in read:
-        by_hour.setdefault(row["hour"], []).append(row)
-        by_session.setdefault(row["session_id"], []).append(row)
-    outside = by_session.pop(None, [])
-    energy, energy_outside = total(read, "energy_ac"), total(outside, "energy_ac")
-    energy_inside = EXACT.subtract(energy, energy_outside)
+def meter(
+    meter_id: str, window: Window, device: Row, rows: list[Row], sessions: list[Row]
+) -> MeterFigures:
+    """The answer made of `rows`, as the query `meter` gives them, and of the sessions themselves."""
+    shares = [row for row in rows if row["side"] == "share" and row["hour"] is not None]
+    whole = [row for row in rows if row["hour"] is None]
+    read = [row for row in rows if row["side"] == "read"]
+    outside = [row for row in shares if row["session_id"] is None]
+    energy, energy_outside = total(shares, "energy"), total(outside, "energy")
+    flags = {flag: int(total(whole, flag)) for flag in FLAGS}
+    pace = Pace("AC", whole[0]["gap"], whole[0]["gaps"], device["pace_s"])
     return MeterFigures(
         meter_id=meter_id,
         period=Period(start=window.start, end=window.end),
         metrics=MeterMetrics(
             total_energy_consumed_ac=rounded(energy, 3),
-            energy_in_sessions=rounded(energy_inside, 3),
+            energy_in_sessions=rounded(EXACT.subtract(energy, energy_outside), 3),
             energy_outside_sessions=rounded(energy_outside, 3),
             charging_sessions=len(sessions),
-            reading_count=int(total(read, "readings")),
-            counter_resets=int(total(read, "counter_resets")),
+            reading_count=_readings(read),
+            counter_resets=flags["counter_resets"],
         ),
-        hourly_breakdown=[
-            MeterHour(hour=hour, energy_ac=_energy(of_hour), readings=_readings(of_hour))
-            for hour, of_hour in by_hour.items()
-        ],
-        sessions=[_session(row, by_session.get(row["session_id"], [])) for row in sessions],
+        hourly_breakdown=list(_hours(shares, read)),
+        sessions=[_session(row, shares) for row in sessions],
+        coverage=MeterCoverage(
+            estimated_ac=rounded(total(shares, "estimated"), 3),
+            dips=flags["dips"],
+            spikes=flags["spikes"],
+            implausible_readings=flags["implausible"],
+            rejected_readings=device["rejected"],
+            observed_seconds=pace.shown,
+        ),
+        alerts=list(_meter_alerts(flags["implausible"], device["rejected"], pace)),
     )
 
 
-def _session(session: Row, rows: list[Row]) -> MeterSession:
+def _meter_alerts(implausible: int, rejected: int, pace: Pace) -> Iterator[Alert]:
+    """A meter's alerts: there are no sides to compare."""
+    found = [("implausible_energy", implausible_message(implausible))] if implausible else []
+    doubts = [f"implausible readings: {implausible:,}"] if implausible else []
+    doubts += [f"rejected readings: {rejected:,}"] if rejected else []
+    why = "; ".join(doubts) or None
+    for code, message in (*found, *mismatches([pace])):
+        yield Alert.model_validate(
+            {"code": code, "message": message, "certain": why is None, "why": why}
+        )
+
+
+def _hours(shares: list[Row], read: list[Row]) -> Iterator[MeterHour]:
+    for hour in sorted({row["hour"] for row in (*shares, *read)}):
+        yield MeterHour(
+            hour=hour,
+            energy_ac=_energy([row for row in shares if row["hour"] == hour]),
+            readings=_readings([row for row in read if row["hour"] == hour]),
+        )
+
+
+def _session(session: Row, shares: list[Row]) -> MeterSession:
+    rows = [row for row in shares if row["session_id"] == session["session_id"]]
     return MeterSession(**session, energy_ac=_energy(rows), ac_readings=_readings(rows))
 
 
 def _energy(rows: list[Row]) -> float:
-    return rounded(total(rows, "energy_ac"), 3)
+    return rounded(total(rows, "energy"), 3)
 
 
 def _readings(rows: list[Row]) -> int:
@@ -146,15 +193,10 @@ def _readings(rows: list[Row]) -> int:
 
 
 def _vehicle(row: Row) -> FleetVehicle:
-    figures = _figures(row)
+    figures = Figures.of_rollups(row)
     return FleetVehicle(
         vehicle_id=row["vehicle_id"],
         metrics=figures.metrics(),
         coverage=figures.coverage(),
         alerts=figures.alerts(),
     )
-
-
-def _figures(row: Row) -> Figures:
-    minutes = int(row["session_seconds"] // 60)
-    return Figures([row], sessions=int(row["sessions"]), session_minutes=minutes)

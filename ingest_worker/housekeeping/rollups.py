@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 from psycopg.sql import Identifier
 
-from schemas.analytics import BASE_REACH, Window
+from schemas.analytics import EDITION, Window
 from schemas.settings import Settings
 from sql.connect import Connection
+from sql.deployment import of_deployment
 from sql.named import load
 
 MAX_UNITS = 100_000
@@ -26,7 +27,16 @@ SHORT_ENTRY = timedelta(days=1)
 """Of longer ones only the hours that have readings are summed; to find these would not pay here."""
 HOUR = timedelta(hours=1)
 QUERIES = load("rollup_log") | load("rollup_units") | load("rollup_sums")
-SUMMING = ("find_session_spans", "find_vehicle_spans", "sum_ac", "sum_dc")
+SUMMING = (
+    "find_session_spans",
+    "find_vehicle_spans",
+    "sum_plain_meters",
+    "sum_other_meters",
+    "sum_read",
+    "sum_plain_vehicles",
+    "sum_other_vehicles",
+    "sum_covered",
+)
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +65,13 @@ def bring_up_to_date(
     Wants autocommit. Raises psycopg.Error.
     """
     until = time.monotonic() + budget_s
-    mode = {"energy_reading": settings.energy_reading}
-    _note_energy_reading(connection, mode)
+    deployment = of_deployment(settings)
+    _note_rules(connection, settings)
     row: Any = connection.execute(QUERIES["newest_entry"]).fetchone()
     skew = timedelta(seconds=settings.max_clock_skew_seconds)
     horizon = (now + skew + 2 * HOUR).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     limits = {"horizon": horizon, "limit": MAX_ENTRIES, "newest": row[0]}
-    while _step(connection, limits, mode):
+    while _step(connection, limits, deployment):
         if time.monotonic() > until:
             return False
     return True
@@ -73,19 +83,20 @@ def backlog(connection: Connection) -> Backlog:
     return Backlog(*row)
 
 
-def _note_energy_reading(connection: Connection, mode: dict[str, Any]) -> None:
-    """When the deployment's ENERGY_READING is another than before, everything is to be redone."""
+def _note_rules(connection: Connection, settings: Settings) -> None:
+    """When the deployment's settings or the rules are others than before, all is to be redone."""
+    rules = (settings.energy_reading, settings.report_seconds, settings.max_plausible_kw, EDITION)
     with connection.transaction():
-        row = connection.execute(QUERIES["energy_reading"]).fetchone()
-        if row == (mode["energy_reading"],):
+        row = connection.execute(QUERIES["made_by"]).fetchone()
+        if row == rules:
             return
         if row is not None:
-            log.warning("ENERGY_READING was %s, is %s: rollups are redone", *row, *mode.values())
+            log.warning("rollups are redone: they were made by %s, now %s", row, rules)
             connection.execute(QUERIES["log_everything"])
-        connection.execute(QUERIES["set_energy_reading"], mode)
+        connection.execute(QUERIES["set_made_by"], rules)
 
 
-def _step(connection: Connection, limits: dict[str, Any], mode: dict[str, Any]) -> bool:
+def _step(connection: Connection, limits: dict[str, Any], deployment: dict[str, Any]) -> bool:
     """Take in some entries; false when there is none."""
     with connection.transaction():
         row: Any = connection.execute(QUERIES["oldest_day"], limits).fetchone()
@@ -95,9 +106,9 @@ def _step(connection: Connection, limits: dict[str, Any], mode: dict[str, Any]) 
             return False
         connection.execute(QUERIES["begin"])
         taken = _take(connection, [Entry(*row) for row in rows], limits)
-        window = _find_units(connection, mode, taken)
+        window = _find_units(connection, deployment, taken)
         if window is not None:
-            _sum(connection, window, mode)
+            _sum(connection, window, deployment)
     return True
 
 
@@ -121,17 +132,14 @@ def _take(connection: Connection, entries: list[Entry], limits: Mapping[str, Any
     return taken
 
 
-def _find_units(connection: Connection, mode: dict[str, Any], taken: list[Entry]) -> Window | None:
+def _find_units(connection: Connection, deployment: dict[str, Any], taken: list[Entry]) -> Window | None:
     """Find the hours of vehicles that the taken entries stand for; the window they all lie in."""
     connection.execute(QUERIES["touch"], {"short": SHORT_ENTRY})
     if any(entry.hours * HOUR > SHORT_ENTRY for entry in taken):
         # Only then: it looks at all day partitions, which takes a while to plan.
         connection.execute(QUERIES["touch_what_there_is"], {"short": SHORT_ENTRY})
-    touched = _touched(connection)
-    if touched is None:
-        return None
-    followers = {"start": touched.start + HOUR, "base_reach": BASE_REACH}
-    connection.execute(QUERIES["touch_followers"], mode | followers)
+    row: Any = connection.execute(QUERIES["bounds_of_taken"]).fetchone()
+    connection.execute(QUERIES["touch_neighbours"], deployment | Window(*row).parameters())
     connection.execute(QUERIES["find_units"])
     connection.execute(QUERIES["analyze_units"])
     return _touched(connection)
@@ -142,10 +150,10 @@ def _touched(connection: Connection) -> Window | None:
     return None if row[0] is None else Window(*row)
 
 
-def _sum(connection: Connection, window: Window, mode: dict[str, Any]) -> None:
+def _sum(connection: Connection, window: Window, deployment: dict[str, Any]) -> None:
     """Sum the units again, and change the rollups that come out different."""
     for name in SUMMING:
-        connection.execute(QUERIES[name], mode | window.parameters())
+        connection.execute(QUERIES[name], deployment | window.parameters())
     connection.execute(QUERIES["make_vehicle_hours"])
     _replace(connection, "vehicle_hours", "units")
     connection.execute(QUERIES["find_unit_days"])

@@ -49,7 +49,7 @@ def write_new(
     if new:
         _copy(connection, stream, new, partitions)
         store.upsert_live(connection, stream, [device_rows[-1] for device_rows in new])
-        log_changes(connection, stream, new)
+        log_changes(connection, stream, new, late=False)
     written, _ = _stage(connection, stream, rows, others)
     return written
 

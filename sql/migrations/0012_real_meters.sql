@@ -24,3 +24,263 @@ CREATE TABLE register_exchanges (
     created_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (stream, device_id, exchanged_at)
 );
+
+-- Sessions with both their ends, so that those without length are found too.
+CREATE INDEX charging_sessions_meter ON charging_sessions
+    USING gist (meter_id, tstzrange(started_at, ended_at, '[]'));
+CREATE INDEX charging_sessions_vehicle ON charging_sessions
+    USING gist (vehicle_id, tstzrange(started_at, ended_at, '[]'));
+
+-- What a register's readings add up to -------------------------------------------------------------
+-- docs/analytics.md says what each kind means.
+
+-- The most energy that fits into a time, in kWh, for a power in kW: a fifth more, since clocks differ.
+CREATE FUNCTION most_kwh(kw numeric, during interval) RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN kw * extract(epoch FROM during) / 3000;
+
+-- How much of [first, past) lies between two times.
+CREATE FUNCTION shared(since timestamptz, until timestamptz, first timestamptz, past timestamptz)
+RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN greatest(interval '0', least(until, past) - greatest(since, first));
+
+-- The increases of a register that does not simply rise. `times` and `counts` are its readings in
+-- order; the first ones only show where the chain stands, and those before `since` are left out.
+-- `starts` are those of the device's sessions, `exchanges` when it was exchanged, each in order;
+-- `sane_kw` is what no device can carry, `own_kw` what this one can, if known, reporting every `pace`.
+CREATE FUNCTION register_chain(
+    since timestamptz, times timestamptz[], counts float8[], starts timestamptz[],
+    exchanges timestamptz[], lasts_of_old float8[], firsts_of_new float8[],
+    tolerance numeric, modulus numeric, sane_kw numeric, own_kw numeric, pace interval)
+RETURNS TABLE (t timestamptz, p timestamptz, energy numeric, kind text)
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    reach CONSTANT interval := '31 days';
+    total CONSTANT integer := cardinality(times);
+    breaks CONSTANT timestamptz[] := coalesce(starts, '{}') || coalesce(exchanges, '{}');
+    previous numeric;   -- the last value of the chain
+    highest numeric;    -- of its last ten values
+    recent numeric[];   -- these, once there was a dip among them
+    dips_left integer := 0;
+    exchange integer := 1;
+    last_exchange integer;
+    count numeric;
+    rolled numeric;
+    next integer;
+BEGIN
+    FOR place IN 1..total LOOP
+        t := times[place];
+        p := CASE WHEN place > 1 AND t - times[place - 1] <= reach THEN times[place - 1] END;
+        count := counts[place];
+        kind := 'rise';
+        energy := 0;
+        WHILE exchanges[exchange] <= p LOOP
+            exchange := exchange + 1;
+        END LOOP;
+        IF p IS NULL THEN
+            kind := 'first';
+        ELSIF exchanges[exchange] <= t THEN
+            kind := 'exchange';
+            last_exchange := exchange;
+            WHILE exchanges[last_exchange + 1] <= t LOOP
+                last_exchange := last_exchange + 1;
+            END LOOP;
+            energy := greatest(0, coalesce(lasts_of_old[exchange]::numeric - previous, 0))
+                + greatest(0, coalesce(count - firsts_of_new[last_exchange]::numeric, 0));
+        ELSIF count < previous THEN
+            rolled := count + modulus - previous;
+            IF rolled >= 0 AND rolled <= most_kwh(sane_kw, greatest(t - p, '1 minute'))
+                AND rolled <= coalesce(most_kwh(own_kw, greatest(t - p, pace)), rolled)
+            THEN
+                kind := 'rollover';
+                energy := rolled;
+            ELSIF EXISTS (SELECT FROM unnest(starts) AS start WHERE start > p AND start <= t) THEN
+                kind := 'reset';
+                energy := count;
+            ELSIF count >= previous - tolerance THEN
+                kind := 'dip';
+            ELSE
+                -- Which of the next two readings takes it back, with no break before?
+                kind := 'pending';
+                FOR ahead IN place + 1..place + 2 LOOP
+                    IF EXISTS (
+                        SELECT FROM unnest(breaks) AS at
+                        WHERE at > times[ahead - 1] AND at <= coalesce(times[ahead], 'infinity'))
+                        OR times[ahead] - times[ahead - 1] > reach
+                    THEN
+                        kind := 'reset';
+                    ELSIF counts[ahead]::numeric >= previous - tolerance THEN
+                        kind := 'spike';
+                    END IF;
+                    EXIT WHEN kind <> 'pending' OR ahead > total;
+                    IF ahead = place + 2 THEN
+                        kind := 'reset';
+                    END IF;
+                END LOOP;
+                energy := CASE kind WHEN 'reset' THEN count ELSE 0 END;
+            END IF;
+        ELSE
+            next := place + 1;
+            IF count > previous + tolerance AND counts[next]::numeric < count - tolerance
+                AND counts[next]::numeric >= previous - tolerance AND times[next] - t <= reach
+                AND NOT EXISTS (
+                    SELECT FROM unnest(starts) AS start WHERE start > p AND start <= times[next])
+                AND NOT EXISTS (
+                    SELECT FROM unnest(exchanges) AS at WHERE at > t AND at <= times[next])
+            THEN
+                kind := 'spike';
+            ELSE
+                energy := greatest(0, count - highest);
+            END IF;
+        END IF;
+
+        -- A value that is no spike joins the chain.
+        IF kind IN ('first', 'exchange', 'rollover', 'reset') THEN
+            previous := count;
+            highest := count;
+            recent := ARRAY[count];
+            dips_left := 0;
+        ELSIF kind IN ('rise', 'dip') THEN
+            previous := count;
+            recent := (recent || count)[greatest(1, cardinality(recent) - 8):];
+            dips_left := CASE kind WHEN 'dip' THEN 10 ELSE dips_left - 1 END;
+            IF dips_left > 0 THEN
+                SELECT max(value) INTO highest FROM unnest(recent) AS value;
+            ELSE
+                highest := count;
+            END IF;
+        END IF;
+        IF t >= since THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END $$;
+
+-- The shares of a long gap's energy among the sessions that overlap it, by time, each at most what
+-- the device can carry in the time in common. The last one takes what rounding leaves; what exceeds
+-- belongs to none, whose place is null.
+CREATE FUNCTION share_out(energy numeric, in_common interval[], kw numeric)
+RETURNS TABLE (place integer, share numeric)
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    sessions CONSTANT integer := coalesce(cardinality(in_common), 0);
+    seconds numeric;
+    shared numeric := 0;
+    kept numeric := 0;
+BEGIN
+    SELECT extract(epoch FROM sum(overlap)) INTO seconds FROM unnest(in_common) AS overlap;
+    FOR number IN 1..sessions LOOP
+        place := number;
+        share := CASE WHEN number < sessions
+            THEN round(energy * extract(epoch FROM in_common[number]) / seconds, 15)
+            ELSE energy - shared END;
+        shared := shared + share;
+        share := least(share, most_kwh(kw, in_common[number]));
+        kept := kept + share;
+        RETURN NEXT;
+    END LOOP;
+    IF kept < energy OR sessions = 0 THEN
+        place := NULL;
+        share := energy - kept;
+        RETURN NEXT;
+    END IF;
+END $$;
+
+-- Rollups ------------------------------------------------------------------------------------------
+
+-- What hours add up to. `untempered`: readings without a temperature; `*_seconds`: how much of the
+-- sessions the readings speak for, null in hours added up before; `*_again`: of readings whose energy
+-- other hours share, the hours before this one that have them, too.
+ALTER TABLE vehicle_hours
+    ADD untempered integer NOT NULL DEFAULT 0,
+    ADD dips integer NOT NULL DEFAULT 0,
+    ADD spikes integer NOT NULL DEFAULT 0,
+    ADD implausible integer NOT NULL DEFAULT 0,
+    ADD ac_seconds numeric,
+    ADD dc_seconds numeric,
+    ADD estimated_ac numeric NOT NULL DEFAULT 0,
+    ADD estimated_dc numeric NOT NULL DEFAULT 0,
+    ADD ac_again timestamptz[],
+    ADD dc_again timestamptz[];
+ALTER TABLE vehicle_days
+    ADD untempered integer NOT NULL DEFAULT 0,
+    ADD dips integer NOT NULL DEFAULT 0,
+    ADD spikes integer NOT NULL DEFAULT 0,
+    ADD implausible integer NOT NULL DEFAULT 0,
+    ADD ac_seconds numeric,
+    ADD dc_seconds numeric,
+    ADD estimated_ac numeric NOT NULL DEFAULT 0,
+    ADD estimated_dc numeric NOT NULL DEFAULT 0,
+    ADD ac_again timestamptz[],
+    ADD dc_again timestamptz[];
+
+-- What the deployment says of devices that do not say it themselves, and the edition of the rules by
+-- which the rollups were made: where the code has others, all is added up anew.
+ALTER TABLE rollup_state
+    ADD report_seconds integer,
+    ADD max_plausible_kw double precision,
+    ADD edition integer NOT NULL DEFAULT 1;
+
+-- Late readings change what was made of those after them; others have none after them.
+ALTER TABLE rollup_log ADD late boolean NOT NULL DEFAULT true;
+
+-- Whatever a device is like applies to its whole history.
+DROP TRIGGER log_energy_reading ON meters;
+DROP TRIGGER log_energy_reading ON vehicles;
+DROP TRIGGER log_new_energy_reading ON vehicles;
+CREATE TRIGGER log_change AFTER UPDATE ON meters FOR EACH ROW
+    WHEN ((OLD.energy_reading, OLD.report_seconds, OLD.register_tolerance, OLD.register_modulus,
+            OLD.capacity_kw) IS DISTINCT FROM
+        (NEW.energy_reading, NEW.report_seconds, NEW.register_tolerance, NEW.register_modulus,
+            NEW.capacity_kw))
+    EXECUTE FUNCTION log_energy_reading('meter', 'meter_id');
+CREATE TRIGGER log_change AFTER UPDATE ON vehicles FOR EACH ROW
+    WHEN ((OLD.energy_reading, OLD.report_seconds, OLD.register_tolerance, OLD.register_modulus,
+            OLD.max_charge_kw) IS DISTINCT FROM
+        (NEW.energy_reading, NEW.report_seconds, NEW.register_tolerance, NEW.register_modulus,
+            NEW.max_charge_kw))
+    EXECUTE FUNCTION log_energy_reading('vehicle', 'vehicle_id');
+CREATE TRIGGER log_new AFTER INSERT ON vehicles FOR EACH ROW
+    WHEN (num_nonnulls(NEW.energy_reading, NEW.report_seconds, NEW.register_tolerance,
+        NEW.register_modulus, NEW.max_charge_kw) > 0)
+    EXECUTE FUNCTION log_energy_reading('vehicle', 'vehicle_id');
+
+CREATE FUNCTION log_exchange() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    exchange register_exchanges := coalesce(NEW, OLD);
+BEGIN
+    INSERT INTO rollup_log (stream, devices, first, past)
+    VALUES (exchange.stream, ARRAY[exchange.device_id], exchange.exchanged_at,
+        exchange.exchanged_at + interval '1 microsecond');
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER log_exchange AFTER INSERT OR UPDATE OR DELETE ON register_exchanges
+    FOR EACH ROW EXECUTE FUNCTION log_exchange();
+
+-- A session changes the hours it gains or loses, and what readings around its ends are credited with:
+-- those of its meter, which may have sessions of other vehicles, and those of its vehicle.
+CREATE OR REPLACE FUNCTION log_session() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND NEW.meter_id = OLD.meter_id AND NEW.vehicle_id = OLD.vehicle_id THEN
+        INSERT INTO rollup_log (stream, devices, first, past)
+        SELECT stream, ARRAY[device], least(was, is_now) - interval '1 microsecond',
+            greatest(was, is_now) + interval '1 microsecond'
+        FROM (VALUES
+            (OLD.started_at, NEW.started_at),
+            (coalesce(OLD.ended_at, 'infinity'), coalesce(NEW.ended_at, 'infinity'))
+        ) AS edge (was, is_now)
+        CROSS JOIN (VALUES ('vehicle', NEW.vehicle_id), ('meter', NEW.meter_id))
+            AS of (stream, device)
+        WHERE was <> is_now;
+        RETURN NULL;
+    END IF;
+    INSERT INTO rollup_log (stream, devices, first, past)
+    SELECT stream, ARRAY[device], started_at - interval '1 microsecond',
+        coalesce(ended_at, 'infinity') + interval '1 microsecond'
+    FROM (
+        SELECT OLD.* WHERE TG_OP <> 'INSERT' UNION ALL SELECT NEW.* WHERE TG_OP <> 'DELETE'
+    ) AS session
+    CROSS JOIN LATERAL (VALUES ('vehicle', vehicle_id), ('meter', meter_id)) AS of (stream, device);
+    RETURN NULL;
+END $$;

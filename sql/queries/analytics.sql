@@ -1,105 +1,179 @@
--- A vehicle's charging figures. Windows, hours and sessions are half-open, hours are UTC hours.
+-- A vehicle's charging figures. Windows and hours are half-open, hours are UTC hours; what belongs to a
+-- session is said in increments.sql.
 
--- A vehicle's figures are summed in two steps: its sessions in the window; and the UNION ALL of what
--- its devices' modes ask for of the four selects `ac_*` and `dc_*`, which have the same columns. Each
--- side is summed on its own, so that no join multiplies readings. The parameters stand right beside
--- "timestamp", so that only the day partitions of the window are touched.
+-- A vehicle's figures are summed in two steps: what it and its sessions are like; and then each side
+-- on its own, so that no join multiplies readings.
+
+-- fragment: vehicle_like
+-- What span.device_id is like; a device that is not registered is as the deployment says.
+coalesce(energy_reading, %(energy_reading)s) = 'register' AS is_register,
+coalesce(report_seconds, %(report_seconds)s) * interval '1 second' AS pace,
+coalesce(register_tolerance, %(tolerance)s)::numeric AS tolerance,
+register_modulus::numeric AS modulus,
+CASE WHEN coalesce(report_seconds, %(report_seconds)s) IS NOT NULL
+    THEN max_charge_kw::numeric END AS own_kw
+
+-- fragment: meter_like
+coalesce(energy_reading, %(energy_reading)s) = 'register' AS is_register,
+coalesce(report_seconds, %(report_seconds)s) * interval '1 second' AS pace,
+coalesce(register_tolerance, %(tolerance)s)::numeric AS tolerance,
+register_modulus::numeric AS modulus,
+CASE WHEN coalesce(report_seconds, %(report_seconds)s) IS NOT NULL
+    THEN capacity_kw::numeric END AS own_kw
 
 -- name: vehicle
--- The vehicle's sessions that overlap the window, cut to it; one row without a session when none
--- does. `vehicle_mode` and `known` are the same in each.
-SELECT meter_id, start, past, meter_mode, vehicle_mode, known
+-- The vehicle's sessions that meet the window, oldest first, cut to it; one row without a session when
+-- none does. `dc_*` and `known` are about the vehicle and the same in each; `pace_s` are seconds.
+SELECT vehicle.*, session_id, meter_id, start, past, ac_pace_s, has_length
 FROM (
-    SELECT coalesce((SELECT energy_reading FROM vehicles WHERE vehicle_id = %(vehicle_id)s),
-            %(energy_reading)s) AS vehicle_mode,
+    SELECT extract(epoch FROM pace)::integer AS dc_pace_s,
         EXISTS (SELECT FROM vehicles WHERE vehicle_id = %(vehicle_id)s)
             OR EXISTS (SELECT FROM vehicle_live_state WHERE vehicle_id = %(vehicle_id)s) AS known
+    FROM (VALUES (%(vehicle_id)s::text)) AS asked (vehicle_id)
+    LEFT JOIN vehicles USING (vehicle_id)
+    CROSS JOIN LATERAL (SELECT
+        -- include: vehicle_like
+    ) AS is_like
 ) AS vehicle
 LEFT JOIN (
-    SELECT meter_id, greatest(started_at, %(start)s) AS start, least(ended_at, %(end)s) AS past,
-        coalesce(energy_reading, %(energy_reading)s) AS meter_mode
+    SELECT session_id, meter_id, greatest(started_at, %(start)s) AS start,
+        least(ended_at, %(end)s) AS past, extract(epoch FROM pace)::integer AS ac_pace_s,
+        ended_at IS DISTINCT FROM started_at AS has_length
     FROM charging_sessions
     JOIN meters USING (meter_id)
+    CROSS JOIN LATERAL (SELECT
+        -- include: meter_like
+    ) AS is_like
     WHERE vehicle_id = %(vehicle_id)s
-        AND tstzrange(started_at, ended_at) && tstzrange(%(start)s, %(end)s)
+        AND tstzrange(started_at, ended_at, '[]') && tstzrange(%(start)s, %(end)s)
+        AND (ended_at > %(start)s OR ended_at IS NULL OR ended_at = started_at)
 ) AS session ON true
+ORDER BY start
 
--- name: ac_interval
--- By UTC hour, what these sessions' meters read in them; each reading is energy since the last one.
-SELECT date_bin('1 hour', "timestamp", 'epoch') AS hour,
-    total_kwh(sum(nwh(kwh_consumed_ac)), sum(other_kwh(kwh_consumed_ac))) AS energy_ac,
-    0 AS energy_dc, 0 AS energy_outside, count(*) AS ac_readings, 0 AS dc_readings, 0 AS readings,
-    0 AS counter_resets, 0 AS temp_sum
-FROM unnest(%(meter_ids)s::text[], %(meter_modes)s::text[], %(starts)s::timestamptz[],
-        %(pasts)s::timestamptz[]) AS span (device_id, mode, start, past)
-JOIN meter_telemetry_history
-    ON meter_id = device_id AND "timestamp" >= span.start AND "timestamp" < span.past
-WHERE mode = 'interval' AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
-GROUP BY hour
-
--- name: ac_register
--- The same of registers.
-SELECT date_bin('1 hour', "timestamp", 'epoch') AS hour,
-    sum(energy) AS energy_ac,
-    0 AS energy_dc, 0 AS energy_outside, count(*) AS ac_readings, 0 AS dc_readings, 0 AS readings,
-    count(*) FILTER (WHERE is_reset) AS counter_resets, 0 AS temp_sum
-FROM (
-    SELECT *, %(base_start)s::timestamptz AS base_start
-    FROM unnest(%(meter_ids)s::text[], %(meter_modes)s::text[], %(starts)s::timestamptz[],
-        %(pasts)s::timestamptz[]) AS session (device_id, mode, start, past)) AS span
-CROSS JOIN LATERAL (
-    -- include: register_increases of meter
-) AS reading
-WHERE mode = 'register'
-GROUP BY hour
-
--- name: dc_interval
--- By UTC hour, what the vehicle read, in sessions and outside of them; each reading is energy since
--- the last one.
-SELECT hour, 0 AS energy_ac,
-    CASE WHEN in_session THEN energy ELSE 0 END AS energy_dc,
-    CASE WHEN in_session THEN 0 ELSE energy END AS energy_outside,
-    0 AS ac_readings, CASE WHEN in_session THEN readings ELSE 0 END AS dc_readings, readings,
-    0 AS counter_resets, temp_sum
-FROM (
-    SELECT date_bin('1 hour', "timestamp", 'epoch') AS hour,
-        "timestamp" <@ %(charging)s::tstzmultirange AS in_session,
-        total_kwh(sum(nwh(kwh_delivered_dc)), sum(other_kwh(kwh_delivered_dc))) AS energy,
-        count(*) AS readings,
-        total_celsius(sum(exact_temp(battery_temp))) AS temp_sum
-    FROM vehicle_telemetry_history
-    WHERE vehicle_id = %(vehicle_id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
-    GROUP BY 1, 2) AS sums
-
--- name: dc_register
--- The same of a register.
-SELECT hour, 0 AS energy_ac,
-    CASE WHEN in_session THEN energy ELSE 0 END AS energy_dc,
-    CASE WHEN in_session THEN 0 ELSE energy END AS energy_outside,
-    0 AS ac_readings, CASE WHEN in_session THEN readings ELSE 0 END AS dc_readings, readings,
-    counter_resets, temp_sum
-FROM (
-    SELECT date_bin('1 hour', "timestamp", 'epoch') AS hour,
-        "timestamp" <@ %(charging)s::tstzmultirange AS in_session,
-        sum(energy) AS energy, count(*) AS readings,
-        count(*) FILTER (WHERE is_reset) AS counter_resets,
-        total_celsius(sum(exact_temp(battery_temp))) AS temp_sum
-    FROM (SELECT %(vehicle_id)s::text AS device_id, %(start)s::timestamptz AS start,
-        %(end)s::timestamptz AS past, %(base_start)s::timestamptz AS base_start) AS span
+-- name: sums
+-- The sums of each side, by UTC hour, and with a null hour those of the whole window: `readings` have
+-- a share in the vehicle's sessions, `outside` is energy in none; `gap` is the median between
+-- readings. Of side `read`: all the vehicle's readings, those with a temperature, and its sum.
+WITH session AS MATERIALIZED (
+    SELECT session_id, device_id, start, least(past, %(now)s) AS until,
+        CASE WHEN past = start THEN past + interval '1 microsecond' ELSE past END AS past, meter.*
+    FROM unnest(%(session_ids)s::uuid[], %(meter_ids)s::text[], %(starts)s::timestamptz[],
+            %(pasts)s::timestamptz[]) AS session (session_id, device_id, start, past)
+    JOIN meters ON meter_id = device_id
+    CROSS JOIN LATERAL (SELECT
+        -- include: meter_like
+    ) AS meter
+),
+vehicle AS MATERIALIZED (
+    SELECT %(vehicle_id)s::text AS device_id, %(start)s::timestamptz AS start,
+        %(end)s::timestamptz AS past, vehicle.*
+    FROM (VALUES (%(vehicle_id)s::text)) AS asked (vehicle_id)
+    LEFT JOIN vehicles USING (vehicle_id)
+    CROSS JOIN LATERAL (SELECT
+        -- include: vehicle_like
+    ) AS vehicle
+),
+ac AS MATERIALIZED (
+    SELECT share.*
+    FROM session AS span
     CROSS JOIN LATERAL (
-        -- include: register_increases of vehicle
-    ) AS reading
-    GROUP BY 1, 2) AS sums
+        -- include: shares of meter
+    ) AS share
+    WHERE share.session_id = span.session_id
+),
+dc AS MATERIALIZED (
+    SELECT share.*
+    FROM vehicle AS span
+    CROSS JOIN LATERAL (
+        -- include: shares of vehicle
+    ) AS share
+),
+covered AS (
+    SELECT 'ac' AS side, covered
+    FROM (SELECT device_id, start, until AS past, is_register, pace FROM session) AS span
+    CROSS JOIN LATERAL (
+        -- include: covered of meter
+    ) AS ac
+    UNION ALL
+    SELECT 'dc', covered
+    FROM (
+        SELECT vehicle.device_id, session.start, until AS past, vehicle.is_register, vehicle.pace
+        FROM session, vehicle) AS span
+    CROSS JOIN LATERAL (
+        -- include: covered of vehicle
+    ) AS dc
+)
+SELECT 'ac' AS side, date_bin('1 hour', instant, 'epoch') AS hour, sum(energy) AS energy,
+    NULL::numeric AS outside, NULL::numeric AS estimated, NULL::bigint AS readings,
+    NULL::bigint AS counter_resets, NULL::bigint AS dips, NULL::bigint AS spikes,
+    NULL::bigint AS implausible, NULL::bigint AS temps, NULL::numeric AS temp_sum,
+    NULL::bigint AS gaps, NULL::float8 AS gap, NULL::numeric AS seconds
+FROM ac
+GROUP BY hour
+UNION ALL
+SELECT 'dc', date_bin('1 hour', instant, 'epoch') AS hour,
+    coalesce(sum(energy) FILTER (WHERE session_id IS NOT NULL), 0),
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM dc
+GROUP BY hour
+UNION ALL
+SELECT 'ac', NULL, sum(energy), NULL, sum(estimated),
+    -- include: readings_and_flags
+    count(*) FILTER (WHERE is_read AND p IS NOT NULL),
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM t - p)::float8)
+        FILTER (WHERE is_read), NULL
+FROM ac
+CROSS JOIN LATERAL (SELECT earlier IS NULL OR earlier < %(start)s AS is_read) AS once
+HAVING count(*) > 0
+UNION ALL
+SELECT 'dc', NULL, sum(energy) FILTER (WHERE session_id IS NOT NULL),
+    sum(energy) FILTER (WHERE session_id IS NULL), sum(estimated),
+    -- include: readings_and_flags
+    count(*) FILTER (WHERE is_read AND p IS NOT NULL),
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM t - p)::float8)
+        FILTER (WHERE is_read), NULL
+FROM dc
+CROSS JOIN LATERAL (
+    SELECT session_id IS NOT NULL AND (earlier IS NULL OR earlier < %(start)s) AS is_read) AS once
+HAVING count(*) > 0
+UNION ALL
+SELECT side, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+    extract(epoch FROM sum(covered))
+FROM covered
+GROUP BY side
+UNION ALL
+SELECT 'read', date_bin('1 hour', "timestamp", 'epoch') AS hour, NULL, NULL, NULL, count(*),
+    NULL, NULL, NULL, NULL, count(battery_temp), total_celsius(sum(exact_temp(battery_temp))),
+    NULL, NULL, NULL
+FROM vehicle_telemetry_history
+WHERE vehicle_id = %(vehicle_id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
+GROUP BY hour
+
+-- fragment: readings_and_flags
+count(*) FILTER (WHERE is_read), count(*) FILTER (WHERE counts AND is_reset),
+count(*) FILTER (WHERE counts AND is_dip), count(*) FILTER (WHERE counts AND is_spike),
+count(*) FILTER (WHERE counts AND is_implausible), NULL, NULL,
+
+-- name: rejected
+-- How many readings of these devices were rejected whose time lies in [start, end); those that would
+-- have changed no energy are left out.
+SELECT count(*) AS rejected
+FROM rejected_records
+WHERE resolved_at IS NULL AND reading_at >= %(start)s AND reading_at < %(end)s AND NOT same_energy
+    AND ((topic = %(vehicle_topic)s AND device_id = %(vehicle_id)s)
+        OR (topic = %(meter_topic)s AND device_id = ANY (%(meter_ids)s)))
 
 -- name: soc
 -- The vehicle's states of charge as first and last read in [start, end); nulls without a reading.
 SELECT
     (SELECT soc FROM vehicle_telemetry_history
     WHERE vehicle_id = %(vehicle_id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
+        AND soc IS NOT NULL
     ORDER BY "timestamp"
     LIMIT 1) AS soc_from,
     (SELECT soc FROM vehicle_telemetry_history
     WHERE vehicle_id = %(vehicle_id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
+        AND soc IS NOT NULL
     ORDER BY "timestamp" DESC
     LIMIT 1) AS soc_to
 

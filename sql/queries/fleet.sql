@@ -3,13 +3,14 @@
 -- name: fleet
 -- The first row, with a null vehicle_id, holds the whole fleet's sums of [start, end), both whole
 -- hours; the whole days in between, from `first_day` up to `past_day`, come from the rollups by day.
--- The other rows are vehicles, from the worst efficiency on, and those that cannot be judged at the
--- end; of `impossible_efficiency` the highest is the worst. An active session counts up to `now`,
--- because no reading is expected that cannot be there yet.
+-- The other rows are vehicles, from the worst efficiency on, those of which it is certain first, and
+-- those that cannot be judged at the end; of `impossible_efficiency` the highest is the worst. An
+-- active session counts up to `now`, because no reading is expected that cannot be there yet.
 --
--- `judgement` is what api/figures.py makes of the same sums, and as exact: a numeric product is, a
--- quotient is not. That to sort by has 100 decimals more than the energies: enough to tell ratios of
--- energies below 1e38 kWh apart.
+-- `judgement` and `certain` are what api/figures.py makes of the same sums, and as exact: a numeric
+-- product is, a quotient is not. That to sort by has 100 decimals more than the energies: enough to
+-- tell ratios of energies below 1e38 kWh apart. A reading that several hours share counts in the
+-- first of them that the window has: `*_again` are the hours before that had it, too.
 WITH rollups AS (
     SELECT * FROM vehicle_days WHERE hour >= %(first_day)s AND hour < %(past_day)s
     UNION ALL
@@ -20,18 +21,55 @@ WITH rollups AS (
 of_vehicles AS (
     SELECT vehicle_id, sum(energy_ac) AS energy_ac, sum(energy_dc) AS energy_dc,
         sum(energy_outside) AS energy_outside, sum(temp_sum) AS temp_sum,
-        sum(ac_readings) AS ac_readings, sum(dc_readings) AS dc_readings,
-        sum(readings) AS readings, sum(counter_resets) AS counter_resets
+        sum(ac_readings - CASE WHEN ac_again IS NULL THEN 0
+            ELSE (SELECT count(*) FROM unnest(ac_again) AS before WHERE before >= %(start)s) END)
+            AS ac_readings,
+        sum(dc_readings - CASE WHEN dc_again IS NULL THEN 0
+            ELSE (SELECT count(*) FROM unnest(dc_again) AS before WHERE before >= %(start)s) END)
+            AS dc_readings,
+        sum(readings) AS readings, sum(readings - untempered) AS temps,
+        sum(counter_resets) AS counter_resets, sum(dips) AS dips, sum(spikes) AS spikes,
+        sum(implausible) AS implausible, sum(estimated_ac) AS estimated_ac,
+        sum(estimated_dc) AS estimated_dc,
+        sum(coalesce(ac_seconds, 60 * ac_readings)) AS ac_seconds,
+        sum(coalesce(dc_seconds, 60 * dc_readings)) AS dc_seconds
     FROM rollups
     GROUP BY vehicle_id
 ),
-overlap AS (
-    SELECT vehicle_id, count(*) AS sessions,
-        extract(epoch FROM sum(greatest(interval '0',
-            least(coalesce(ended_at, %(now)s), %(end)s) - greatest(started_at, %(start)s))))
-            AS session_seconds
-    FROM charging_sessions
+session AS MATERIALIZED (
+    SELECT session.vehicle_id, session.meter_id, ended_at IS DISTINCT FROM started_at AS has_length,
+        greatest(0, extract(epoch FROM
+            least(coalesce(ended_at, %(now)s), %(end)s, %(now)s) - greatest(started_at, %(start)s)))
+            AS seconds,
+        coalesce(meters.report_seconds, %(report_seconds)s, 60) AS ac_pace_s,
+        coalesce(vehicles.report_seconds, %(report_seconds)s, 60) AS dc_pace_s
+    FROM charging_sessions AS session
+    JOIN meters USING (meter_id)
+    JOIN vehicles USING (vehicle_id)
     WHERE tstzrange(started_at, ended_at) && tstzrange(%(start)s, %(end)s)
+),
+rejected AS MATERIALIZED (
+    SELECT topic, device_id, count(*) AS readings
+    FROM rejected_records
+    WHERE resolved_at IS NULL AND NOT same_energy
+        AND reading_at >= %(start)s AND reading_at < %(end)s
+    GROUP BY topic, device_id
+),
+rejected_of AS (
+    SELECT vehicle_id, sum(readings) AS rejected
+    FROM (
+        SELECT device_id AS vehicle_id, readings FROM rejected WHERE topic = %(vehicle_topic)s
+        UNION ALL
+        SELECT vehicle_id, readings
+        FROM rejected
+        JOIN (SELECT DISTINCT vehicle_id, meter_id FROM session) AS used ON meter_id = device_id
+        WHERE topic = %(meter_topic)s) AS found
+    GROUP BY vehicle_id
+),
+overlap AS (
+    SELECT vehicle_id, count(*) AS sessions, sum(seconds) AS session_seconds,
+        sum(seconds / ac_pace_s) AS ac_expected, sum(seconds / dc_pace_s) AS dc_expected
+    FROM session
     GROUP BY vehicle_id
 ),
 summed AS (
@@ -39,10 +77,18 @@ summed AS (
         coalesce(energy_ac, 0) AS energy_ac, coalesce(energy_dc, 0) AS energy_dc,
         coalesce(energy_outside, 0) AS energy_outside, coalesce(temp_sum, 0) AS temp_sum,
         coalesce(ac_readings, 0) AS ac_readings, coalesce(dc_readings, 0) AS dc_readings,
-        coalesce(readings, 0) AS readings, coalesce(counter_resets, 0) AS counter_resets,
-        coalesce(sessions, 0) AS sessions, coalesce(session_seconds, 0) AS session_seconds
+        coalesce(readings, 0) AS readings, coalesce(temps, 0) AS temps,
+        coalesce(counter_resets, 0) AS counter_resets, coalesce(dips, 0) AS dips,
+        coalesce(spikes, 0) AS spikes, coalesce(implausible, 0) AS implausible,
+        coalesce(estimated_ac, 0) AS estimated_ac, coalesce(estimated_dc, 0) AS estimated_dc,
+        least(coalesce(ac_seconds, 0), coalesce(session_seconds, 0)) AS ac_seconds,
+        least(coalesce(dc_seconds, 0), coalesce(session_seconds, 0)) AS dc_seconds,
+        coalesce(sessions, 0) AS sessions, coalesce(session_seconds, 0) AS session_seconds,
+        coalesce(ac_expected, 0) AS ac_expected, coalesce(dc_expected, 0) AS dc_expected,
+        coalesce(rejected, 0) AS rejected
     FROM of_vehicles
     FULL JOIN overlap USING (vehicle_id)
+    LEFT JOIN rejected_of USING (vehicle_id)
 ),
 fleet AS MATERIALIZED (
     SELECT *,
@@ -54,6 +100,11 @@ fleet AS MATERIALIZED (
             WHEN energy_dc > %(impossible)s * energy_ac THEN 'impossible_efficiency'
             ELSE 'fine'
         END AS judgement,
+        ac_seconds >= %(complete)s * session_seconds AND dc_seconds >= %(complete)s * session_seconds
+            AND estimated_ac <= %(estimated)s * energy_ac
+            AND estimated_dc <= %(estimated)s * energy_dc
+            AND implausible = 0 AND rejected = 0 AS certain,
+        implausible > 0 AND sessions > 0 AND ac_readings > 0 AND dc_readings > 0 AS has_implausible,
         (energy_dc + round(0.0, 100)) / nullif(energy_ac, 0) AS ratio
     FROM summed
 )
@@ -61,29 +112,51 @@ SELECT NULL AS vehicle_id, coalesce(sum(energy_ac), 0) AS energy_ac,
     coalesce(sum(energy_dc), 0) AS energy_dc, coalesce(sum(energy_outside), 0) AS energy_outside,
     coalesce(sum(temp_sum), 0) AS temp_sum, coalesce(sum(ac_readings), 0) AS ac_readings,
     coalesce(sum(dc_readings), 0) AS dc_readings, coalesce(sum(readings), 0) AS readings,
-    coalesce(sum(counter_resets), 0) AS counter_resets, coalesce(sum(sessions), 0) AS sessions,
+    coalesce(sum(temps), 0) AS temps, coalesce(sum(counter_resets), 0) AS counter_resets,
+    coalesce(sum(dips), 0) AS dips, coalesce(sum(spikes), 0) AS spikes,
+    coalesce(sum(implausible), 0) AS implausible, coalesce(sum(estimated_ac), 0) AS estimated_ac,
+    coalesce(sum(estimated_dc), 0) AS estimated_dc, coalesce(sum(ac_seconds), 0) AS ac_seconds,
+    coalesce(sum(dc_seconds), 0) AS dc_seconds, coalesce(sum(sessions), 0) AS sessions,
     coalesce(sum(session_seconds), 0) AS session_seconds,
+    coalesce(sum(ac_expected), 0) AS ac_expected, coalesce(sum(dc_expected), 0) AS dc_expected,
+    (SELECT coalesce(sum(readings), 0) FROM rejected
+     WHERE (topic = %(vehicle_topic)s AND device_id IN (SELECT vehicle_id FROM fleet))
+        OR (topic = %(meter_topic)s AND device_id IN (SELECT meter_id FROM session))) AS rejected,
     count(*) AS vehicles,
     count(*) FILTER (WHERE judgement = 'low_efficiency') AS low_efficiency,
     count(*) FILTER (WHERE judgement = 'impossible_efficiency') AS impossible_efficiency,
+    count(*) FILTER (WHERE has_implausible) AS implausible_energy,
+    count(*) FILTER (WHERE judgement = 'low_efficiency' AND certain) AS certain_low_efficiency,
+    count(*) FILTER (WHERE judgement = 'impossible_efficiency' AND certain)
+        AS certain_impossible_efficiency,
+    count(*) FILTER (WHERE has_implausible AND certain) AS certain_implausible_energy,
     count(*) FILTER (WHERE judgement = 'no_session') AS no_session,
     count(*) FILTER (WHERE judgement = 'no_readings') AS no_readings,
     count(*) FILTER (WHERE judgement = 'no_energy') AS no_energy,
     (SELECT coalesce(min(logged_at), now()) FROM rollup_log) AS as_of,
     EXISTS (SELECT FROM rollup_log WHERE whole)
-        OR EXISTS (SELECT FROM rollup_state WHERE energy_reading <> %(energy_reading)s)
+        OR EXISTS (
+            SELECT FROM rollup_state
+            WHERE (energy_reading, edition) <> (%(energy_reading)s, %(edition)s)
+                OR report_seconds IS DISTINCT FROM %(report_seconds)s
+                OR max_plausible_kw IS DISTINCT FROM %(sane_kw)s)
         AS being_redone
 FROM fleet
 UNION ALL
 (SELECT vehicle_id, energy_ac, energy_dc, energy_outside, temp_sum, ac_readings, dc_readings,
-    readings, counter_resets, sessions, session_seconds,
-    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    readings, temps, counter_resets, dips, spikes, implausible, estimated_ac, estimated_dc,
+    ac_seconds, dc_seconds, sessions, session_seconds, ac_expected, dc_expected, rejected,
+    NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM fleet
-WHERE %(alert)s::text IS NULL OR judgement = %(alert)s
+WHERE (%(alert)s::text IS NULL OR judgement = %(alert)s
+        OR (%(alert)s = 'implausible_energy' AND has_implausible))
+    AND (%(certain)s::boolean IS NULL OR (certain = %(certain)s
+        AND (judgement IN ('low_efficiency', 'impossible_efficiency') OR has_implausible)))
 ORDER BY
     CASE judgement
-        WHEN 'low_efficiency' THEN 1 WHEN 'fine' THEN 2 WHEN 'impossible_efficiency' THEN 3
-        ELSE 4
+        WHEN 'low_efficiency' THEN CASE WHEN certain THEN 1 ELSE 2 END
+        WHEN 'fine' THEN 3 WHEN 'impossible_efficiency' THEN CASE WHEN certain THEN 4 ELSE 5 END
+        ELSE 6
     END,
     CASE WHEN starts_with(judgement, 'no_') THEN NULL
         WHEN %(alert)s = 'impossible_efficiency' THEN -ratio ELSE ratio END,

@@ -1,42 +1,62 @@
 -- A meter's figures, whoever charged there.
 
 -- name: meter
--- Its energy by UTC hour and session; a null session is none. A single row with a null hour when the
--- meter was not read in the window. `known` is the same in each.
-WITH meter AS (
-    SELECT coalesce((SELECT energy_reading FROM meters WHERE meter_id = %(meter_id)s),
-        %(energy_reading)s) = 'register' AS is_register,
-        EXISTS (SELECT FROM meters WHERE meter_id = %(meter_id)s)
-            OR EXISTS (SELECT FROM meter_live_state WHERE meter_id = %(meter_id)s) AS known
+-- Its shares by UTC hour and session; a null session is none. A row with a null hour is about the whole
+-- window: its flags, and the median between readings. Of side `read`: its readings by hour.
+WITH meter AS MATERIALIZED (
+    SELECT %(meter_id)s::text AS device_id, %(start)s::timestamptz AS start,
+        %(end)s::timestamptz AS past, meter.*
+    FROM (VALUES (%(meter_id)s::text)) AS asked (meter_id)
+    LEFT JOIN meters USING (meter_id)
+    CROSS JOIN LATERAL (SELECT
+        -- include: meter_like
+    ) AS meter
 ),
-readings AS (
-    SELECT "timestamp", kwh_consumed_ac::numeric AS energy, false AS is_reset
-    FROM meter_telemetry_history
-    WHERE NOT (SELECT is_register FROM meter)
-        AND meter_id = %(meter_id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
-    UNION ALL
-    SELECT "timestamp", energy, is_reset
-    FROM (SELECT %(meter_id)s::text AS device_id, %(start)s::timestamptz AS start,
-        %(end)s::timestamptz AS past, %(base_start)s::timestamptz AS base_start) AS span
+share AS MATERIALIZED (
+    SELECT share.*
+    FROM meter AS span
     CROSS JOIN LATERAL (
-        -- include: register_increases of meter
-    ) AS reading
-    WHERE (SELECT is_register FROM meter)
-),
-sums AS (
-    SELECT date_bin('1 hour', "timestamp", 'epoch') AS hour, session_id, sum(energy) AS energy_ac,
-        count(*) AS readings, count(*) FILTER (WHERE is_reset) AS counter_resets
-    FROM readings
-    LEFT JOIN charging_sessions AS session
-        ON meter_id = %(meter_id)s
-        AND tstzrange(started_at, ended_at) && tstzrange(%(start)s, %(end)s)
-        AND "timestamp" >= started_at AND "timestamp" < coalesce(ended_at, 'infinity')
-    GROUP BY 1, 2
+        -- include: shares of meter
+    ) AS share
 )
-SELECT hour, session_id, energy_ac, readings, counter_resets, known
-FROM meter
-LEFT JOIN sums ON true
-ORDER BY hour, session_id
+SELECT 'share' AS side, date_bin('1 hour', instant, 'epoch') AS hour, session_id,
+    sum(energy) AS energy, sum(estimated) AS estimated, count(*) AS readings,
+    NULL::bigint AS counter_resets, NULL::bigint AS dips, NULL::bigint AS spikes,
+    NULL::bigint AS implausible, NULL::bigint AS gaps,
+    NULL::float8 AS gap
+FROM share
+GROUP BY hour, session_id
+UNION ALL
+SELECT 'share', NULL, NULL, NULL, NULL, NULL, count(*) FILTER (WHERE counts AND is_reset),
+    count(*) FILTER (WHERE counts AND is_dip), count(*) FILTER (WHERE counts AND is_spike),
+    count(*) FILTER (WHERE counts AND is_implausible),
+    count(*) FILTER (WHERE is_read AND p IS NOT NULL),
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM t - p)::float8)
+        FILTER (WHERE is_read)
+FROM share
+CROSS JOIN LATERAL (SELECT t >= %(start)s AND t < %(end)s AND counts AS is_read) AS once
+UNION ALL
+SELECT 'read', date_bin('1 hour', "timestamp", 'epoch') AS hour, NULL, NULL, NULL, count(*),
+    NULL, NULL, NULL, NULL, NULL, NULL
+FROM meter_telemetry_history
+WHERE meter_id = %(meter_id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
+GROUP BY hour
+
+-- name: device
+-- What the meter is set to, whether it is registered or was ever heard of, and how many of its readings
+-- were rejected whose time lies in [start, end).
+SELECT extract(epoch FROM pace)::integer AS pace_s,
+    EXISTS (SELECT FROM meters WHERE meter_id = %(meter_id)s)
+        OR EXISTS (SELECT FROM meter_live_state WHERE meter_id = %(meter_id)s) AS known,
+    (SELECT count(*)
+    FROM rejected_records
+    WHERE resolved_at IS NULL AND reading_at >= %(start)s AND reading_at < %(end)s
+        AND NOT same_energy AND topic = %(meter_topic)s AND device_id = %(meter_id)s) AS rejected
+FROM (VALUES (%(meter_id)s::text)) AS asked (meter_id)
+LEFT JOIN meters USING (meter_id)
+CROSS JOIN LATERAL (SELECT
+    -- include: meter_like
+) AS meter
 
 -- name: meter_sessions
 -- The sessions on a meter that overlap the window, oldest first.

@@ -3,9 +3,9 @@
 
 -- name: log_readings
 -- What a flush stored: readings of these devices, one device a line, in [first, past), which are
--- microseconds since 2000.
-INSERT INTO rollup_log (stream, devices, first, past)
-VALUES (%s, string_to_array(%s, E'\n'), from_micros(%s), from_micros(%s))
+-- microseconds since 2000. Those that are not `late` are newer than all others of their devices.
+INSERT INTO rollup_log (stream, devices, first, past, late)
+VALUES (%s, string_to_array(%s, E'\n'), from_micros(%s), from_micros(%s), %s)
 
 -- name: log_everything
 -- The whole history of every vehicle.
@@ -13,13 +13,17 @@ INSERT INTO rollup_log (stream, devices, first, past)
 SELECT 'vehicle', ARRAY[vehicle_id], '-infinity', 'infinity'
 FROM (SELECT vehicle_id FROM vehicle_live_state UNION SELECT vehicle_id FROM charging_sessions) AS v
 
--- name: energy_reading
--- What ENERGY_READING was when the rollups were made; no row before the first round.
-SELECT energy_reading FROM rollup_state
+-- name: made_by
+-- What the deployment said, and by which edition of the rules, when the rollups were made; no row
+-- before the first round.
+SELECT energy_reading, report_seconds, max_plausible_kw, edition FROM rollup_state
 
--- name: set_energy_reading
-INSERT INTO rollup_state AS state (energy_reading) VALUES (%(energy_reading)s)
-ON CONFLICT (only_row) DO UPDATE SET energy_reading = EXCLUDED.energy_reading
+-- name: set_made_by
+INSERT INTO rollup_state AS state (energy_reading, report_seconds, max_plausible_kw, edition)
+VALUES (%s, %s, %s, %s)
+ON CONFLICT (only_row) DO UPDATE
+SET energy_reading = EXCLUDED.energy_reading, report_seconds = EXCLUDED.report_seconds,
+    max_plausible_kw = EXCLUDED.max_plausible_kw, edition = EXCLUDED.edition
 
 -- name: backlog
 -- How many entries wait, and the age in seconds of the oldest.
@@ -51,9 +55,9 @@ LIMIT %(limit)s
 -- name: take
 -- Takes whole entries out of the log.
 WITH gone AS (
-    DELETE FROM rollup_log WHERE id = ANY (%(ids)s) RETURNING first, past, stream, devices
+    DELETE FROM rollup_log WHERE id = ANY (%(ids)s) RETURNING first, past, stream, devices, late
 )
-INSERT INTO taken SELECT greatest(first, %(oldest)s), least(past, %(horizon)s), stream, devices
+INSERT INTO taken SELECT greatest(first, %(oldest)s), least(past, %(horizon)s), stream, devices, late
 FROM gone
 
 -- name: take_first_hours
@@ -61,4 +65,4 @@ FROM gone
 WITH part AS (
     UPDATE rollup_log SET first = %(until)s WHERE id = %(id)s RETURNING stream, devices
 )
-INSERT INTO taken SELECT %(first)s, %(until)s, stream, devices FROM part
+INSERT INTO taken SELECT %(first)s, %(until)s, stream, devices, true FROM part

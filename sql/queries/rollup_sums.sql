@@ -1,107 +1,201 @@
 -- The sums of a step's units, from the readings; and the rollups made of them. `start` and `end`
--- enclose all units, `base_start` the bases of registers as well. Each temporary table is read by the
--- statements that follow it.
+-- enclose all units, `base_start` and `reach_end` the readings around them as well. Each temporary
+-- table is read by the statements that follow it.
 
--- A span is a stretch of time in which the readings of one device are summed.
+-- A span is a stretch of time of one device; increments.sql says what it has. A plain one is an hour
+-- whose increments all belong to one session, or to none, since the device's readings say energy since
+-- the last one and no session begins or ends near: its readings are added up as they are.
+
+-- fragment: plain
+-- Whether the hour of a device that belongs to {id} is plain.
+NOT is_register AND NOT EXISTS (
+    SELECT FROM charging_sessions AS other
+    WHERE other.{id} = device_id
+        AND tstzrange(started_at, ended_at, '[]')
+            && tstzrange(hour - 2 * coalesce(pace, '0'), hour + interval '1 hour', '[]')
+        AND (started_at > hour - 2 * coalesce(pace, '0') OR ended_at <= hour + interval '1 hour'))
+    AS is_plain
 
 -- name: find_session_spans
--- The units' sessions, cut to the hour; a span is the meter's.
+-- The units' sessions, cut to the hour; a span is the meter's. `until` is where the session stands now.
 CREATE TEMP TABLE session_spans ON COMMIT DROP AS
-SELECT hour, unit.vehicle_id, session_id, session.meter_id AS device_id,
-    greatest(started_at, hour) AS start, least(ended_at, hour + interval '1 hour') AS past,
-    greatest(started_at, hour) - %(base_reach)s AS base_start,
-    coalesce(energy_reading, %(energy_reading)s) = 'register' AS is_register
-FROM units AS unit
-JOIN charging_sessions AS session
-    ON session.vehicle_id = unit.vehicle_id
-    AND tstzrange(started_at, ended_at) && tstzrange(hour, hour + interval '1 hour')
-JOIN meters ON meters.meter_id = session.meter_id
+SELECT *,
+    -- include: plain of meter
+FROM (
+    SELECT hour, unit.vehicle_id, session_id, session.meter_id AS device_id,
+        greatest(started_at, hour) AS start,
+        least(ended_at, hour + interval '1 hour')
+            + CASE WHEN ended_at = started_at THEN interval '1 microsecond' ELSE '0' END AS past,
+        least(ended_at, hour + interval '1 hour', now()) AS until, is_like.*
+    FROM units AS unit
+    JOIN charging_sessions AS session
+        ON session.vehicle_id = unit.vehicle_id
+        AND tstzrange(started_at, ended_at, '[]') && tstzrange(hour, hour + interval '1 hour')
+        AND (ended_at > hour OR ended_at IS NULL OR ended_at = started_at)
+    JOIN meters ON meters.meter_id = session.meter_id
+    CROSS JOIN LATERAL (SELECT
+        -- include: meter_like
+    ) AS is_like) AS span
 
 -- name: find_vehicle_spans
--- The units' hours; a span is the vehicle's.
+-- The units' hours; a span is the vehicle's. Of a plain one, `in_session` says whether it is all in one.
 CREATE TEMP TABLE vehicle_spans ON COMMIT DROP AS
-SELECT hour, unit.vehicle_id AS device_id, hour AS start, hour + interval '1 hour' AS past,
-    hour - %(base_reach)s AS base_start,
-    coalesce(energy_reading, %(energy_reading)s) = 'register' AS is_register
-FROM units AS unit
-LEFT JOIN vehicles ON vehicles.vehicle_id = unit.vehicle_id
+SELECT *,
+    -- include: plain of vehicle
+FROM (
+    SELECT hour, unit.vehicle_id AS device_id, hour AS start, hour + interval '1 hour' AS past,
+        EXISTS (
+            SELECT FROM charging_sessions AS session
+            WHERE session.vehicle_id = unit.vehicle_id
+                AND tstzrange(started_at, ended_at) @> hour) AS in_session,
+        is_like.*
+    FROM units AS unit
+    LEFT JOIN vehicles ON vehicles.vehicle_id = unit.vehicle_id
+    CROSS JOIN LATERAL (SELECT
+        -- include: vehicle_like
+    ) AS is_like) AS span
 
--- name: sum_ac
--- A row for each session and hour in which its meter was read.
+-- name: sum_plain_meters
+-- A row for each plain span, without those that hold a reading which may be implausible.
 CREATE TEMP TABLE ac_sums ON COMMIT DROP AS
-SELECT hour, vehicle_id, energy, readings, resets
+SELECT hour, vehicle_id, session_id, energy, 0.0 AS estimated, readings, 0::bigint AS counter_resets,
+    0::bigint AS dips, 0::bigint AS spikes, 0::bigint AS implausible, NULL::timestamptz[] AS again
 FROM session_spans AS span
 CROSS JOIN LATERAL (
     SELECT total_kwh(sum(nwh(kwh_consumed_ac)), sum(other_kwh(kwh_consumed_ac))) AS energy,
-        count(*) AS readings, 0 AS resets
+        count(*) AS readings, count(*) FILTER (WHERE kwh_consumed_ac > least_doubted) AS doubted
     FROM meter_telemetry_history
+    CROSS JOIN LATERAL (
+        -- include: least_doubted
+    ) AS doubt
     WHERE meter_id = span.device_id AND "timestamp" >= span.start AND "timestamp" < span.past
         AND "timestamp" >= %(start)s AND "timestamp" < %(end)s) AS sums
-WHERE NOT is_register AND readings > 0
-UNION ALL
-SELECT hour, vehicle_id, energy, readings, resets
+WHERE is_plain AND doubted = 0
+
+-- fragment: least_doubted
+-- The least energy that may be more than the device can carry.
+SELECT least(most_kwh(%(sane_kw)s, '1 minute'), most_kwh(own_kw, pace))::float8 AS least_doubted
+
+-- name: sum_other_meters
+INSERT INTO ac_sums
+SELECT span.hour, span.vehicle_id, span.session_id, sum(energy), sum(estimated),
+    -- include: readings_of_hour
 FROM session_spans AS span
 CROSS JOIN LATERAL (
-    SELECT sum(energy) AS energy, count(*) AS readings, count(*) FILTER (WHERE is_reset) AS resets
-    FROM (
-        -- include: register_increases of meter
-    ) AS reading) AS sums
-WHERE is_register AND readings > 0
+    -- include: shares of meter
+) AS share
+WHERE share.session_id = span.session_id AND NOT EXISTS (
+    SELECT FROM ac_sums AS done WHERE done.hour = span.hour AND done.session_id = span.session_id)
+GROUP BY span.hour, span.vehicle_id, span.session_id
 
--- name: sum_dc
--- A row for each vehicle, hour and session in which the vehicle was read; what it read outside of
--- sessions has a null session.
-CREATE TEMP TABLE dc_sums ON COMMIT DROP AS
-WITH readings AS (
-    SELECT hour, device_id, "timestamp", nwh(kwh_delivered_dc) AS nwh,
-        other_kwh(kwh_delivered_dc) AS kwh, false AS is_reset, battery_temp
-    FROM vehicle_spans AS span
-    JOIN vehicle_telemetry_history
-        ON vehicle_id = device_id
-        AND "timestamp" >= span.start AND "timestamp" < span.past
-        AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
-    WHERE NOT is_register
-    UNION ALL
-    SELECT hour, device_id, "timestamp", NULL, energy, is_reset, battery_temp
-    FROM vehicle_spans AS span
+-- fragment: readings_of_hour
+-- A reading counts in an hour once; `again` are the hours before that have it, too.
+count(*) FILTER (WHERE share.session_id IS NOT NULL
+    AND (earlier IS NULL OR earlier < span.hour)),
+count(*) FILTER (WHERE counts AND is_reset), count(*) FILTER (WHERE counts AND is_dip),
+count(*) FILTER (WHERE counts AND is_spike), count(*) FILTER (WHERE counts AND is_implausible),
+array_agg(date_bin('1 hour', earlier, 'epoch')) FILTER (WHERE earlier < span.hour)
+
+-- name: sum_read
+-- A row for each vehicle's hour in which it was read, whatever that was.
+CREATE TEMP TABLE read_sums ON COMMIT DROP AS
+SELECT hour, device_id AS vehicle_id, is_plain AND doubted = 0 AS is_plain, in_session, energy,
+    readings, readings - temps AS untempered, temp_sum
+FROM vehicle_spans AS span
+CROSS JOIN LATERAL (
+    SELECT total_kwh(sum(nwh(kwh_delivered_dc)), sum(other_kwh(kwh_delivered_dc))) AS energy,
+        count(*) AS readings, count(battery_temp) AS temps,
+        coalesce(total_celsius(sum(exact_temp(battery_temp))), 0) AS temp_sum,
+        count(*) FILTER (WHERE kwh_delivered_dc > least_doubted) AS doubted
+    FROM vehicle_telemetry_history
     CROSS JOIN LATERAL (
-        -- include: register_increases of vehicle
-    ) AS reading
-    WHERE is_register
-)
-SELECT reading.hour, reading.device_id AS vehicle_id, session_id,
-    total_kwh(sum(nwh), sum(kwh)) AS energy,
-    count(*) AS readings, count(*) FILTER (WHERE is_reset) AS resets,
-    total_celsius(sum(exact_temp(battery_temp))) AS temp_sum
-FROM readings AS reading
-LEFT JOIN session_spans AS span
-    ON span.hour = reading.hour AND span.vehicle_id = reading.device_id
-    AND "timestamp" >= span.start AND "timestamp" < span.past
-GROUP BY reading.hour, reading.device_id, session_id
+        -- include: least_doubted
+    ) AS doubt
+    WHERE vehicle_id = span.device_id AND "timestamp" >= span.start AND "timestamp" < span.past
+        AND "timestamp" >= %(start)s AND "timestamp" < %(end)s) AS sums
+WHERE readings > 0
+
+-- name: sum_plain_vehicles
+CREATE TEMP TABLE dc_sums ON COMMIT DROP AS
+SELECT hour, vehicle_id, CASE WHEN in_session THEN energy ELSE 0 END AS energy,
+    CASE WHEN in_session THEN 0 ELSE energy END AS energy_outside, 0.0 AS estimated,
+    CASE WHEN in_session THEN readings ELSE 0 END AS readings, 0::bigint AS counter_resets,
+    0::bigint AS dips, 0::bigint AS spikes, 0::bigint AS implausible, NULL::timestamptz[] AS again
+FROM read_sums
+WHERE is_plain
+
+-- name: sum_other_vehicles
+INSERT INTO dc_sums
+SELECT span.hour, span.device_id, coalesce(sum(energy) FILTER (WHERE session_id IS NOT NULL), 0),
+    coalesce(sum(energy) FILTER (WHERE session_id IS NULL), 0), sum(estimated),
+    -- include: readings_of_hour
+FROM vehicle_spans AS span
+CROSS JOIN LATERAL (
+    -- include: shares of vehicle
+) AS share
+WHERE NOT is_plain OR EXISTS (
+    SELECT FROM read_sums AS read
+    WHERE read.hour = span.hour AND read.vehicle_id = span.device_id AND NOT read.is_plain)
+GROUP BY span.hour, span.device_id
+
+-- name: sum_covered
+-- How many seconds of the vehicle's sessions in that hour each side's readings speak for.
+CREATE TEMP TABLE covered ON COMMIT DROP AS
+SELECT hour, vehicle_id, coalesce(extract(epoch FROM sum(ac)), 0) AS ac_seconds,
+    coalesce(extract(epoch FROM sum(dc)), 0) AS dc_seconds
+FROM (
+    SELECT hour, vehicle_id, covered AS ac, NULL::interval AS dc
+    FROM (
+        SELECT hour, vehicle_id, device_id, start, until AS past, is_register, pace
+        FROM session_spans) AS span
+    CROSS JOIN LATERAL (
+        -- include: covered of meter
+    ) AS covered
+    UNION ALL
+    SELECT hour, device_id, NULL, covered
+    FROM (
+        SELECT vehicle.hour, vehicle.device_id, session.start, until AS past, vehicle.is_register,
+            vehicle.pace
+        FROM session_spans AS session
+        JOIN vehicle_spans AS vehicle
+            ON vehicle.hour = session.hour AND vehicle.device_id = session.vehicle_id) AS span
+    CROSS JOIN LATERAL (
+        -- include: covered of vehicle
+    ) AS covered) AS covered
+GROUP BY hour, vehicle_id
 
 -- name: make_vehicle_hours
 CREATE TEMP TABLE new_vehicle_hours ON COMMIT DROP AS
 WITH ac AS (
-    SELECT hour, vehicle_id, sum(readings) AS readings, sum(resets) AS resets, sum(energy) AS energy
-    FROM ac_sums
-    GROUP BY hour, vehicle_id
-),
-dc AS (
-    SELECT hour, vehicle_id, sum(readings) AS readings, sum(resets) AS resets,
-        sum(temp_sum) AS temp_sum,
-        sum(readings) FILTER (WHERE session_id IS NOT NULL) AS in_sessions,
-        sum(energy) FILTER (WHERE session_id IS NOT NULL) AS energy,
-        sum(energy) FILTER (WHERE session_id IS NULL) AS energy_outside
-    FROM dc_sums
+    SELECT hour, vehicle_id, sum(energy) AS energy, sum(estimated) AS estimated,
+        sum(readings) AS readings, sum(counter_resets) AS counter_resets, sum(dips) AS dips,
+        sum(spikes) AS spikes, sum(implausible) AS implausible,
+        CASE WHEN bool_or(again IS NOT NULL) THEN (
+            SELECT array_agg(before)
+            FROM ac_sums AS part
+            CROSS JOIN unnest(again) AS before
+            WHERE part.hour = whole.hour AND part.vehicle_id = whole.vehicle_id) END AS again
+    FROM ac_sums AS whole
     GROUP BY hour, vehicle_id
 )
-SELECT hour, vehicle_id, coalesce(dc.readings, 0) AS readings,
-    coalesce(ac.readings, 0) AS ac_readings, coalesce(dc.in_sessions, 0) AS dc_readings,
-    coalesce(ac.resets, 0) + coalesce(dc.resets, 0) AS counter_resets,
-    coalesce(dc.temp_sum, 0) AS temp_sum, coalesce(ac.energy, 0) AS energy_ac,
-    coalesce(dc.energy, 0) AS energy_dc, coalesce(dc.energy_outside, 0) AS energy_outside
-FROM ac
-FULL JOIN dc USING (hour, vehicle_id)
+SELECT hour, vehicle_id, coalesce(read.readings, 0) AS readings,
+    coalesce(untempered, 0) AS untempered, coalesce(temp_sum, 0) AS temp_sum,
+    coalesce(ac.readings, 0) AS ac_readings, coalesce(dc.readings, 0) AS dc_readings,
+    coalesce(ac.counter_resets, 0) + coalesce(dc.counter_resets, 0) AS counter_resets,
+    coalesce(ac.dips, 0) + coalesce(dc.dips, 0) AS dips,
+    coalesce(ac.spikes, 0) + coalesce(dc.spikes, 0) AS spikes,
+    coalesce(ac.implausible, 0) + coalesce(dc.implausible, 0) AS implausible,
+    coalesce(ac.energy, 0) AS energy_ac, coalesce(dc.energy, 0) AS energy_dc,
+    coalesce(energy_outside, 0) AS energy_outside, coalesce(ac.estimated, 0) AS estimated_ac,
+    coalesce(dc.estimated, 0) AS estimated_dc, coalesce(ac_seconds, 0) AS ac_seconds,
+    coalesce(dc_seconds, 0) AS dc_seconds, ac.again AS ac_again, dc.again AS dc_again
+FROM units
+LEFT JOIN ac USING (hour, vehicle_id)
+LEFT JOIN dc_sums AS dc USING (hour, vehicle_id)
+LEFT JOIN read_sums AS read USING (hour, vehicle_id)
+LEFT JOIN covered USING (hour, vehicle_id)
+WHERE read.readings > 0 OR ac.readings + coalesce(cardinality(ac.again), 0) > 0
+    OR dc.hour IS NOT NULL OR ac_seconds > 0 OR dc_seconds > 0
 
 -- name: find_unit_days
 -- The days of the units; `hour` is a day's first.
@@ -109,19 +203,34 @@ CREATE TEMP TABLE unit_days ON COMMIT DROP AS
 SELECT DISTINCT date_bin('1 day', hour, 'epoch') AS hour, vehicle_id FROM units
 
 -- name: make_vehicle_days
+-- A reading that two hours of the day have counts once.
 CREATE TEMP TABLE new_vehicle_days ON COMMIT DROP AS
-SELECT day.hour, day.vehicle_id, sum(readings) AS readings, sum(ac_readings) AS ac_readings,
-    sum(dc_readings) AS dc_readings, sum(counter_resets) AS counter_resets,
-    sum(temp_sum) AS temp_sum, sum(energy_ac) AS energy_ac, sum(energy_dc) AS energy_dc,
-    sum(energy_outside) AS energy_outside
+SELECT day.hour, day.vehicle_id, sum(readings) AS readings, sum(untempered) AS untempered,
+    sum(temp_sum) AS temp_sum, sum(ac_readings) - coalesce(sum(ac.counted), 0) AS ac_readings,
+    sum(dc_readings) - coalesce(sum(dc.counted), 0) AS dc_readings,
+    sum(counter_resets) AS counter_resets, sum(dips) AS dips, sum(spikes) AS spikes,
+    sum(implausible) AS implausible, sum(energy_ac) AS energy_ac, sum(energy_dc) AS energy_dc,
+    sum(energy_outside) AS energy_outside, sum(estimated_ac) AS estimated_ac,
+    sum(estimated_dc) AS estimated_dc, sum(coalesce(ac_seconds, 60 * ac_readings)) AS ac_seconds,
+    sum(coalesce(dc_seconds, 60 * dc_readings)) AS dc_seconds,
+    string_to_array(string_agg(array_to_string(ac.before, ','), ','), ',')::timestamptz[] AS ac_again,
+    string_to_array(string_agg(array_to_string(dc.before, ','), ','), ',')::timestamptz[] AS dc_again
 FROM unit_days AS day
 CROSS JOIN generate_series(0, 23) AS number
 JOIN vehicle_hours AS part
     ON part.hour = day.hour + number * interval '1 hour' AND part.vehicle_id = day.vehicle_id
+LEFT JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE before >= day.hour) AS counted,
+        array_agg(before) FILTER (WHERE before < day.hour) AS before
+    FROM unnest(ac_again) AS before) AS ac ON ac_again IS NOT NULL
+LEFT JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE before >= day.hour) AS counted,
+        array_agg(before) FILTER (WHERE before < day.hour) AS before
+    FROM unnest(dc_again) AS before) AS dc ON dc_again IS NOT NULL
 GROUP BY day.hour, day.vehicle_id
 
 -- name: delete_vehicle_rows
--- Of {rollup}, vehicle_hours or vehicle_days, those of the {units} that have no readings any more.
+-- Of {rollup}, vehicle_hours or vehicle_days, those of the {units} that have nothing any more.
 DELETE FROM {rollup} AS old
 USING {units} AS unit
 WHERE old.hour = unit.hour AND old.vehicle_id = unit.vehicle_id
@@ -130,12 +239,17 @@ WHERE old.hour = unit.hour AND old.vehicle_id = unit.vehicle_id
         WHERE new.hour = old.hour AND new.vehicle_id = old.vehicle_id)
 
 -- name: write_vehicle_rows
-INSERT INTO {rollup} AS old (hour, vehicle_id, readings, ac_readings, dc_readings,
-    counter_resets, temp_sum, energy_ac, energy_dc, energy_outside)
+INSERT INTO {rollup} AS old (hour, vehicle_id, readings, untempered, temp_sum, ac_readings,
+    dc_readings, counter_resets, dips, spikes, implausible, energy_ac, energy_dc, energy_outside,
+    estimated_ac, estimated_dc, ac_seconds, dc_seconds, ac_again, dc_again)
 SELECT * FROM {new}
 ON CONFLICT (hour, vehicle_id) DO UPDATE
-SET readings = EXCLUDED.readings, ac_readings = EXCLUDED.ac_readings,
-    dc_readings = EXCLUDED.dc_readings, counter_resets = EXCLUDED.counter_resets,
-    temp_sum = EXCLUDED.temp_sum, energy_ac = EXCLUDED.energy_ac,
-    energy_dc = EXCLUDED.energy_dc, energy_outside = EXCLUDED.energy_outside
+SET readings = EXCLUDED.readings, untempered = EXCLUDED.untempered, temp_sum = EXCLUDED.temp_sum,
+    ac_readings = EXCLUDED.ac_readings, dc_readings = EXCLUDED.dc_readings,
+    counter_resets = EXCLUDED.counter_resets, dips = EXCLUDED.dips, spikes = EXCLUDED.spikes,
+    implausible = EXCLUDED.implausible, energy_ac = EXCLUDED.energy_ac,
+    energy_dc = EXCLUDED.energy_dc, energy_outside = EXCLUDED.energy_outside,
+    estimated_ac = EXCLUDED.estimated_ac, estimated_dc = EXCLUDED.estimated_dc,
+    ac_seconds = EXCLUDED.ac_seconds, dc_seconds = EXCLUDED.dc_seconds,
+    ac_again = EXCLUDED.ac_again, dc_again = EXCLUDED.dc_again
 WHERE (old.*) IS DISTINCT FROM (EXCLUDED.*)

@@ -9,7 +9,8 @@
 SET LOCAL enable_seqscan = off;
 SET LOCAL enable_sort = off;
 SET LOCAL enable_mergejoin = off;
-CREATE TEMP TABLE taken (first timestamptz, past timestamptz, stream text, devices text[])
+CREATE TEMP TABLE taken (
+    first timestamptz, past timestamptz, stream text, devices text[], late boolean)
     ON COMMIT DROP;
 CREATE TEMP TABLE touched (hour timestamptz, stream text COLLATE "C", device text COLLATE "C")
     ON COMMIT DROP;
@@ -27,39 +28,33 @@ CROSS JOIN generate_series(
 WHERE past - first <= %(short)s
 
 -- name: touch_what_there_is
--- Of longer entries, such as whole histories, the hours that have readings: of the device itself, and
--- of the meters of a vehicle's sessions; and those that had some when they were last summed. To look
--- at each reading in between is cheap beside summing it, and an hour without any costs nothing.
+-- Of longer entries, such as whole histories, the hours that have readings, and those of the device's
+-- sessions; and those that had some when they were last summed. To look at each reading in between is
+-- cheap beside summing it, and an hour without any costs nothing.
 WITH long AS MATERIALIZED (
     SELECT stream, device, first, past
     FROM taken
     CROSS JOIN unnest(devices) AS device
     WHERE past - first > %(short)s
-),
-spans AS (
-    SELECT stream AS read, device, first, past, stream, device AS whose
-    FROM long
-    UNION ALL
-    SELECT 'meter', meter_id, greatest(started_at, first), least(ended_at, past), stream, device
-    FROM long
-    JOIN charging_sessions
-        ON vehicle_id = device AND tstzrange(started_at, ended_at) && tstzrange(first, past)
-    WHERE stream = 'vehicle'
 )
 INSERT INTO touched
-SELECT hour, stream, whose
-FROM spans AS span
+SELECT hour, stream, device
+FROM long AS span
 CROSS JOIN LATERAL (
     -- include: hours_read of meter
+    UNION
+    -- include: hours_in_sessions of meter
 ) AS reading
-WHERE read = 'meter'
+WHERE stream = 'meter'
 UNION
-SELECT hour, stream, whose
-FROM spans AS span
+SELECT hour, stream, device
+FROM long AS span
 CROSS JOIN LATERAL (
     -- include: hours_read of vehicle
+    UNION
+    -- include: hours_in_sessions of vehicle
 ) AS reading
-WHERE read = 'vehicle'
+WHERE stream = 'vehicle'
 UNION
 SELECT summed.hour, stream, device
 FROM long
@@ -75,12 +70,78 @@ SELECT DISTINCT date_bin('1 hour', "timestamp", 'epoch') AS hour
 FROM {history}
 WHERE {id} = span.device AND "timestamp" >= span.first AND "timestamp" < span.past
 
--- name: touch_followers
--- `start` is the end of the first hour touched.
+-- fragment: hours_in_sessions
+SELECT hour
+FROM charging_sessions AS session
+CROSS JOIN generate_series(date_bin('1 hour', greatest(started_at, span.first), 'epoch'),
+    least(ended_at, span.past), '1 hour') AS hour
+WHERE session.{id} = span.device AND tstzrange(started_at, ended_at, '[]')
+    && tstzrange(span.first, span.past)
+
+-- name: bounds_of_taken
+-- From when until when they reach.
+SELECT min(first), max(past) FROM taken
+
+-- name: touch_neighbours
+-- A reading changes what others are credited with, and how much they cover: of a register the two
+-- before it, since it may take a drop back; a late one also those after it, as far as the dips it may
+-- have changed are remembered; and sessions that ended in between.
 INSERT INTO touched
--- include: register_followers of meter
-UNION ALL
--- include: register_followers of vehicle
+SELECT DISTINCT date_bin('1 hour', at, 'epoch'), stream, device
+FROM (
+    -- include: neighbours of meter
+    UNION ALL
+    -- include: neighbours of vehicle
+) AS neighbour
+
+-- fragment: neighbours
+SELECT '{name}' AS stream, device, at
+FROM (
+    SELECT first, past, late, device, is_register, coalesce(pace, '1 minute') AS each
+    FROM taken
+    CROSS JOIN unnest(devices) AS device
+    LEFT JOIN {devices} ON {devices}.{id} = device
+    CROSS JOIN LATERAL (SELECT
+        -- include: {name}_like
+    ) AS is_like
+    WHERE stream = '{name}') AS change
+CROSS JOIN LATERAL (
+    SELECT array_agg(t) AS times, least(min(t), first - 3 * each) AS lower
+    FROM (
+        SELECT "timestamp" AS t
+        FROM {history}
+        WHERE {id} = device AND "timestamp" < first AND "timestamp" >= first - %(reach)s
+            AND "timestamp" >= %(base_start)s AND "timestamp" < %(end)s
+        ORDER BY "timestamp" DESC
+        LIMIT CASE WHEN is_register THEN 3 ELSE 0 END) AS reading) AS before
+CROSS JOIN LATERAL (
+    SELECT array_agg(t) AS times, greatest(max(t), past + 3 * each) AS upper
+    FROM (
+        SELECT "timestamp" AS t
+        FROM {history}
+        WHERE {id} = device AND "timestamp" >= past AND "timestamp" < past + %(reach)s
+            AND "timestamp" >= %(start)s AND "timestamp" < %(reach_end)s
+        ORDER BY "timestamp"
+        LIMIT CASE WHEN NOT late THEN 0 WHEN is_register THEN 13 ELSE 1 END) AS reading) AS after
+CROSS JOIN LATERAL (
+    SELECT unnest(before.times || after.times) AS at
+    UNION ALL
+    SELECT hour
+    FROM charging_sessions AS session
+    CROSS JOIN generate_series(
+        date_bin('1 hour', greatest(started_at, first - 3 * each), 'epoch'),
+        least(ended_at, past + 3 * each), '1 hour') AS hour
+    WHERE session.{id} = device
+        AND tstzrange(started_at, ended_at, '[]') && tstzrange(lower, upper, '[]')
+        AND (lower < date_bin('1 hour', first, 'epoch')
+            OR upper >= date_bin('1 hour', past, 'epoch') + interval '1 hour')
+    UNION ALL
+    SELECT greatest(started_at, ended_at - interval '1 microsecond')
+    FROM charging_sessions AS session
+    WHERE session.{id} = device AND ended_at BETWEEN lower AND upper
+        AND tstzrange(started_at, ended_at, '[]') && tstzrange(lower, upper, '[]')
+        AND lower < date_bin('1 hour', first, 'epoch')
+) AS near
 
 -- name: bounds
 -- From when until when hours are touched; nulls when none is.
@@ -97,7 +158,7 @@ FROM (
     FROM touched
     JOIN charging_sessions AS session
         ON session.meter_id = device
-        AND tstzrange(started_at, ended_at) && tstzrange(hour, hour + interval '1 hour')
+        AND tstzrange(started_at, ended_at, '[]') && tstzrange(hour, hour + interval '1 hour')
     WHERE stream = 'meter') AS found
 WHERE NOT EXISTS (SELECT FROM retired_days WHERE day = (hour AT TIME ZONE 'UTC')::date)
 

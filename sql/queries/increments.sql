@@ -1,0 +1,232 @@
+-- What readings are credited with, and to which session, said once for all statements;
+-- docs/analytics.md explains it. A span is a stretch of one device's time, with what the device is
+-- like: device_id, start, past, is_register, pace (an interval, null when it is not known),
+-- tolerance, modulus and own_kw (null unless the pace is known).
+
+-- The parameters `start` and `end` enclose all spans, `base_start` and `reach_end` also what lies up
+-- to `reach` before and after them. They stand right beside "timestamp", so that no day partition
+-- outside of them is touched. `sane_kw` is what no device can carry.
+
+-- fragment: shares
+-- The increments of span.device_id, or the shares of those that several sessions have, whose instant
+-- lies in [span.start, span.past). `t` is the reading's time, `p` that of the one before. `earlier` is
+-- the instant of the share before it that a session of the same vehicle has; `counts` is true for one
+-- share of each reading, which its flags count with.
+--
+-- Only the first reading after a session can belong to it, so one more than the span has is needed,
+-- and two that follow it, since a drop may be taken back.
+WITH reading AS MATERIALIZED (
+    SELECT *, lag(t) OVER (ORDER BY t) AS last_t, lag(kwh) OVER (ORDER BY t) AS last_kwh
+    FROM (
+        (SELECT "timestamp" AS t, {energy} AS kwh
+        FROM {history}
+        WHERE {id} = span.device_id AND "timestamp" < span.start
+            AND "timestamp" >= span.start - %(reach)s
+            AND "timestamp" >= %(base_start)s AND "timestamp" < %(end)s
+        ORDER BY "timestamp" DESC
+        LIMIT CASE WHEN is_register THEN 14 ELSE 1 END)
+        UNION ALL
+        SELECT "timestamp", {energy}
+        FROM {history}
+        WHERE {id} = span.device_id AND "timestamp" >= span.start AND "timestamp" < span.past
+            AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
+        UNION ALL
+        (SELECT "timestamp", {energy}
+        FROM {history}
+        WHERE {id} = span.device_id AND "timestamp" >= span.past
+            AND "timestamp" <= span.past + %(reach)s
+            AND "timestamp" >= %(start)s AND "timestamp" <= %(reach_end)s
+        ORDER BY "timestamp"
+        LIMIT CASE WHEN is_register THEN 3 ELSE 1 END)) AS near
+),
+bounds AS MATERIALIZED (
+    SELECT min(t) AS first, max(t) AS last, min(t) FILTER (WHERE t >= span.past) AS closing,
+        is_register AND (bool_or(kwh < last_kwh) OR EXISTS (
+            SELECT FROM register_exchanges AS exchange
+            WHERE exchange.stream = '{name}' AND exchange.device_id = span.device_id
+                AND exchanged_at > min(t) AND exchanged_at <= max(t))) AS troubled
+    FROM reading
+),
+session AS MATERIALIZED (
+    SELECT session_id, vehicle_id, started_at, coalesce(ended_at, 'infinity') AS ended_at,
+        CASE
+            WHEN ended_at > started_at THEN ended_at - interval '1 microsecond'
+            ELSE coalesce(ended_at, 'infinity')
+        END AS last_instant
+    FROM charging_sessions
+    CROSS JOIN bounds
+    WHERE charging_sessions.{id} = span.device_id
+        AND tstzrange(started_at, ended_at, '[]') && tstzrange(
+            coalesce((SELECT max(t) FROM reading WHERE t < span.start), span.start)
+                - coalesce(pace, '0'), last, '[]')
+),
+increase AS (
+    SELECT t, CASE WHEN t - last_t <= %(reach)s THEN last_t END AS p,
+        CASE
+            WHEN NOT is_register THEN kwh::numeric
+            WHEN t - last_t <= %(reach)s THEN kwh::numeric - last_kwh::numeric
+            ELSE 0
+        END AS energy,
+        NULL AS kind
+    FROM bounds
+    CROSS JOIN reading
+    WHERE NOT troubled
+    UNION ALL
+    SELECT chain.*
+    FROM bounds
+    CROSS JOIN LATERAL (
+        -- include: chain_inputs of {name}
+    ) AS inputs
+    CROSS JOIN LATERAL register_chain(
+        span.start, times, counts, starts, exchanges, lasts_of_old, firsts_of_new,
+        tolerance, modulus, %(sane_kw)s, own_kw, pace) AS chain
+    WHERE troubled
+),
+increment AS (
+    SELECT t, p, kind, CASE WHEN is_insane THEN 0 ELSE energy END AS energy,
+        CASE
+            WHEN p IS NULL THEN t - pace
+            WHEN is_register THEN p
+            ELSE greatest(p, t - 2 * pace)
+        END AS gap_start,
+        coalesce(is_register AND t - p > 2.5 * pace, false) AS is_long,
+        is_insane OR coalesce(energy > most_kwh(own_kw, greatest(t - p, pace)), false)
+            AS is_implausible
+    FROM increase
+    CROSS JOIN bounds
+    CROSS JOIN LATERAL (
+        SELECT energy > most_kwh(%(sane_kw)s, '1 minute') AND energy > most_kwh(%(sane_kw)s,
+            CASE WHEN p IS NULL THEN '1 hour' ELSE greatest(t - p, '1 minute') END) AS is_insane
+    ) AS judged
+    WHERE t >= span.start AND (t < span.past OR t = closing)
+)
+SELECT t, p, part.*, is_implausible, coalesce(kind = 'reset', false) AS is_reset,
+    coalesce(kind = 'dip', false) AS is_dip, coalesce(kind = 'spike', false) AS is_spike
+FROM increment
+CROSS JOIN LATERAL (
+    (SELECT session_id, CASE WHEN ended_at <= t THEN last_instant ELSE t END AS instant, energy,
+        0.0 AS estimated, NULL::timestamptz AS earlier, true AS counts
+    FROM (VALUES (true)) AS one
+    LEFT JOIN LATERAL (
+        -- Of a device whose pace is not known: the session that contains the time; where one ends
+        -- and another starts, the one that starts.
+        SELECT * FROM session
+        WHERE started_at <= t AND t <= ended_at
+        ORDER BY ended_at DESC, started_at DESC
+        LIMIT 1) AS session ON true
+    WHERE pace IS NULL)
+    UNION ALL
+    (SELECT session_id, CASE WHEN ended_at <= t THEN last_instant ELSE t END, energy,
+        CASE WHEN others > '0' THEN energy * extract(epoch FROM others)
+            / extract(epoch FROM t - gap_start) ELSE 0.0 END, NULL, true
+    FROM (VALUES (true)) AS one
+    LEFT JOIN LATERAL (
+        -- Of an ordinary gap: the session that overlaps it longest.
+        SELECT *, sum(overlap) OVER () - overlap AS others
+        FROM (
+            -- include: sessions_in_gap
+        ) AS session
+        ORDER BY overlap DESC, started_at
+        LIMIT 1) AS session ON true
+    WHERE pace IS NOT NULL AND NOT is_long)
+    UNION ALL
+    -- Of a long gap: each of its sessions.
+    (SELECT session_id, instant, share, CASE WHEN session_id IS NULL THEN 0.0 ELSE share END,
+        lag(instant) OVER (PARTITION BY vehicle_id ORDER BY place),
+        row_number() OVER (ORDER BY place DESC NULLS LAST) = 1
+    FROM (
+        SELECT array_agg(session_id ORDER BY started_at) AS session_ids,
+            array_agg(vehicle_id ORDER BY started_at) AS vehicle_ids,
+            array_agg(CASE WHEN ended_at <= t THEN last_instant ELSE t END ORDER BY started_at)
+                AS instants,
+            array_agg(overlap ORDER BY started_at) AS in_common
+        FROM (
+            -- include: sessions_in_gap
+        ) AS session) AS sharing
+    CROSS JOIN LATERAL share_out(energy, in_common, coalesce(own_kw, %(sane_kw)s)) AS shared
+    CROSS JOIN LATERAL (
+        SELECT session_ids[place] AS session_id, vehicle_ids[place] AS vehicle_id,
+            coalesce(instants[place], t) AS instant) AS session
+    WHERE is_long)
+) AS part
+WHERE instant >= span.start AND instant < span.past
+
+-- fragment: sessions_in_gap
+SELECT * FROM (
+    SELECT *, least(t, ended_at) - greatest(gap_start, started_at) AS overlap
+    FROM session) AS session
+WHERE overlap > '0'
+
+-- fragment: chain_inputs
+-- The readings around the span. Those before it settle where the chain stands, unless one of them
+-- fell by more than the tolerance or was exchanged: then it is followed from further back.
+SELECT times, counts, starts, exchanges, lasts_of_old, firsts_of_new
+FROM (
+    SELECT array_agg(t ORDER BY t) AS times, array_agg(kwh ORDER BY t) AS counts, min(t) AS first
+    FROM (
+        SELECT t, kwh FROM reading
+        UNION ALL
+        (SELECT "timestamp", {energy}
+        FROM {history}
+        WHERE {id} = span.device_id AND "timestamp" < bounds.first
+            AND "timestamp" >= span.start - %(reach)s
+            AND "timestamp" >= %(base_start)s AND "timestamp" < %(end)s
+        ORDER BY "timestamp" DESC
+        LIMIT CASE WHEN (
+                SELECT bool_or(kwh < last_kwh - tolerance) FROM reading WHERE t < span.start)
+            OR EXISTS (
+                SELECT FROM register_exchanges AS exchange
+                WHERE exchange.stream = '{name}' AND exchange.device_id = span.device_id
+                    AND exchanged_at > bounds.first AND exchanged_at < span.start)
+            THEN 1000 ELSE 0 END)) AS around) AS around
+CROSS JOIN LATERAL (
+    SELECT array_agg(started_at ORDER BY started_at) AS starts
+    FROM charging_sessions
+    WHERE charging_sessions.{id} = span.device_id AND started_at > around.first
+        AND tstzrange(started_at, ended_at, '[]')
+            && tstzrange(around.first, bounds.last + %(reach)s)) AS session
+CROSS JOIN LATERAL (
+    SELECT array_agg(exchanged_at ORDER BY exchanged_at) AS exchanges,
+        array_agg(last_of_old ORDER BY exchanged_at) AS lasts_of_old,
+        array_agg(first_of_new ORDER BY exchanged_at) AS firsts_of_new
+    FROM register_exchanges AS exchange
+    WHERE exchange.stream = '{name}' AND exchange.device_id = span.device_id
+        AND exchanged_at > around.first) AS exchange
+
+-- fragment: covered
+-- For how much of [span.start, span.past) the device's readings speak: for their ordinary gap and,
+-- until the next one, as long again as they are apart. Null where none does.
+SELECT sum(
+    CASE
+        WHEN last_t IS NULL THEN shared(t - each, t, span.start, span.past)
+        WHEN t - last_t <= paces * each THEN shared(last_t, t, span.start, span.past)
+        WHEN is_register THEN shared(last_t, last_t + each, span.start, span.past)
+        ELSE shared(last_t, last_t + each, span.start, span.past)
+            + shared(t - 2 * each, t, span.start, span.past)
+    END + CASE WHEN is_last THEN shared(t, t + each, span.start, span.past) ELSE '0' END) AS covered
+FROM (
+    SELECT t, lag(t) OVER (ORDER BY t) AS last_t, lead(t) OVER (ORDER BY t) IS NULL AS is_last
+    FROM (
+        (SELECT "timestamp" AS t
+        FROM {history}
+        WHERE {id} = span.device_id AND "timestamp" < span.start
+            AND "timestamp" >= span.start - %(reach)s
+            AND "timestamp" >= %(base_start)s AND "timestamp" < %(end)s
+        ORDER BY "timestamp" DESC
+        LIMIT 1)
+        UNION ALL
+        SELECT "timestamp"
+        FROM {history}
+        WHERE {id} = span.device_id AND "timestamp" >= span.start AND "timestamp" < span.past
+            AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
+        UNION ALL
+        (SELECT "timestamp"
+        FROM {history}
+        WHERE {id} = span.device_id AND "timestamp" >= span.past
+            AND "timestamp" <= span.past + %(reach)s
+            AND "timestamp" >= %(start)s AND "timestamp" <= %(reach_end)s
+        ORDER BY "timestamp"
+        LIMIT 1)) AS near) AS reading
+CROSS JOIN LATERAL (
+    SELECT coalesce(pace, '1 minute') AS each, CASE WHEN is_register THEN 2.5 ELSE 3 END AS paces
+) AS gap
