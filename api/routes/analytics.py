@@ -131,6 +131,8 @@ async def sums(connection: Connection, settings: Settings, vehicle_id: str, wind
     found = await (await connection.execute(SQL["vehicle"], parameters)).fetchall()
     sessions = [row for row in found if row["meter_id"] is not None]
     parameters |= {
+        "base_start": min(row[name] or window.start for row in found for name in ("ac_base", "dc_base")),
+        "reach_end": max(row[name] or window.end for row in found for name in ("ac_reach", "dc_reach")),
         "session_ids": [row["session_id"] for row in sessions],
         "meter_ids": [row["meter_id"] for row in sessions],
         "starts": [row["start"] for row in sessions],

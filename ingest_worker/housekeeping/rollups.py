@@ -140,6 +140,11 @@ def _find_units(connection: Connection, deployment: dict[str, Any], taken: list[
         connection.execute(QUERIES["touch_what_there_is"], {"short": SHORT_ENTRY})
     row: Any = connection.execute(QUERIES["bounds_of_taken"]).fetchone()
     connection.execute(QUERIES["touch_neighbours"], deployment | Window(*row).parameters())
+    touched = _touched(connection)
+    if touched is None:
+        return None
+    connection.execute(QUERIES["find_sessions"], touched._asdict())
+    connection.execute(QUERIES["index_sessions"])
     connection.execute(QUERIES["find_units"])
     connection.execute(QUERIES["analyze_units"])
     return _touched(connection)

@@ -44,20 +44,55 @@ CREATE FUNCTION shared(since timestamptz, until timestamptz, first timestamptz, 
 RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN greatest(interval '0', least(until, past) - greatest(since, first));
 
--- The increases of a register that does not simply rise. `times` and `counts` are its readings in
--- order; the first ones only show where the chain stands, and those before `since` are left out.
--- `starts` are those of the device's sessions, `exchanges` when it was exchanged, each in order;
--- `sane_kw` is what no device can carry, `own_kw` what this one can, if known, reporting every `pace`.
+-- A device's last readings before a time, at most so many, and none from before `since`. It is asked for
+-- rarely, and planned only then.
+CREATE FUNCTION readings_before(
+    history text, id text, energy text, device text, at timestamptz, since timestamptz, most integer)
+RETURNS TABLE (t timestamptz, kwh float8)
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT "timestamp", %3$s FROM %1$s WHERE %2$s = $1 AND "timestamp" < $2'
+        ' AND "timestamp" >= $3 ORDER BY "timestamp" DESC LIMIT $4', history, id, energy)
+    USING device, at, since, most;
+END $$;
+
+-- A device's sessions that meet a stretch of time, its ends included, in order.
+CREATE FUNCTION sessions_of(stream text, device text, first timestamptz, past timestamptz)
+RETURNS SETOF charging_sessions LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF stream = 'meter' THEN
+        RETURN QUERY SELECT * FROM charging_sessions
+        WHERE meter_id = device AND tstzrange(started_at, ended_at, '[]') && tstzrange(first, past, '[]')
+        ORDER BY started_at, ended_at;
+    ELSE
+        RETURN QUERY SELECT * FROM charging_sessions
+        WHERE vehicle_id = device AND tstzrange(started_at, ended_at, '[]') && tstzrange(first, past, '[]')
+        ORDER BY started_at, ended_at;
+    END IF;
+END $$;
+
+-- The increases of a register that does not simply rise, from `since` on. `times` and `counts` are its
+-- readings in order: the first ones settle where the chain stands, unless one of them fell by more than
+-- the tolerance or was exchanged; then it is followed from further back in the history, as far as 31
+-- days before. `sane_kw` is what no device can carry, `own_kw` what this one can, if known, reporting
+-- every `pace`.
 CREATE FUNCTION register_chain(
-    since timestamptz, times timestamptz[], counts float8[], starts timestamptz[],
-    exchanges timestamptz[], lasts_of_old float8[], firsts_of_new float8[],
+    stream text, device text, history text, id text, energy_column text, since timestamptz,
+    times timestamptz[], counts float8[],
     tolerance numeric, modulus numeric, sane_kw numeric, own_kw numeric, pace interval)
 RETURNS TABLE (t timestamptz, p timestamptz, energy numeric, kind text)
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
 DECLARE
     reach CONSTANT interval := '31 days';
-    total CONSTANT integer := cardinality(times);
-    breaks CONSTANT timestamptz[] := coalesce(starts, '{}') || coalesce(exchanges, '{}');
+    most_before CONSTANT integer := 1000;
+    total integer;
+    starts timestamptz[];
+    exchanges timestamptz[];
+    lasts_of_old float8[];
+    firsts_of_new float8[];
+    breaks timestamptz[];
     previous numeric;   -- the last value of the chain
     highest numeric;    -- of its last ten values
     recent numeric[];   -- these, once there was a dip among them
@@ -68,6 +103,33 @@ DECLARE
     rolled numeric;
     next integer;
 BEGIN
+    IF EXISTS (
+            SELECT FROM unnest(times, counts) AS near (at, value)
+            JOIN unnest(times[2:], counts[2:]) WITH ORDINALITY AS following (at, value, place)
+                ON near.at = times[place]
+            WHERE following.at < since AND following.value < near.value - tolerance::float8)
+        OR EXISTS (
+            SELECT FROM register_exchanges AS exchange
+            WHERE exchange.stream = register_chain.stream AND exchange.device_id = device
+                AND exchanged_at > times[1] AND exchanged_at < since)
+    THEN
+        SELECT array_agg(earlier.t ORDER BY earlier.t) || times,
+            array_agg(earlier.kwh ORDER BY earlier.t) || counts
+        INTO times, counts
+        FROM readings_before(
+            history, id, energy_column, device, times[1], since - reach, most_before) AS earlier;
+    END IF;
+    total := cardinality(times);
+    SELECT array_agg(started_at ORDER BY started_at) INTO starts
+    FROM sessions_of(stream, device, times[1], times[total] + reach)
+    WHERE started_at > times[1];
+    SELECT array_agg(exchanged_at ORDER BY exchanged_at), array_agg(last_of_old ORDER BY exchanged_at),
+        array_agg(first_of_new ORDER BY exchanged_at)
+    INTO exchanges, lasts_of_old, firsts_of_new
+    FROM register_exchanges AS exchange
+    WHERE exchange.stream = register_chain.stream AND exchange.device_id = device
+        AND exchanged_at > times[1];
+    breaks := coalesce(starts, '{}') || coalesce(exchanges, '{}');
     FOR place IN 1..total LOOP
         t := times[place];
         p := CASE WHEN place > 1 AND t - times[place - 1] <= reach THEN times[place - 1] END;
@@ -158,29 +220,47 @@ END $$;
 
 -- The shares of a long gap's energy among the sessions that overlap it, by time, each at most what
 -- the device can carry in the time in common. The last one takes what rounding leaves; what exceeds
--- belongs to none, whose place is null.
-CREATE FUNCTION share_out(energy numeric, in_common interval[], kw numeric)
-RETURNS TABLE (place integer, share numeric)
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+-- belongs to none. `earlier` is the instant of the share before it that the same vehicle has.
+CREATE FUNCTION long_shares(
+    stream text, device text, gap_start timestamptz, t timestamptz, energy numeric, kw numeric)
+RETURNS TABLE (
+    session_id uuid, instant timestamptz, share numeric, earlier timestamptz, counts boolean)
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    sessions CONSTANT integer := coalesce(cardinality(in_common), 0);
+    session record;
     seconds numeric;
     shared numeric := 0;
     kept numeric := 0;
 BEGIN
-    SELECT extract(epoch FROM sum(overlap)) INTO seconds FROM unnest(in_common) AS overlap;
-    FOR number IN 1..sessions LOOP
-        place := number;
-        share := CASE WHEN number < sessions
-            THEN round(energy * extract(epoch FROM in_common[number]) / seconds, 15)
-            ELSE energy - shared END;
+    FOR session IN
+        SELECT found.*, extract(epoch FROM overlap) AS overlap_s,
+            sum(extract(epoch FROM overlap)) OVER () AS all_s,
+            lag(found.instant) OVER (PARTITION BY vehicle_id ORDER BY started_at) AS before,
+            lead(started_at) OVER (ORDER BY started_at) IS NULL AS is_last
+        FROM (
+            SELECT sessions.session_id, vehicle_id, started_at,
+                least(t, ended_at) - greatest(gap_start, started_at) AS overlap,
+                CASE WHEN ended_at <= t THEN ended_at - interval '1 microsecond' ELSE t END AS instant
+            FROM sessions_of(stream, device, gap_start, t) AS sessions) AS found
+        WHERE overlap > '0'
+        ORDER BY started_at
+    LOOP
+        session_id := session.session_id;
+        instant := session.instant;
+        earlier := session.before;
+        counts := session.is_last;
+        share := CASE WHEN session.is_last THEN energy - shared
+            ELSE round(energy * session.overlap_s / session.all_s, 15) END;
         shared := shared + share;
-        share := least(share, most_kwh(kw, in_common[number]));
+        share := least(share, kw * session.overlap_s / 3000);
         kept := kept + share;
         RETURN NEXT;
     END LOOP;
-    IF kept < energy OR sessions = 0 THEN
-        place := NULL;
+    IF kept < energy OR session_id IS NULL THEN
+        counts := session_id IS NULL;
+        session_id := NULL;
+        instant := t;
+        earlier := NULL;
         share := energy - kept;
         RETURN NEXT;
     END IF;

@@ -23,10 +23,11 @@ CASE WHEN coalesce(report_seconds, %(report_seconds)s) IS NOT NULL
 
 -- name: vehicle
 -- The vehicle's sessions that meet the window, oldest first, cut to it; one row without a session when
--- none does. `dc_*` and `known` are about the vehicle and the same in each; `pace_s` are seconds.
-SELECT vehicle.*, session_id, meter_id, start, past, ac_pace_s, has_length
+-- none does. `dc_*` and `known` are about the vehicle and the same in each; `pace_s` are seconds;
+-- `base` and `reach` are the times of the readings around that matter.
+SELECT vehicle.*, session_id, meter_id, start, past, ac_pace_s, has_length, ac_base, ac_reach
 FROM (
-    SELECT extract(epoch FROM pace)::integer AS dc_pace_s,
+    SELECT extract(epoch FROM pace)::integer AS dc_pace_s, base AS dc_base, reach AS dc_reach,
         EXISTS (SELECT FROM vehicles WHERE vehicle_id = %(vehicle_id)s)
             OR EXISTS (SELECT FROM vehicle_live_state WHERE vehicle_id = %(vehicle_id)s) AS known
     FROM (VALUES (%(vehicle_id)s::text)) AS asked (vehicle_id)
@@ -34,16 +35,25 @@ FROM (
     CROSS JOIN LATERAL (SELECT
         -- include: vehicle_like
     ) AS is_like
+    CROSS JOIN (SELECT %(vehicle_id)s::text AS device_id, %(start)s::timestamptz AS start,
+        %(end)s::timestamptz AS past) AS span
+    CROSS JOIN LATERAL (
+        -- include: around of vehicle
+    ) AS around
 ) AS vehicle
 LEFT JOIN (
-    SELECT session_id, meter_id, greatest(started_at, %(start)s) AS start,
-        least(ended_at, %(end)s) AS past, extract(epoch FROM pace)::integer AS ac_pace_s,
-        ended_at IS DISTINCT FROM started_at AS has_length
+    SELECT session_id, meter_id, start, past, extract(epoch FROM pace)::integer AS ac_pace_s,
+        ended_at IS DISTINCT FROM started_at AS has_length, base AS ac_base, reach AS ac_reach
     FROM charging_sessions
     JOIN meters USING (meter_id)
     CROSS JOIN LATERAL (SELECT
         -- include: meter_like
     ) AS is_like
+    CROSS JOIN LATERAL (SELECT meter_id AS device_id, greatest(started_at, %(start)s) AS start,
+        least(ended_at, %(end)s) AS past) AS span
+    CROSS JOIN LATERAL (
+        -- include: around of meter
+    ) AS around
     WHERE vehicle_id = %(vehicle_id)s
         AND tstzrange(started_at, ended_at, '[]') && tstzrange(%(start)s, %(end)s)
         AND (ended_at > %(start)s OR ended_at IS NULL OR ended_at = started_at)

@@ -48,17 +48,22 @@ bounds AS MATERIALIZED (
     FROM reading
 ),
 session AS MATERIALIZED (
-    SELECT session_id, vehicle_id, started_at, coalesce(ended_at, 'infinity') AS ended_at,
-        CASE
-            WHEN ended_at > started_at THEN ended_at - interval '1 microsecond'
-            ELSE coalesce(ended_at, 'infinity')
-        END AS last_instant
-    FROM charging_sessions
-    CROSS JOIN bounds
-    WHERE charging_sessions.{id} = span.device_id
-        AND tstzrange(started_at, ended_at, '[]') && tstzrange(
-            coalesce((SELECT max(t) FROM reading WHERE t < span.start), span.start)
-                - coalesce(pace, '0'), last, '[]')
+    -- One `yields` where it ends while another of the device goes on, or starts.
+    SELECT *, coalesce(lead(started_at) OVER (ORDER BY started_at, ended_at) = ended_at, false)
+        OR coalesce(max(ended_at) OVER (ORDER BY started_at, ended_at ROWS UNBOUNDED PRECEDING
+            EXCLUDE CURRENT ROW) > ended_at, false) AS yields
+    FROM (
+        SELECT session_id, started_at, coalesce(ended_at, 'infinity') AS ended_at,
+            CASE
+                WHEN ended_at > started_at THEN ended_at - interval '1 microsecond'
+                ELSE coalesce(ended_at, 'infinity')
+            END AS last_instant
+        FROM charging_sessions
+        CROSS JOIN bounds
+        WHERE charging_sessions.{id} = span.device_id
+            AND tstzrange(started_at, ended_at, '[]') && tstzrange(
+                coalesce((SELECT max(t) FROM reading WHERE t < span.start), span.start)
+                    - coalesce(pace, '0'), greatest(last, span.past), '[]')) AS session
 ),
 increase AS (
     SELECT t, CASE WHEN t - last_t <= %(reach)s THEN last_t END AS p,
@@ -75,11 +80,10 @@ increase AS (
     SELECT chain.*
     FROM bounds
     CROSS JOIN LATERAL (
-        -- include: chain_inputs of {name}
-    ) AS inputs
-    CROSS JOIN LATERAL register_chain(
-        span.start, times, counts, starts, exchanges, lasts_of_old, firsts_of_new,
-        tolerance, modulus, %(sane_kw)s, own_kw, pace) AS chain
+        SELECT array_agg(t ORDER BY t) AS times, array_agg(kwh ORDER BY t) AS counts FROM reading
+    ) AS reading
+    CROSS JOIN LATERAL register_chain('{name}', span.device_id, '{history}', '{id}', '{energy}',
+        span.start, times, counts, tolerance, modulus, %(sane_kw)s, own_kw, pace) AS chain
     WHERE troubled
 ),
 increment AS (
@@ -100,55 +104,41 @@ increment AS (
     ) AS judged
     WHERE t >= span.start AND (t < span.past OR t = closing)
 )
-SELECT t, p, part.*, is_implausible, coalesce(kind = 'reset', false) AS is_reset,
-    coalesce(kind = 'dip', false) AS is_dip, coalesce(kind = 'spike', false) AS is_spike
-FROM increment
-CROSS JOIN LATERAL (
-    (SELECT session_id, CASE WHEN ended_at <= t THEN last_instant ELSE t END AS instant, energy,
-        0.0 AS estimated, NULL::timestamptz AS earlier, true AS counts
-    FROM (VALUES (true)) AS one
-    LEFT JOIN LATERAL (
-        -- Of a device whose pace is not known: the session that contains the time; where one ends
-        -- and another starts, the one that starts.
-        SELECT * FROM session
-        WHERE started_at <= t AND t <= ended_at
-        ORDER BY ended_at DESC, started_at DESC
-        LIMIT 1) AS session ON true
-    WHERE pace IS NULL)
+SELECT share.*, coalesce(kind = 'reset', false) AS is_reset, coalesce(kind = 'dip', false) AS is_dip,
+    coalesce(kind = 'spike', false) AS is_spike
+FROM (
+    -- Of a device whose pace is not known: the session that contains the time; where one ends and
+    -- another starts, the one that starts.
+    SELECT t, p, kind, is_implausible, session_id,
+        CASE WHEN ended_at <= t THEN last_instant ELSE t END AS instant, energy, 0.0 AS estimated,
+        NULL::timestamptz AS earlier, true AS counts
+    FROM increment
+    LEFT JOIN session ON started_at <= t AND (t < ended_at OR (t = ended_at AND NOT yields))
+    WHERE pace IS NULL
     UNION ALL
-    (SELECT session_id, CASE WHEN ended_at <= t THEN last_instant ELSE t END, energy,
-        CASE WHEN others > '0' THEN energy * extract(epoch FROM others)
-            / extract(epoch FROM t - gap_start) ELSE 0.0 END, NULL, true
-    FROM (VALUES (true)) AS one
+    -- Of an ordinary gap: the session that it lies in, or else the one that overlaps it longest.
+    SELECT t, p, kind, is_implausible, coalesce(around.session_id, nearest.session_id),
+        coalesce(nearest.instant, t), energy, coalesce(estimated, 0.0), NULL, true
+    FROM increment
+    LEFT JOIN session AS around ON around.started_at <= gap_start AND t < around.ended_at
     LEFT JOIN LATERAL (
-        -- Of an ordinary gap: the session that overlaps it longest.
-        SELECT *, sum(overlap) OVER () - overlap AS others
+        SELECT session_id, CASE WHEN ended_at <= t THEN last_instant ELSE t END AS instant,
+            energy * extract(epoch FROM sum(overlap) OVER () - overlap)
+                / extract(epoch FROM t - gap_start) AS estimated
         FROM (
             -- include: sessions_in_gap
         ) AS session
         ORDER BY overlap DESC, started_at
-        LIMIT 1) AS session ON true
-    WHERE pace IS NOT NULL AND NOT is_long)
+        LIMIT 1) AS nearest ON around.session_id IS NULL
+    WHERE pace IS NOT NULL AND NOT is_long
     UNION ALL
     -- Of a long gap: each of its sessions.
-    (SELECT session_id, instant, share, CASE WHEN session_id IS NULL THEN 0.0 ELSE share END,
-        lag(instant) OVER (PARTITION BY vehicle_id ORDER BY place),
-        row_number() OVER (ORDER BY place DESC NULLS LAST) = 1
-    FROM (
-        SELECT array_agg(session_id ORDER BY started_at) AS session_ids,
-            array_agg(vehicle_id ORDER BY started_at) AS vehicle_ids,
-            array_agg(CASE WHEN ended_at <= t THEN last_instant ELSE t END ORDER BY started_at)
-                AS instants,
-            array_agg(overlap ORDER BY started_at) AS in_common
-        FROM (
-            -- include: sessions_in_gap
-        ) AS session) AS sharing
-    CROSS JOIN LATERAL share_out(energy, in_common, coalesce(own_kw, %(sane_kw)s)) AS shared
-    CROSS JOIN LATERAL (
-        SELECT session_ids[place] AS session_id, vehicle_ids[place] AS vehicle_id,
-            coalesce(instants[place], t) AS instant) AS session
-    WHERE is_long)
-) AS part
+    SELECT t, p, kind, is_implausible, session_id, instant, share,
+        CASE WHEN session_id IS NULL THEN 0.0 ELSE share END, earlier, counts
+    FROM increment
+    CROSS JOIN LATERAL long_shares('{name}', span.device_id, gap_start, t, energy,
+        coalesce(own_kw, %(sane_kw)s)) AS long
+    WHERE is_long) AS share
 WHERE instant >= span.start AND instant < span.past
 
 -- fragment: sessions_in_gap
@@ -156,42 +146,6 @@ SELECT * FROM (
     SELECT *, least(t, ended_at) - greatest(gap_start, started_at) AS overlap
     FROM session) AS session
 WHERE overlap > '0'
-
--- fragment: chain_inputs
--- The readings around the span. Those before it settle where the chain stands, unless one of them
--- fell by more than the tolerance or was exchanged: then it is followed from further back.
-SELECT times, counts, starts, exchanges, lasts_of_old, firsts_of_new
-FROM (
-    SELECT array_agg(t ORDER BY t) AS times, array_agg(kwh ORDER BY t) AS counts, min(t) AS first
-    FROM (
-        SELECT t, kwh FROM reading
-        UNION ALL
-        (SELECT "timestamp", {energy}
-        FROM {history}
-        WHERE {id} = span.device_id AND "timestamp" < bounds.first
-            AND "timestamp" >= span.start - %(reach)s
-            AND "timestamp" >= %(base_start)s AND "timestamp" < %(end)s
-        ORDER BY "timestamp" DESC
-        LIMIT CASE WHEN (
-                SELECT bool_or(kwh < last_kwh - tolerance) FROM reading WHERE t < span.start)
-            OR EXISTS (
-                SELECT FROM register_exchanges AS exchange
-                WHERE exchange.stream = '{name}' AND exchange.device_id = span.device_id
-                    AND exchanged_at > bounds.first AND exchanged_at < span.start)
-            THEN 1000 ELSE 0 END)) AS around) AS around
-CROSS JOIN LATERAL (
-    SELECT array_agg(started_at ORDER BY started_at) AS starts
-    FROM charging_sessions
-    WHERE charging_sessions.{id} = span.device_id AND started_at > around.first
-        AND tstzrange(started_at, ended_at, '[]')
-            && tstzrange(around.first, bounds.last + %(reach)s)) AS session
-CROSS JOIN LATERAL (
-    SELECT array_agg(exchanged_at ORDER BY exchanged_at) AS exchanges,
-        array_agg(last_of_old ORDER BY exchanged_at) AS lasts_of_old,
-        array_agg(first_of_new ORDER BY exchanged_at) AS firsts_of_new
-    FROM register_exchanges AS exchange
-    WHERE exchange.stream = '{name}' AND exchange.device_id = span.device_id
-        AND exchanged_at > around.first) AS exchange
 
 -- fragment: covered
 -- For how much of [span.start, span.past) the device's readings speak: for their ordinary gap and,
@@ -230,3 +184,26 @@ FROM (
 CROSS JOIN LATERAL (
     SELECT coalesce(pace, '1 minute') AS each, CASE WHEN is_register THEN 2.5 ELSE 3 END AS paces
 ) AS gap
+
+-- fragment: around
+-- The times of the first and the last reading around the span that the fragments above look at; they
+-- are looked for alone, so that what does look at them plans for few day partitions.
+SELECT
+    (SELECT min(t)
+    FROM (
+        SELECT "timestamp" AS t
+        FROM {history}
+        WHERE {id} = span.device_id AND "timestamp" < span.start
+            AND "timestamp" >= span.start - %(reach)s
+            AND "timestamp" >= %(base_start)s AND "timestamp" < %(end)s
+        ORDER BY "timestamp" DESC
+        LIMIT 14) AS before) AS base,
+    (SELECT max(t)
+    FROM (
+        SELECT "timestamp" AS t
+        FROM {history}
+        WHERE {id} = span.device_id AND "timestamp" >= span.past
+            AND "timestamp" <= span.past + %(reach)s
+            AND "timestamp" >= %(start)s AND "timestamp" <= %(reach_end)s
+        ORDER BY "timestamp"
+        LIMIT 3) AS after) AS reach

@@ -4,23 +4,23 @@
 
 -- A span is a stretch of time of one device; increments.sql says what it has. A plain one is an hour
 -- whose increments all belong to one session, or to none, since the device's readings say energy since
--- the last one and no session begins or ends near: its readings are added up as they are.
+-- the last one, a quarter of an hour ago at most, and no session begins or ends near: its readings are
+-- added up as they are.
 
--- fragment: plain
--- Whether the hour of a device that belongs to {id} is plain.
-NOT is_register AND NOT EXISTS (
-    SELECT FROM charging_sessions AS other
-    WHERE other.{id} = device_id
-        AND tstzrange(started_at, ended_at, '[]')
-            && tstzrange(hour - 2 * coalesce(pace, '0'), hour + interval '1 hour', '[]')
-        AND (started_at > hour - 2 * coalesce(pace, '0') OR ended_at <= hour + interval '1 hour'))
-    AS is_plain
+-- fragment: edges
+-- Whether a session of the device that belongs to {id} begins or ends in the hour, or so near before it
+-- that readings of the hour may belong to it; and whether one contains the hour's beginning.
+SELECT coalesce(bool_or(started_at > hour - 2 * coalesce(pace, '0')
+        OR ended_at <= hour + interval '1 hour'), false) AS has_edges,
+    coalesce(bool_or(started_at <= hour AND ended_at > hour), false) AS in_session
+FROM sessions
+WHERE sessions.{id} = device_id AND started_at <= hour + interval '1 hour'
+    AND ended_at >= hour - 2 * coalesce(pace, '0')
 
 -- name: find_session_spans
 -- The units' sessions, cut to the hour; a span is the meter's. `until` is where the session stands now.
 CREATE TEMP TABLE session_spans ON COMMIT DROP AS
-SELECT *,
-    -- include: plain of meter
+SELECT span.*, NOT is_register AND NOT has_edges AND coalesce(pace, '0') <= '15 minutes' AS is_plain
 FROM (
     SELECT hour, unit.vehicle_id, session_id, session.meter_id AS device_id,
         greatest(started_at, hour) AS start,
@@ -28,32 +28,33 @@ FROM (
             + CASE WHEN ended_at = started_at THEN interval '1 microsecond' ELSE '0' END AS past,
         least(ended_at, hour + interval '1 hour', now()) AS until, is_like.*
     FROM units AS unit
-    JOIN charging_sessions AS session
-        ON session.vehicle_id = unit.vehicle_id
-        AND tstzrange(started_at, ended_at, '[]') && tstzrange(hour, hour + interval '1 hour')
-        AND (ended_at > hour OR ended_at IS NULL OR ended_at = started_at)
+    JOIN sessions AS session
+        ON session.vehicle_id = unit.vehicle_id AND started_at < hour + interval '1 hour'
+        AND (ended_at > hour OR (ended_at = hour AND started_at = hour))
     JOIN meters ON meters.meter_id = session.meter_id
     CROSS JOIN LATERAL (SELECT
         -- include: meter_like
     ) AS is_like) AS span
+CROSS JOIN LATERAL (
+    -- include: edges of meter
+) AS edges
 
 -- name: find_vehicle_spans
 -- The units' hours; a span is the vehicle's. Of a plain one, `in_session` says whether it is all in one.
 CREATE TEMP TABLE vehicle_spans ON COMMIT DROP AS
-SELECT *,
-    -- include: plain of vehicle
+SELECT span.*, in_session,
+    NOT is_register AND NOT has_edges AND coalesce(pace, '0') <= '15 minutes' AS is_plain
 FROM (
     SELECT hour, unit.vehicle_id AS device_id, hour AS start, hour + interval '1 hour' AS past,
-        EXISTS (
-            SELECT FROM charging_sessions AS session
-            WHERE session.vehicle_id = unit.vehicle_id
-                AND tstzrange(started_at, ended_at) @> hour) AS in_session,
         is_like.*
     FROM units AS unit
     LEFT JOIN vehicles ON vehicles.vehicle_id = unit.vehicle_id
     CROSS JOIN LATERAL (SELECT
         -- include: vehicle_like
     ) AS is_like) AS span
+CROSS JOIN LATERAL (
+    -- include: edges of vehicle
+) AS edges
 
 -- name: sum_plain_meters
 -- A row for each plain span, without those that hold a reading which may be implausible.

@@ -104,7 +104,10 @@ FROM (
     CROSS JOIN LATERAL (SELECT
         -- include: {name}_like
     ) AS is_like
-    WHERE stream = '{name}') AS change
+    WHERE stream = '{name}' AND (is_register OR late
+        OR first - 3 * coalesce(pace, '1 minute') < date_bin('1 hour', first, 'epoch')
+        OR past + 3 * coalesce(pace, '1 minute') >= date_bin('1 hour', past, 'epoch') + interval '1 hour')
+    ) AS change
 CROSS JOIN LATERAL (
     SELECT array_agg(t) AS times, least(min(t), first - 3 * each) AS lower
     FROM (
@@ -147,6 +150,19 @@ CROSS JOIN LATERAL (
 -- From when until when hours are touched; nulls when none is.
 SELECT min(hour), max(hour) + interval '1 hour' FROM touched
 
+-- name: find_sessions
+-- The sessions that meet what is touched, or lie up to half an hour before.
+CREATE TEMP TABLE sessions ON COMMIT DROP AS
+SELECT session_id, meter_id, vehicle_id, started_at, coalesce(ended_at, 'infinity') AS ended_at
+FROM charging_sessions
+WHERE tstzrange(started_at, ended_at, '[]')
+    && tstzrange(%(start)s::timestamptz - interval '30 minutes', %(end)s, '[]')
+
+-- name: index_sessions
+CREATE INDEX ON sessions (meter_id);
+CREATE INDEX ON sessions (vehicle_id);
+ANALYZE sessions
+
 -- name: find_units
 -- A meter's hour is its sessions' vehicles' hour. Hours of a retired day are final.
 INSERT INTO units
@@ -154,11 +170,10 @@ SELECT DISTINCT hour, vehicle_id
 FROM (
     SELECT hour, device AS vehicle_id FROM touched WHERE stream = 'vehicle'
     UNION ALL
-    SELECT hour, session.vehicle_id
+    SELECT hour, vehicle_id
     FROM touched
-    JOIN charging_sessions AS session
-        ON session.meter_id = device
-        AND tstzrange(started_at, ended_at, '[]') && tstzrange(hour, hour + interval '1 hour')
+    JOIN sessions
+        ON meter_id = device AND started_at < hour + interval '1 hour' AND ended_at >= hour
     WHERE stream = 'meter') AS found
 WHERE NOT EXISTS (SELECT FROM retired_days WHERE day = (hour AT TIME ZONE 'UTC')::date)
 
