@@ -1,0 +1,178 @@
+"""A vehicle's figures in a window, a session's and the fleet's, as the HTTP API gives them."""
+
+from collections.abc import Iterable
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from statistics import median
+from typing import Any
+
+from tests.reference.covered import covered, stretches
+from tests.reference.devices import STAMPED_PACE, Device, ReferenceFleet, Session, hours_of
+from tests.reference.shares import Share, flagged, shares_of_meter, shares_of_vehicle
+from tests.reference.sums import Figures, Side, Window
+
+HOUR = timedelta(hours=1)
+MANY_GAPS = 10
+SLOWER, FASTER = 2, Fraction(1, 2)
+
+
+def figures(fleet: ReferenceFleet, vehicle: str, start: datetime, end: datetime) -> Figures:
+    """A vehicle's sums in [start, end)."""
+    window, found = Window(start, end), Figures()
+    for meter in {session.meter for session in fleet.of_vehicle(vehicle)}:
+        of_meter = shares_of_meter(fleet, meter)
+        found.ac.add(within(window, of_vehicle(vehicle, of_meter)))
+        found.add_flags(within(window, of_vehicle(vehicle, flagged(of_meter))))
+    own = shares_of_vehicle(fleet, vehicle)
+    found.dc.add(within(window, of_vehicle(vehicle, own)))
+    found.outside = sum((s.energy for s in within(window, own) if s.session is None), Fraction(0))
+    found.add_flags(within(window, flagged(own)))
+    add_readings(found, fleet.vehicles.get(vehicle, Device(False)), window)
+    add_sessions(found, fleet, vehicle, window)
+    return found
+
+
+def within(window: Window, shares: Iterable[Share]) -> list[Share]:
+    return [share for share in shares if window.has(share.instant)]
+
+
+def of_vehicle(vehicle: str, shares: Iterable[Share]) -> list[Share]:
+    return [share for share in shares if share.session and share.session.vehicle == vehicle]
+
+
+def add_readings(found: Figures, device: Device, window: Window) -> None:
+    read = [reading for reading in device.in_order() if window.has(reading.time)]
+    temps = [Fraction(reading.temp) for reading in read if reading.temp is not None]
+    found.readings, found.temps, found.temp_sum = len(read), len(temps), sum(temps, Fraction(0))
+
+
+def add_sessions(found: Figures, fleet: ReferenceFleet, vehicle: str, window: Window) -> None:
+    """What sessions there are in the window, and how much of them readings cover up to now."""
+    device = fleet.vehicles.get(vehicle, Device(False))
+    sessions = [s for s in fleet.of_vehicle(vehicle) if s.overlap(*window)]
+    found.sessions = len(sessions)
+    for session in sessions:
+        first = max(session.start, window.start)
+        past = min(session.end or window.end, window.end, fleet.now)
+        if first < past:
+            found.session_seconds += seconds(past - first)
+            add_covered(found.ac, fleet, fleet.meters[session.meter], first, past)
+            add_covered(found.dc, fleet, device, first, past)
+    devices = [device, *(fleet.meters[name] for name in {s.meter for s in sessions})]
+    found.rejected = sum(window.has(time) for one in devices for time in one.rejected)
+
+
+def add_covered(
+    side: Side, fleet: ReferenceFleet, device: Device, first: datetime, past: datetime
+) -> None:
+    pace = fleet.pace(device)
+    side.expected += seconds(past - first) / seconds(pace or STAMPED_PACE)
+    side.seconds += seconds(covered(stretches(device, pace), first, past))
+
+
+def seconds(time: timedelta) -> Fraction:
+    return 3600 * hours_of(time)
+
+
+def performance(
+    fleet: ReferenceFleet, vehicle: str, start: datetime, end: datetime
+) -> dict[str, Any]:
+    """The whole answer, but for the id and the period."""
+    window = Window(start, end)
+    found = figures(fleet, vehicle, start, end)
+    meters = {s.meter for s in fleet.of_vehicle(vehicle) if s.overlap(start, end)}
+    gaps_ac = [
+        gap
+        for meter in {session.meter for session in fleet.of_vehicle(vehicle)}
+        for gap in gaps(within(window, of_vehicle(vehicle, shares_of_meter(fleet, meter))))
+    ]
+    gaps_dc = gaps(within(window, of_vehicle(vehicle, shares_of_vehicle(fleet, vehicle))))
+    paces = [pace for pace in (fleet.pace(fleet.meters[meter]) for meter in meters) if pace]
+    of_car = fleet.pace(fleet.vehicles.get(vehicle, Device(False)))
+    mismatches = [mismatch(gaps_ac, max(paces, default=None)), mismatch(gaps_dc, of_car)]
+    observed = {"ac": typical(gaps_ac), "dc": typical(gaps_dc)}
+    return {
+        "metrics": found.metrics(),
+        "hourlyBreakdown": hours(fleet, vehicle, window),
+        "coverage": found.coverage() | {"observedSeconds": observed},
+        "alerts": found.alerts(*["cadence_mismatch"] * sum(mismatches)),
+    }
+
+
+def hours(fleet: ReferenceFleet, vehicle: str, window: Window) -> list[dict[str, Any]]:
+    """Those in which the vehicle was read, or something counts."""
+    own = shares_of_vehicle(fleet, vehicle)
+    found = {hour_of(share.increment.time) for share in own if window.has(share.increment.time)}
+    found |= {hour_of(share.instant) for share in within(window, own)}
+    for meter in {session.meter for session in fleet.of_vehicle(vehicle)}:
+        of_meter = of_vehicle(vehicle, shares_of_meter(fleet, meter))
+        found |= {hour_of(share.instant) for share in within(window, of_meter)}
+    return [hour_figures(fleet, vehicle, window, hour) for hour in sorted(found)]
+
+
+def hour_figures(
+    fleet: ReferenceFleet, vehicle: str, window: Window, hour: datetime
+) -> dict[str, Any]:
+    start, end = max(window.start, hour), min(window.end, hour + HOUR)
+    found = figures(fleet, vehicle, start, end)
+    return {
+        "hour": hour,
+        "energyAc": found.ac.energy,
+        "energyDc": found.dc.energy,
+        "avgTemp": found.metrics()["averageBatteryTemp"],
+        "efficiency": found.ratio,
+    }
+
+
+def hour_of(time: datetime) -> datetime:
+    return time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def gaps(shares: Iterable[Share]) -> list[Fraction]:
+    """Seconds between each reading and the one before it."""
+    read = {share.increment.time: share.increment.previous for share in shares}
+    return [seconds(time - previous) for time, previous in read.items() if previous is not None]
+
+
+def typical(found: list[Fraction]) -> Fraction | None:
+    return median(found) if found else None
+
+
+def mismatch(found: list[Fraction], pace: timedelta | None) -> bool:
+    """Whether readings come at quite another pace than is set, or assumed."""
+    set_to = seconds(pace or STAMPED_PACE)
+    return len(found) >= MANY_GAPS and not FASTER * set_to <= median(found) <= SLOWER * set_to
+
+
+def session(fleet: ReferenceFleet, one: Session) -> dict[str, Any]:
+    """The answer about a session, up to now: what its vehicle's figures are meanwhile."""
+    end = max(one.start, fleet.now) if one.end is None else one.end
+    found = figures(fleet, one.vehicle, one.start, end)
+    return {
+        "energyAc": found.ac.energy,
+        "energyDc": found.dc.energy,
+        "efficiency": found.ratio,
+        "avgTemp": found.metrics()["averageBatteryTemp"],
+        "coverage": found.coverage(),
+        "alerts": found.alerts(),
+    }
+
+
+def vehicles(fleet: ReferenceFleet, start: datetime, end: datetime) -> dict[str, Figures]:
+    """Of each vehicle its sums; the fleet asks for whole hours."""
+    return {name: figures(fleet, name, start, end) for name in fleet.vehicles}
+
+
+def together(many: Iterable[Figures]) -> Figures:
+    """The fleet's sums: those of all its vehicles."""
+    found = Figures()
+    for one in many:
+        for name in (f.name for f in fields(Figures)):
+            if name in ("ac", "dc"):
+                side, other = getattr(found, name), getattr(one, name)
+                for part in fields(Side):
+                    setattr(side, part.name, getattr(side, part.name) + getattr(other, part.name))
+            else:
+                setattr(found, name, getattr(found, name) + getattr(one, name))
+    return found
