@@ -1,118 +1,132 @@
-"""Figures from PostgreSQL against the plain reference, on random fleets."""
+"""Figures over HTTP against the plain reference, on random fleets: every field of every answer."""
 
-import asyncio
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
-from datetime import datetime, timedelta
-from decimal import Decimal
-from itertools import count
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count, pairwise
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from hypothesis import given, settings
 
-from api.figures import Row, total
-from api.routes.analytics import Sums, sums
-from schemas.analytics import Window
-from schemas.settings import Settings
-from tests import fleets, reference
-from tests.connections import connect, connect_async
-from tests.reference import Device, Reading, ReferenceFleet, Session
+from tests import fleets, reference, stored_fleets
+from tests.agreement import agree
+from tests.connections import connect
+from tests.fleets import START
+from tests.readings import iso
+from tests.reference import ReferenceFleet
 
-Summed = Callable[[str, datetime, datetime], Sums]
-TOLERANCE = 1e-6
+Window = tuple[datetime, datetime]
 numbers = count(1)
+
+
+@pytest.fixture(scope="module")
+def topics(environment: dict[str, str]) -> dict[str, str]:
+    return {s: environment[f"KAFKA_{s.upper()}_TOPIC"] for s in ("meter", "vehicle")}
 
 
 @pytest.fixture(scope="module")
 def connection(environment: dict[str, str]) -> Iterator[psycopg.Connection[Any]]:
     with connect(environment) as connection:
-        fleets.create_days(connection)
+        stored_fleets.create_days(connection)
         yield connection
 
 
-@pytest.fixture(scope="module")
-def summed(environment: dict[str, str]) -> Iterator[Summed]:
-    """The product's own sums, over a connection like the API's."""
-    with asyncio.Runner() as runner:
-        connection = runner.run(connect_async(environment))
-
-        def sum_up(vehicle: str, start: datetime, end: datetime) -> Sums:
-            return runner.run(sums(connection, Settings(), vehicle, Window(start, end)))
-
-        yield sum_up
-        runner.run(connection.close())
+def get(api: httpx.Client, path: str, window: Window | None = None) -> dict[str, Any]:
+    query = {"startTime": iso(window[0]), "endTime": iso(window[1])} if window else {}
+    answer = api.get(f"/v1/analytics/{path}", params=query)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
 
 
-def whole(rows: list[Row]) -> Row:
-    """The sums of all of them, exact."""
-    return {name: total(rows, name) for name in asdict(reference.Sums())}
-
-
-def same(row: dict[str, Any], expected: reference.Sums) -> None:
-    for name, value in asdict(expected).items():
-        assert float(row[name]) == pytest.approx(float(value), abs=TOLERANCE), name
+def judged_alike(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """The same answer, and a reason where alerts are not certain."""
+    agree(found, expected)
+    assert all(("why" in alert) is not alert["certain"] for alert in found["alerts"])
 
 
 @settings(fleets.UNSHRUNK, max_examples=100)
 @given(fleet=fleets.fleets(), window=fleets.windows)
-def test_a_vehicles_hours_equal_the_reference(
+def test_vehicles(
+    api: httpx.Client,
     connection: psycopg.Connection[Any],
-    summed: Summed,
-    fleet: reference.ReferenceFleet,
-    window: tuple[datetime, datetime],
+    topics: dict[str, str],
+    fleet: ReferenceFleet,
+    window: Window,
 ) -> None:
     prefix = f"{next(numbers)}-"
-    fleets.load(connection, fleet, prefix)
+    stored_fleets.load(connection, fleet, prefix, topics)
+    fleet.now = datetime.now(UTC)
     for vehicle in fleet.vehicles:
-        expected = reference.performance(fleet, vehicle, *window)
-        found = summed(prefix + vehicle, *window)
-        assert found.sessions == expected.sessions
-        assert found.in_sessions == expected.in_sessions
-        assert {row["hour"] for row in found.rows} == set(expected.hours)
-        for hour, sums_of_hour in expected.hours.items():
-            same(whole([row for row in found.rows if row["hour"] == hour]), sums_of_hour)
-        same(whole(found.rows), expected.whole)
+        found = get(api, f"performance/{prefix}{vehicle}", window)
+        judged_alike(found, reference.performance(fleet, vehicle, *window))
 
 
-@pytest.mark.parametrize(
-    ("gap", "energy"),
-    [
-        (timedelta(days=31), Decimal(2)),
-        (timedelta(days=31, microseconds=1), Decimal(0)),
-        (timedelta(microseconds=1), Decimal(2)),
-    ],
-)
-def test_a_base_lies_at_most_31_days_before_its_reading(
-    connection: psycopg.Connection[Any], summed: Summed, gap: timedelta, energy: Decimal
+@settings(fleets.UNSHRUNK, max_examples=100)
+@given(fleet=fleets.fleets(), window=fleets.windows)
+def test_meters(
+    api: httpx.Client,
+    connection: psycopg.Connection[Any],
+    topics: dict[str, str],
+    fleet: ReferenceFleet,
+    window: Window,
 ) -> None:
-    first = fleets.START + timedelta(minutes=30)
-    readings = [Reading(first - gap, Decimal(7)), Reading(first, Decimal(9))]
-    fleet = ReferenceFleet({"M": Device(True, readings)}, {"V": Device(True, readings)})
-    fleet.sessions.append(Session("M", "V", fleets.START, None))
     prefix = f"{next(numbers)}-"
-    fleets.load(connection, fleet, prefix)
-    row = whole(summed(prefix + "V", first, first + timedelta(hours=1)).rows)
-    assert (row["energy_ac"], row["energy_dc"]) == (energy, energy)
-    assert reference.performance(fleet, "V", first, first + timedelta(hours=1)).whole.energy_ac == (
-        energy
-    )
+    stored_fleets.load(connection, fleet, prefix, topics)
+    for meter in fleet.meters:
+        found = get(api, f"meters/{prefix}{meter}", window)
+        for session in found["sessions"]:
+            session["vehicleId"] = session["vehicleId"].removeprefix(prefix)
+        judged_alike(found, reference.meter(fleet, meter, *window))
 
 
-def test_a_base_may_lie_in_another_session_or_in_none(
-    connection: psycopg.Connection[Any], summed: Summed
+@settings(fleets.UNSHRUNK, max_examples=60)
+@given(fleet=fleets.fleets())
+def test_sessions(
+    api: httpx.Client,
+    connection: psycopg.Connection[Any],
+    topics: dict[str, str],
+    fleet: ReferenceFleet,
 ) -> None:
-    at = [fleets.START + timedelta(minutes=n) for n in range(6)]
-    readings = [Reading(time, Decimal(10 * n)) for n, time in enumerate(at)]
-    fleet = ReferenceFleet(
-        {"M": Device(True, readings)}, {"V": Device(True, []), "W": Device(True, [])}
-    )
-    fleet.sessions += [Session("M", "V", at[0], at[2]), Session("M", "W", at[2], at[3])]
-    fleet.sessions.append(Session("M", "V", at[4], at[5]))
     prefix = f"{next(numbers)}-"
-    fleets.load(connection, fleet, prefix)
-    row = whole(summed(prefix + "V", at[0], at[5] + timedelta(hours=1)).rows)
-    assert (row["energy_ac"], row["ac_readings"]) == (10 + 10, 3)
-    row = whole(summed(prefix + "W", at[0], at[5]).rows)
-    assert (row["energy_ac"], row["ac_readings"]) == (10, 1)
+    stored_fleets.load(connection, fleet, prefix, topics)
+    for session in fleet.sessions:
+        row = connection.execute(
+            "SELECT session_id FROM charging_sessions WHERE meter_id = %s AND vehicle_id = %s"
+            " AND started_at = %s AND ended_at IS NOT DISTINCT FROM %s",
+            (prefix + session.meter, prefix + session.vehicle, session.start, session.end),
+        ).fetchone()
+        assert row
+        found = get(api, f"sessions/{row[0]}")
+        fleet.now = datetime.fromisoformat(found["period"]["end"])
+        judged_alike(found, reference.session(fleet, session))
+
+
+@settings(fleets.UNSHRUNK, max_examples=40)
+@given(fleet=fleets.fleets(), cuts=fleets.cuts)
+def test_windows_side_by_side_add_up(
+    api: httpx.Client,
+    connection: psycopg.Connection[Any],
+    fleet: ReferenceFleet,
+    cuts: list[datetime],
+) -> None:
+    """Each part is rounded to 0.001."""
+    prefix = f"{next(numbers)}-"
+    stored_fleets.load(connection, fleet, prefix)
+    ends = sorted({START - timedelta(hours=2), *cuts, fleets.LAST})
+    paths = [f"performance/{prefix}{name}" for name in fleet.vehicles]
+    paths += [f"meters/{prefix}{name}" for name in fleet.meters]
+    for path in paths:
+        whole = energies(get(api, path, (ends[0], ends[-1])))
+        parts = [energies(get(api, path, window)) for window in pairwise(ends)]
+        for name, value in whole.items():
+            total = sum(part[name] for part in parts)
+            assert total == pytest.approx(value, abs=0.0005 * (len(parts) + 1) + 1e-6), name
+
+
+def energies(answer: dict[str, Any]) -> dict[str, float]:
+    """What adds up, of both kinds of answers."""
+    known = {**answer["metrics"], **answer["coverage"]}
+    return {name: value for name, value in known.items() if "nergy" in name or "estim" in name}
