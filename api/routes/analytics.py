@@ -139,7 +139,8 @@ async def sums(connection: Connection, settings: Settings, vehicle_id: str, wind
         "pasts": [row["past"] for row in sessions],
     }
     rows = await (await connection.execute(SQL["sums"], parameters)).fetchall()
-    cursor = await connection.execute(SQL["rejected"], parameters)
+    with_length = {"meter_ids": [row["meter_id"] for row in sessions if row["has_length"]]}
+    cursor = await connection.execute(SQL["rejected"], parameters | with_length)
     rejected = (await cursor.fetchone() or {})["rejected"]
     return Sums(
         found[0]["known"],
@@ -206,7 +207,7 @@ def _paces(rows: list[Row], found: list[Row]) -> tuple[Pace, Pace]:
     """How often each side reported. Meters of several paces are judged by the slowest."""
     gaps = {row["side"]: row for row in rows if row["gaps"] is not None}
     ac, dc = (gaps.get(name, {"gap": None, "gaps": 0}) for name in ("ac", "dc"))
-    ac_paces = [row["ac_pace_s"] for row in found if row["ac_pace_s"] is not None]
+    ac_paces = [row["ac_pace_s"] for row in found if row["has_length"] and row["ac_pace_s"]]
     return (
         Pace("AC", ac["gap"], ac["gaps"], max(ac_paces, default=None)),
         Pace("DC", dc["gap"], dc["gaps"], found[0]["dc_pace_s"]),

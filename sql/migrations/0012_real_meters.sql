@@ -44,17 +44,16 @@ CREATE FUNCTION shared(since timestamptz, until timestamptz, first timestamptz, 
 RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN greatest(interval '0', least(until, past) - greatest(since, first));
 
--- A device's last readings before a time, at most so many, and none from before `since`. It is asked for
--- rarely, and planned only then.
+-- A device's last readings before a time, at most so many. It is asked for rarely, and planned only then.
 CREATE FUNCTION readings_before(
-    history text, id text, energy text, device text, at timestamptz, since timestamptz, most integer)
+    history text, id text, energy text, device text, at timestamptz, most integer)
 RETURNS TABLE (t timestamptz, kwh float8)
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN QUERY EXECUTE format(
         'SELECT "timestamp", %3$s FROM %1$s WHERE %2$s = $1 AND "timestamp" < $2'
-        ' AND "timestamp" >= $3 ORDER BY "timestamp" DESC LIMIT $4', history, id, energy)
-    USING device, at, since, most;
+        ' ORDER BY "timestamp" DESC LIMIT $3', history, id, energy)
+    USING device, at, most;
 END $$;
 
 -- A device's sessions that meet a stretch of time, its ends included, in order.
@@ -73,9 +72,9 @@ BEGIN
 END $$;
 
 -- The increases of a register that does not simply rise, from `since` on. `times` and `counts` are its
--- readings in order: the first ones settle where the chain stands, unless one of them fell by more than
--- the tolerance or was exchanged; then it is followed from further back in the history, as far as 31
--- days before. `sane_kw` is what no device can carry, `own_kw` what this one can, if known, reporting
+-- readings in order: 14 before `since` settle where the chain stands, unless one of them fell by more
+-- than the tolerance or was exchanged; then, or where there are fewer, it is followed from further back
+-- in the history. `sane_kw` is what no device can carry, `own_kw` what this one can, if known, reporting
 -- every `pace`.
 CREATE FUNCTION register_chain(
     stream text, device text, history text, id text, energy_column text, since timestamptz,
@@ -103,7 +102,8 @@ DECLARE
     rolled numeric;
     next integer;
 BEGIN
-    IF EXISTS (
+    IF (SELECT count(*) FROM unnest(times) AS at WHERE at < since) < 14
+        OR EXISTS (
             SELECT FROM unnest(times, counts) AS near (at, value)
             JOIN unnest(times[2:], counts[2:]) WITH ORDINALITY AS following (at, value, place)
                 ON near.at = times[place]
@@ -117,7 +117,7 @@ BEGIN
             array_agg(earlier.kwh ORDER BY earlier.t) || counts
         INTO times, counts
         FROM readings_before(
-            history, id, energy_column, device, times[1], since - reach, most_before) AS earlier;
+            history, id, energy_column, device, times[1], most_before) AS earlier;
     END IF;
     total := cardinality(times);
     SELECT array_agg(started_at ORDER BY started_at) INTO starts

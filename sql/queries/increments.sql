@@ -41,7 +41,7 @@ WITH reading AS MATERIALIZED (
 ),
 bounds AS MATERIALIZED (
     SELECT min(t) AS first, max(t) AS last, min(t) FILTER (WHERE t >= span.past) AS closing,
-        is_register AND (bool_or(kwh < last_kwh) OR EXISTS (
+        is_register AND (coalesce(bool_or(kwh < last_kwh), false) OR EXISTS (
             SELECT FROM register_exchanges AS exchange
             WHERE exchange.stream = '{name}' AND exchange.device_id = span.device_id
                 AND exchanged_at > min(t) AND exchanged_at <= max(t))) AS troubled
@@ -94,14 +94,14 @@ increment AS (
             ELSE greatest(p, t - 2 * pace)
         END AS gap_start,
         coalesce(is_register AND t - p > 2.5 * pace, false) AS is_long,
-        is_insane OR coalesce(energy > most_kwh(own_kw, greatest(t - p, pace)), false)
+        is_insane OR coalesce(energy > most_kwh(own_kw, greatest(lasts, pace)), false)
             AS is_implausible
     FROM increase
     CROSS JOIN bounds
+    CROSS JOIN LATERAL (SELECT coalesce(t - p, '1 hour') AS lasts) AS gap
     CROSS JOIN LATERAL (
-        SELECT energy > most_kwh(%(sane_kw)s, '1 minute') AND energy > most_kwh(%(sane_kw)s,
-            CASE WHEN p IS NULL THEN '1 hour' ELSE greatest(t - p, '1 minute') END) AS is_insane
-    ) AS judged
+        SELECT energy > most_kwh(%(sane_kw)s, '1 minute')
+            AND energy > most_kwh(%(sane_kw)s, greatest(lasts, '1 minute')) AS is_insane) AS judged
     WHERE t >= span.start AND (t < span.past OR t = closing)
 )
 SELECT share.*, coalesce(kind = 'reset', false) AS is_reset, coalesce(kind = 'dip', false) AS is_dip,
