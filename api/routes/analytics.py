@@ -6,6 +6,8 @@ PostgreSQL makes exact sums by hour from the readings themselves; `api.figures` 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
+from math import floor
 from typing import NamedTuple
 from uuid import UUID
 
@@ -14,7 +16,7 @@ from starlette.responses import Response
 
 from api.database import Connection, Database
 from sql.deployment import of_deployment
-from api.figures import FLAGS, ZERO, Figures, Row, Side, mean, rounded, rounded_ratio, total
+from api.figures import FLAGS, Figures, Row, Side, mean, rounded, rounded_ratio, total
 from api.http.endpoint import allows, answers
 from api.http.errors import not_found
 from api.http.inputs import asked_window, path_device_id, path_session_id
@@ -41,7 +43,6 @@ from sql.named import load
 
 SQL = load("analytics")
 SESSIONS = load("sessions")
-MICROSECOND = timedelta(microseconds=1)
 MILLION = 1_000_000
 
 
@@ -154,11 +155,9 @@ def _figures(
     rows: list[Row], sessions: list[Row], dc_pace_s: int | None, now: datetime, rejected: int
 ) -> Figures:
     whole = [row for row in rows if row["hour"] is None]
-    seconds = [Decimal(max(timedelta(), min(row["past"], now) - row["start"]) // MICROSECOND) / MILLION for row in sessions]
-    expected = {
-        "ac": sum(s / (row["ac_pace_s"] or STAMPED_PACE_S) for s, row in zip(seconds, sessions, strict=True)),
-        "dc": sum(s / (dc_pace_s or STAMPED_PACE_S) for s in seconds),
-    }
+    lengths = [max(timedelta(), min(row["past"], now) - row["start"]) for row in sessions]
+    micros = [length // timedelta(microseconds=1) for length in lengths]
+    paces = {"ac": [row["ac_pace_s"] for row in sessions], "dc": [dc_pace_s] * len(sessions)}
 
     def side(name: str) -> Side:
         of_side = [row for row in whole if row["side"] == name]
@@ -166,7 +165,7 @@ def _figures(
             energy=total(of_side, "energy"),
             estimated=total(of_side, "estimated"),
             readings=int(total(of_side, "readings")),
-            expected=int(expected[name]),
+            expected=_expected(micros, paces[name]),
             seconds=total(of_side, "seconds"),
         )
 
@@ -175,7 +174,7 @@ def _figures(
         ac=side("ac"),
         dc=side("dc"),
         sessions=sum(row["has_length"] for row in sessions),
-        session_seconds=sum(seconds, ZERO),
+        session_seconds=Decimal(sum(micros)) / MILLION,
         energy_outside=total(whole, "outside"),
         readings=int(total(read, "readings")),
         temps=int(total(read, "temps")),
@@ -183,6 +182,12 @@ def _figures(
         rejected=rejected,
         **{flag: int(total(whole, flag)) for flag in FLAGS},
     )
+
+
+def _expected(micros: list[int], paces: list[int | None]) -> int:
+    """How many readings of these paces lie in sessions of such lengths."""
+    each = [Fraction(n, MILLION * (s or STAMPED_PACE_S)) for n, s in zip(micros, paces, strict=True)]
+    return floor(sum(each, Fraction()))
 
 
 def _hours(rows: list[Row]) -> Iterator[Hour]:

@@ -68,7 +68,8 @@ rejected_of AS (
 ),
 overlap AS (
     SELECT vehicle_id, count(*) AS sessions, sum(seconds) AS session_seconds,
-        sum(seconds / ac_pace_s) AS ac_expected, sum(seconds / dc_pace_s) AS dc_expected
+        round(sum(seconds / ac_pace_s), 9) AS ac_expected,
+        round(sum(seconds / dc_pace_s), 9) AS dc_expected
     FROM session
     GROUP BY vehicle_id
 ),

@@ -153,6 +153,8 @@ WHERE overlap > '0'
 SELECT sum(
     CASE
         WHEN last_t IS NULL THEN shared(t - each, t, span.start, span.past)
+        WHEN t - last_t > %(reach)s THEN shared(last_t, last_t + each, span.start, span.past)
+            + shared(t - each, t, span.start, span.past)
         WHEN t - last_t <= paces * each THEN shared(last_t, t, span.start, span.past)
         WHEN is_register THEN shared(last_t, last_t + each, span.start, span.past)
         ELSE shared(last_t, last_t + each, span.start, span.past)
