@@ -106,7 +106,8 @@ FROM (
     ) AS is_like
     WHERE stream = '{name}' AND (is_register OR late
         OR first - 3 * coalesce(pace, '1 minute') < date_bin('1 hour', first, 'epoch')
-        OR past + 3 * coalesce(pace, '1 minute') >= date_bin('1 hour', past, 'epoch') + interval '1 hour')
+        OR past + 3 * coalesce(pace, '1 minute') >= date_bin('1 hour', past - interval '1 microsecond', 'epoch')
+            + interval '1 hour')
     ) AS change
 CROSS JOIN LATERAL (
     SELECT array_agg(t) AS times, least(min(t), first - 3 * each) AS lower
@@ -137,7 +138,8 @@ CROSS JOIN LATERAL (
     WHERE session.{id} = device
         AND tstzrange(started_at, ended_at, '[]') && tstzrange(lower, upper, '[]')
         AND (lower < date_bin('1 hour', first, 'epoch')
-            OR upper >= date_bin('1 hour', past, 'epoch') + interval '1 hour')
+            OR upper >= date_bin('1 hour', past - interval '1 microsecond', 'epoch')
+            + interval '1 hour')
     UNION ALL
     SELECT greatest(started_at, ended_at - interval '1 microsecond')
     FROM charging_sessions AS session
