@@ -89,6 +89,7 @@ class FleetAnalytics:
         window = asked_window(query, utc_now())
         parameters = {
             "meter_id": meter_id,
+            "now": utc_now(),
             **of_deployment(self._settings),
             **window.parameters(),
         }
@@ -132,7 +133,8 @@ def meter(
     outside = [row for row in shares if row["session_id"] is None]
     energy, energy_outside = total(shares, "energy"), total(outside, "energy")
     flags = {flag: int(total(whole, flag)) for flag in FLAGS}
-    pace = Pace("AC", whole[0]["gap"], whole[0]["gaps"], device["pace_s"])
+    gaps = next(row for row in whole if row["gaps"] is not None)
+    pace = Pace("AC", gaps["gap"], gaps["gaps"], device["pace_s"])
     return MeterFigures(
         meter_id=meter_id,
         period=Period(start=window.start, end=window.end),

@@ -65,7 +65,7 @@ def bring_up_to_date(
     Wants autocommit. Raises psycopg.Error.
     """
     until = time.monotonic() + budget_s
-    deployment = of_deployment(settings)
+    deployment = of_deployment(settings) | {"now": now}
     _note_rules(connection, settings)
     row: Any = connection.execute(QUERIES["newest_entry"]).fetchone()
     skew = timedelta(seconds=settings.max_clock_skew_seconds)

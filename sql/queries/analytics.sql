@@ -65,7 +65,7 @@ ORDER BY start
 -- a share in the vehicle's sessions, `outside` is energy in none; `gap` is the median between
 -- readings. Of side `read`: all the vehicle's readings, those with a temperature, and its sum.
 WITH session AS MATERIALIZED (
-    SELECT session_id, device_id, start, least(past, %(now)s) AS until,
+    SELECT session_id, device_id, start,
         CASE WHEN past = start THEN past + interval '1 microsecond' ELSE past END AS past, meter.*
     FROM unnest(%(session_ids)s::uuid[], %(meter_ids)s::text[], %(starts)s::timestamptz[],
             %(pasts)s::timestamptz[]) AS session (session_id, device_id, start, past)
@@ -75,8 +75,8 @@ WITH session AS MATERIALIZED (
     ) AS meter
 ),
 vehicle AS MATERIALIZED (
-    SELECT %(vehicle_id)s::text AS device_id, %(start)s::timestamptz AS start,
-        %(end)s::timestamptz AS past, vehicle.*
+    SELECT NULL::uuid AS session_id, %(vehicle_id)s::text AS device_id,
+        %(start)s::timestamptz AS start, %(end)s::timestamptz AS past, vehicle.*
     FROM (VALUES (%(vehicle_id)s::text)) AS asked (vehicle_id)
     LEFT JOIN vehicles USING (vehicle_id)
     CROSS JOIN LATERAL (SELECT
@@ -89,7 +89,7 @@ ac AS MATERIALIZED (
     CROSS JOIN LATERAL (
         -- include: shares of meter
     ) AS share
-    WHERE share.session_id = span.session_id
+    WHERE share.session_id = span.session_id OR covered IS NOT NULL
 ),
 dc AS MATERIALIZED (
     SELECT share.*
@@ -97,21 +97,6 @@ dc AS MATERIALIZED (
     CROSS JOIN LATERAL (
         -- include: shares of vehicle
     ) AS share
-),
-covered AS (
-    SELECT 'ac' AS side, covered
-    FROM (SELECT device_id, start, until AS past, is_register, pace FROM session) AS span
-    CROSS JOIN LATERAL (
-        -- include: covered of meter
-    ) AS ac
-    UNION ALL
-    SELECT 'dc', covered
-    FROM (
-        SELECT vehicle.device_id, session.start, until AS past, vehicle.is_register, vehicle.pace
-        FROM session, vehicle) AS span
-    CROSS JOIN LATERAL (
-        -- include: covered of vehicle
-    ) AS dc
 )
 SELECT 'ac' AS side, date_bin('1 hour', instant, 'epoch') AS hour, sum(energy) AS energy,
     NULL::numeric AS outside, NULL::numeric AS estimated, NULL::bigint AS readings,
@@ -119,21 +104,24 @@ SELECT 'ac' AS side, date_bin('1 hour', instant, 'epoch') AS hour, sum(energy) A
     NULL::bigint AS implausible, NULL::bigint AS temps, NULL::numeric AS temp_sum,
     NULL::bigint AS gaps, NULL::float8 AS gap, NULL::numeric AS seconds
 FROM ac
+WHERE instant IS NOT NULL
 GROUP BY hour
 UNION ALL
 SELECT 'dc', date_bin('1 hour', instant, 'epoch') AS hour,
     coalesce(sum(energy) FILTER (WHERE session_id IS NOT NULL), 0),
     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM dc
+WHERE instant IS NOT NULL
 GROUP BY hour
 UNION ALL
 SELECT 'ac', NULL, sum(energy), NULL, sum(estimated),
     -- include: readings_and_flags
     count(*) FILTER (WHERE is_read AND p IS NOT NULL),
     percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM t - p)::float8)
-        FILTER (WHERE is_read), NULL
+        FILTER (WHERE is_read), extract(epoch FROM sum(covered))
 FROM ac
-CROSS JOIN LATERAL (SELECT earlier IS NULL OR earlier < %(start)s AS is_read) AS once
+CROSS JOIN LATERAL (
+    SELECT session_id IS NOT NULL AND (earlier IS NULL OR earlier < %(start)s) AS is_read) AS once
 HAVING count(*) > 0
 UNION ALL
 SELECT 'dc', NULL, sum(energy) FILTER (WHERE session_id IS NOT NULL),
@@ -141,16 +129,11 @@ SELECT 'dc', NULL, sum(energy) FILTER (WHERE session_id IS NOT NULL),
     -- include: readings_and_flags
     count(*) FILTER (WHERE is_read AND p IS NOT NULL),
     percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM t - p)::float8)
-        FILTER (WHERE is_read), NULL
+        FILTER (WHERE is_read), extract(epoch FROM sum(covered))
 FROM dc
 CROSS JOIN LATERAL (
     SELECT session_id IS NOT NULL AND (earlier IS NULL OR earlier < %(start)s) AS is_read) AS once
 HAVING count(*) > 0
-UNION ALL
-SELECT side, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    extract(epoch FROM sum(covered))
-FROM covered
-GROUP BY side
 UNION ALL
 SELECT 'read', date_bin('1 hour', "timestamp", 'epoch') AS hour, NULL, NULL, NULL, count(*),
     NULL, NULL, NULL, NULL, count(battery_temp), total_celsius(sum(exact_temp(battery_temp))),

@@ -105,7 +105,7 @@ increment AS (
     WHERE t >= span.start AND (t < span.past OR t = closing)
 )
 SELECT share.*, coalesce(kind = 'reset', false) AS is_reset, coalesce(kind = 'dip', false) AS is_dip,
-    coalesce(kind = 'spike', false) AS is_spike
+    coalesce(kind = 'spike', false) AS is_spike, NULL::interval AS covered
 FROM (
     -- Of a device whose pace is not known: the session that contains the time; where one ends and
     -- another starts, the one that starts.
@@ -140,6 +140,19 @@ FROM (
         coalesce(own_kw, %(sane_kw)s)) AS long
     WHERE is_long) AS share
 WHERE instant >= span.start AND instant < span.past
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, (
+    SELECT sum(
+        -- include: covered
+    )
+    FROM (SELECT t, last_t, lead(t) OVER (ORDER BY t) IS NULL AS is_last FROM reading) AS reading
+    CROSS JOIN LATERAL (SELECT coalesce(pace, '1 minute') AS each) AS gap
+    JOIN (
+        SELECT greatest(started_at, span.start) AS first,
+            least(ended_at, span.past, %(now)s) AS past
+        FROM session
+        WHERE span.session_id IS NULL OR session.session_id = span.session_id) AS stretch
+        ON first < t + each AND stretch.past > coalesce(last_t, t - each))
 
 -- fragment: sessions_in_gap
 SELECT * FROM (
@@ -148,18 +161,24 @@ SELECT * FROM (
 WHERE overlap > '0'
 
 -- fragment: covered
--- For how much of [span.start, span.past) the device's readings speak: for their ordinary gap and,
--- until the next one, as long again as they are apart. Null where none does.
+-- For how much of [first, stretch.past) a reading and the one before it speak: for their ordinary gap
+-- and, until the next one, as long again as they are apart.
+CASE
+    WHEN last_t IS NULL THEN shared(t - each, t, first, stretch.past)
+    WHEN t - last_t > %(reach)s THEN shared(last_t, last_t + each, first, stretch.past)
+        + shared(t - each, t, first, stretch.past)
+    WHEN t - last_t <= each * CASE WHEN is_register THEN 2.5 ELSE 3 END
+        THEN shared(last_t, t, first, stretch.past)
+    WHEN is_register THEN shared(last_t, last_t + each, first, stretch.past)
+    ELSE shared(last_t, last_t + each, first, stretch.past)
+        + shared(t - 2 * each, t, first, stretch.past)
+END + CASE WHEN is_last THEN shared(t, t + each, first, stretch.past) ELSE '0' END
+
+-- fragment: covered_of_span
+-- How much of [span.start, span.past) the device's readings speak for; null where none does.
 SELECT sum(
-    CASE
-        WHEN last_t IS NULL THEN shared(t - each, t, span.start, span.past)
-        WHEN t - last_t > %(reach)s THEN shared(last_t, last_t + each, span.start, span.past)
-            + shared(t - each, t, span.start, span.past)
-        WHEN t - last_t <= paces * each THEN shared(last_t, t, span.start, span.past)
-        WHEN is_register THEN shared(last_t, last_t + each, span.start, span.past)
-        ELSE shared(last_t, last_t + each, span.start, span.past)
-            + shared(t - 2 * each, t, span.start, span.past)
-    END + CASE WHEN is_last THEN shared(t, t + each, span.start, span.past) ELSE '0' END) AS covered
+    -- include: covered
+    ) AS covered
 FROM (
     SELECT t, lag(t) OVER (ORDER BY t) AS last_t, lead(t) OVER (ORDER BY t) IS NULL AS is_last
     FROM (
@@ -184,8 +203,7 @@ FROM (
         ORDER BY "timestamp"
         LIMIT 1)) AS near) AS reading
 CROSS JOIN LATERAL (
-    SELECT coalesce(pace, '1 minute') AS each, CASE WHEN is_register THEN 2.5 ELSE 3 END AS paces
-) AS gap
+    SELECT coalesce(pace, '1 minute') AS each, span.start AS first, span.past) AS stretch
 
 -- fragment: around
 -- The times of the first and the last reading around the span that the fragments above look at; they

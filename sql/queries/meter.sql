@@ -1,10 +1,10 @@
 -- A meter's figures, whoever charged there.
 
 -- name: meter
--- Its shares by UTC hour and session; a null session is none. A row with a null hour is about the whole
--- window: its flags, and the median between readings. Of side `read`: its readings by hour.
+-- Its shares by UTC hour and session; a null session is none. Two rows with a null hour are about the
+-- whole window: its flags, and the median between readings. Of side `read`: its readings by hour.
 WITH meter AS MATERIALIZED (
-    SELECT %(meter_id)s::text AS device_id, %(start)s::timestamptz AS start,
+    SELECT NULL::uuid AS session_id, %(meter_id)s::text AS device_id, %(start)s::timestamptz AS start,
         %(end)s::timestamptz AS past, meter.*
     FROM (VALUES (%(meter_id)s::text)) AS asked (meter_id)
     LEFT JOIN meters USING (meter_id)
@@ -18,6 +18,7 @@ share AS MATERIALIZED (
     CROSS JOIN LATERAL (
         -- include: shares of meter
     ) AS share
+    WHERE instant IS NOT NULL
 )
 SELECT 'share' AS side, date_bin('1 hour', instant, 'epoch') AS hour, session_id,
     sum(energy) AS energy, sum(estimated) AS estimated, count(*) AS readings,
@@ -29,12 +30,12 @@ GROUP BY hour, session_id
 UNION ALL
 SELECT 'share', NULL, NULL, NULL, NULL, NULL, count(*) FILTER (WHERE counts AND is_reset),
     count(*) FILTER (WHERE counts AND is_dip), count(*) FILTER (WHERE counts AND is_spike),
-    count(*) FILTER (WHERE counts AND is_implausible),
-    count(*) FILTER (WHERE is_read AND p IS NOT NULL),
-    percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM t - p)::float8)
-        FILTER (WHERE is_read)
+    count(*) FILTER (WHERE counts AND is_implausible), NULL, NULL
 FROM share
-CROSS JOIN LATERAL (SELECT t >= %(start)s AND t < %(end)s AND counts AS is_read) AS once
+UNION ALL
+SELECT 'share', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, count(p),
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM t - p)::float8)
+FROM (SELECT DISTINCT t, p FROM share) AS reading
 UNION ALL
 SELECT 'read', date_bin('1 hour', "timestamp", 'epoch') AS hour, NULL, NULL, NULL, count(*),
     NULL, NULL, NULL, NULL, NULL, NULL

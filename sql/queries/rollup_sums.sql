@@ -45,7 +45,7 @@ CREATE TEMP TABLE vehicle_spans ON COMMIT DROP AS
 SELECT span.*, in_session,
     NOT is_register AND NOT has_edges AND coalesce(pace, '0') <= '15 minutes' AS is_plain
 FROM (
-    SELECT hour, unit.vehicle_id AS device_id, hour AS start, hour + interval '1 hour' AS past,
+    SELECT hour, NULL::uuid AS session_id, unit.vehicle_id AS device_id, hour AS start, hour + interval '1 hour' AS past,
         is_like.*
     FROM units AS unit
     LEFT JOIN vehicles ON vehicles.vehicle_id = unit.vehicle_id
@@ -127,16 +127,16 @@ WHERE is_plain
 
 -- name: sum_other_vehicles
 INSERT INTO dc_sums
-SELECT span.hour, span.device_id, coalesce(sum(energy) FILTER (WHERE session_id IS NOT NULL), 0),
-    coalesce(sum(energy) FILTER (WHERE session_id IS NULL), 0), sum(estimated),
+SELECT span.hour, span.device_id, coalesce(sum(energy) FILTER (WHERE share.session_id IS NOT NULL), 0),
+    coalesce(sum(energy) FILTER (WHERE share.session_id IS NULL), 0), sum(estimated),
     -- include: readings_of_hour
 FROM vehicle_spans AS span
 CROSS JOIN LATERAL (
     -- include: shares of vehicle
 ) AS share
-WHERE NOT is_plain OR EXISTS (
+WHERE instant IS NOT NULL AND (NOT is_plain OR EXISTS (
     SELECT FROM read_sums AS read
-    WHERE read.hour = span.hour AND read.vehicle_id = span.device_id AND NOT read.is_plain)
+    WHERE read.hour = span.hour AND read.vehicle_id = span.device_id AND NOT read.is_plain))
 GROUP BY span.hour, span.device_id
 
 -- name: sum_covered
@@ -150,7 +150,7 @@ FROM (
         SELECT hour, vehicle_id, device_id, start, until AS past, is_register, pace
         FROM session_spans) AS span
     CROSS JOIN LATERAL (
-        -- include: covered of meter
+        -- include: covered_of_span of meter
     ) AS covered
     UNION ALL
     SELECT hour, device_id, NULL, covered
@@ -161,7 +161,7 @@ FROM (
         JOIN vehicle_spans AS vehicle
             ON vehicle.hour = session.hour AND vehicle.device_id = session.vehicle_id) AS span
     CROSS JOIN LATERAL (
-        -- include: covered of vehicle
+        -- include: covered_of_span of vehicle
     ) AS covered) AS covered
 GROUP BY hour, vehicle_id
 
