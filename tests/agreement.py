@@ -8,7 +8,9 @@ from tests.readings import iso
 
 PLACES = {"averageBatteryTemp": 1, "avgTemp": 1}
 NOISE = 1e-6
-"""Of shares that PostgreSQL rounds far behind the point, and of doubles."""
+"""Of shares that PostgreSQL rounds far behind the point, and of doubles; that of a quotient of two
+of them, beside its own size."""
+RATIOS = ("efficiencyRatio", "efficiency")
 
 
 def agree(found: Any, expected: Any, path: str = "") -> None:
@@ -22,8 +24,9 @@ def agree(found: Any, expected: Any, path: str = "") -> None:
             agree(one, other, f"{path}[{n}]")
     elif isinstance(expected, Fraction):
         assert isinstance(found, int | float), f"{path}: {found} is not {float(expected)}"
-        half = 0.5 * 10.0 ** -PLACES.get(path.rpartition(".")[2], 3)
-        slack = half + NOISE + 1e-12 * abs(float(expected))
+        name = path.rpartition(".")[2]
+        noise = NOISE * max(Fraction(1), expected if name in RATIOS else Fraction(0))
+        slack = Fraction(1, 2 * 10 ** PLACES.get(name, 3)) + Fraction(noise)
         assert abs(Fraction(found) - expected) <= slack, f"{path}: {found} is not {float(expected)}"
     elif isinstance(expected, datetime):
         assert found == iso(expected), f"{path}: {found} is not {iso(expected)}"

@@ -26,14 +26,17 @@ SLOTS = 20
 """Of the grid, after START: the time most things happen in."""
 LAST = START + timedelta(hours=40)
 """Nothing is read after it."""
-LONG_AGO = (-1, -3, -96, -96 * 30, -96 * 31, -96 * 31 - 1, -96 * 33)
-"""Slots before START where a reading may lie that is the one before another, or just not."""
+LONG_AGO = (-96 * 30, -96 * 31, -96 * 31 - 1, -96 * 33)
+"""Slots before START where a reading may lie that is the one before another, or not. Of several
+there the product follows a chain only as far as its reach, the reference to its beginning."""
 PACES_S = (None, 10, 60, 300, 900, 3600)
 
 ticks = st.sampled_from([-1, 0, 0, 0, 1]).map(lambda n: timedelta(microseconds=n))
 times = st.builds(lambda slot, tick: START + slot * GRID + tick, st.integers(0, SLOTS), ticks)
 long_ago = st.builds(lambda s, t: START + s * GRID + t, st.sampled_from(LONG_AGO), ticks)
-all_times = st.one_of(times, times, times, long_ago)
+shortly_before = st.sampled_from([START - n * GRID for n in (96, 3, 1)])
+before = st.builds(lambda time, tick: time + tick, shortly_before, ticks)
+all_times = st.one_of(times, times, times, times, before)
 amounts = st.integers(0, 50_000).map(lambda n: Decimal(n) / 1000)
 wild_amounts = st.one_of(amounts, amounts, st.sampled_from([Decimal(2500), Decimal(2_147_483_647)]))
 temps = st.one_of(st.none(), st.integers(-100, 450).map(lambda n: Decimal(n) / 10))
@@ -72,7 +75,8 @@ def properties(register: bool) -> st.SearchStrategy[Device]:
 @st.composite
 def wild_readings(draw: Any, register: bool, least: int = 2) -> list[Reading]:
     """In the order in which they arrive; several may have one time."""
-    at = sorted(draw(st.lists(all_times, min_size=least, max_size=24)))
+    at = draw(st.lists(all_times, min_size=least, max_size=24))
+    at = sorted([*at, *draw(st.lists(long_ago, max_size=1))])
     if register:
         first = draw(st.sampled_from([Decimal(0), Decimal("310.2"), Decimal(1000)]))
         rises = draw(st.lists(steps, min_size=len(at) - 1, max_size=len(at) - 1))

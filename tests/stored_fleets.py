@@ -59,13 +59,22 @@ def register(
         " VALUES (%s, %s, %s, %s, %s, %s)".encode(),
         (device_id, *columns(device)),
     )
-    for exchange in device.exchanges:
-        connection.execute(
-            "INSERT INTO register_exchanges"
-            " (stream, device_id, exchanged_at, last_of_old, first_of_new)"
-            " VALUES (%s, %s, %s, %s, %s)",
-            (stream, device_id, *exchange),
-        )
+    exchange(connection, stream, device_id, device)
+
+
+def exchange(
+    connection: psycopg.Connection[Any], stream: str, device_id: str, device: Device
+) -> None:
+    """A registered device was exchanged when this one was, and at no other time."""
+    connection.execute(
+        "DELETE FROM register_exchanges WHERE stream = %s AND device_id = %s", (stream, device_id)
+    )
+    connection.cursor().executemany(
+        "INSERT INTO register_exchanges"
+        " (stream, device_id, exchanged_at, last_of_old, first_of_new)"
+        " VALUES (%s, %s, %s, %s, %s)",
+        [(stream, device_id, *one) for one in device.exchanges],
+    )
 
 
 def columns(device: Device) -> tuple[Any, ...]:

@@ -9,12 +9,11 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from hypothesis import given, settings
 
 from ingest_worker.housekeeping.rollups import bring_up_to_date
-from tests import fleets, reference
+from tests import stored_fleets
 from tests.connections import connect
-from tests.fleets import GRID, START
+from tests.fleets import START
 from tests.readings import iso
 from tests.reference import Device, Reading, ReferenceFleet, Session
 from tests.settings import settings_of
@@ -22,11 +21,9 @@ from tests.settings import settings_of
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
 numbers = count(1)
+MOST_A_MINUTE = Decimal(200)
+"""kWh that MAX_PLAUSIBLE_KW lets a reading have."""
 WINDOW = {"startTime": iso(START - HOUR), "endTime": iso(START + 12 * HOUR)}
-
-
-def rounded(value: Decimal) -> float:
-    return float(round(value, 3))
 
 
 def charged(ratio: str) -> tuple[Device, Device]:
@@ -48,8 +45,8 @@ def fleet(environment: dict[str, str]) -> ReferenceFleet:
     fleet.vehicles["silent"].readings = []
     fleet.vehicles["idle"] = charged("1")[1]
     with connect(environment) as connection:
-        fleets.create_days(connection)
-        fleets.load(connection, fleet)
+        stored_fleets.create_days(connection)
+        stored_fleets.load(connection, fleet)
         take_in(connection, environment)
     return fleet
 
@@ -75,7 +72,8 @@ def test_vehicles_come_from_the_worst_on(api: httpx.Client, fleet: ReferenceFlee
     names = [vehicle["vehicleId"] for vehicle in body["vehicles"]]
     assert names == ["bad", "edge", "good", "odd", "idle", "silent"]
     assert body["vehicleCount"] == 6
-    assert body["alertCounts"] == {"lowEfficiency": 1, "impossibleEfficiency": 1}
+    counts = {"lowEfficiency": 1, "impossibleEfficiency": 1, "implausibleEnergy": 0}
+    assert body["alertCounts"] == body["certainAlertCounts"] == counts
     for alert, name in (("low_efficiency", "bad"), ("impossible_efficiency", "odd")):
         (found,) = get(api, "fleet", alert=alert)["vehicles"]
         assert (found["vehicleId"], found["alerts"][0]["code"]) == (name, alert)
@@ -86,6 +84,7 @@ def test_a_vehicles_share_is_its_own_performance(api: httpx.Client, fleet: Refer
     body = get(api, "fleet")
     for vehicle in body["vehicles"]:
         own = get(api, f"performance/{vehicle['vehicleId']}")
+        del own["coverage"]["observedSeconds"]
         for part in ("metrics", "coverage", "alerts"):
             assert vehicle[part] == own[part], vehicle["vehicleId"]
     for name in ("totalEnergyConsumedAc", "totalEnergyDeliveredDc", "readingCount"):
@@ -147,7 +146,7 @@ def test_the_worst_of_the_impossible_are_the_highest(
         more.meters[f"M-{name}"], more.vehicles[name] = charged(ratio)
         more.sessions.append(Session(f"M-{name}", name, START, START + 3 * HOUR))
     with connect(environment) as connection:
-        fleets.load(connection, more)
+        stored_fleets.load(connection, more)
         take_in(connection, environment)
     for limit, names in ((4, ["odd-2", "odd-3", "odd-1", "odd"]), (1, ["odd-2"])):
         body = get(api, "fleet", alert="impossible_efficiency", limit=limit)
@@ -169,71 +168,41 @@ def test_questions_that_make_no_sense(api: httpx.Client, query: dict[str, Any]) 
     assert api.get("/v1/analytics/fleet", params=WINDOW | query).status_code == 400
 
 
-@settings(fleets.UNSHRUNK, max_examples=15)
-@given(fleet=fleets.fleets())
-def test_a_meters_figures(
-    api: httpx.Client, environment: dict[str, str], fleet: ReferenceFleet
-) -> None:
-    prefix = f"m{next(numbers)}-"
-    with connect(environment) as connection:
-        fleets.create_days(connection)
-        fleets.load(connection, fleet, prefix)
-    check_meter(api, fleet, prefix)
-
-
 def test_a_meter_nobody_ever_heard_of(api: httpx.Client) -> None:
     assert api.get("/v1/analytics/meters/nobody").status_code == 404
 
 
 @pytest.mark.parametrize(
     ("ac", "dc"),
-    [("1e25", "2e25"), ("1.5e308", "1.7e308"), ("1e-300", "50"), ("5e-324", "1.7e308")],
+    [("1e25", "2e25"), ("1.5e308", "50"), ("1e-300", "50"), ("5e-324", "50"), ("50", "1.7e308")],
 )
 def test_any_reading_a_double_holds_has_figures(
     api: httpx.Client, environment: dict[str, str], ac: str, dc: str
 ) -> None:
-    """JSON has no infinity: a sum or a ratio beyond the doubles is the largest of them."""
+    """What nothing can carry counts 0; a ratio beyond the doubles is the largest of them."""
     prefix = f"huge{next(numbers)}-"
     times = [START + n * MINUTE for n in range(4)]
     meter = Device(False, [Reading(time, Decimal(ac)) for time in times])
     vehicle = Device(False, [Reading(time, Decimal(dc)) for time in times])
     session = Session("M", "V", START, START + 2 * MINUTE)
+    fleet = ReferenceFleet({"M": meter}, {"V": vehicle}, [session])
     with connect(environment) as connection:
-        fleets.create_days(connection)
-        fleets.load(connection, ReferenceFleet({"M": meter}, {"V": vehicle}, [session]), prefix)
+        stored_fleets.create_days(connection)
+        stored_fleets.load(connection, fleet, prefix)
         take_in(connection, environment)
     own = get(api, f"performance/{prefix}V")
     (one,) = get(api, f"meters/{prefix}M")["sessions"]
     alone = get(api, f"sessions/{one['sessionId']}")
     assert own["metrics"] in [v["metrics"] for v in get(api, "fleet", limit=1000)["vehicles"]]
-    for side, name in ((ac, "totalEnergyConsumedAc"), (dc, "totalEnergyDeliveredDc")):
-        assert own["metrics"][name] == printed(Decimal(side) * 2)
-    efficiency = printed(Decimal(dc) / Decimal(ac))
+    sums = [3 * Decimal(side) if Decimal(side) < MOST_A_MINUTE else Decimal(0) for side in (ac, dc)]
+    energies = [own["metrics"][f"totalEnergy{name}"] for name in ("ConsumedAc", "DeliveredDc")]
+    assert energies == [printed(kwh) for kwh in sums]
+    efficiency = printed(sums[1] / sums[0]) if sums[0] else None
     assert own["metrics"]["efficiencyRatio"] == alone["efficiency"] == efficiency
-    assert one["energyAc"] == alone["energyAc"] == printed(Decimal(ac) * 2)
-    assert get(api, f"meters/{prefix}M")["metrics"]["energyOutsideSessions"] == one["energyAc"]
+    assert one["energyAc"] == alone["energyAc"] == printed(sums[0])
+    assert get(api, f"meters/{prefix}M")["metrics"]["energyOutsideSessions"] == printed(sums[0] / 3)
 
 
 def printed(value: Decimal) -> float:
     """A number of any size as the API prints it."""
     return min(sys.float_info.max, round(float(value), 3))
-
-
-def check_meter(api: httpx.Client, fleet: ReferenceFleet, prefix: str) -> None:
-    start, end = START + GRID, START + 30 * GRID
-    body = get(api, f"meters/{prefix}M0", startTime=iso(start), endTime=iso(end))
-    expected = reference.meter(fleet, "M0", start, end)
-    hours = {hour["hour"]: hour["energyAc"] for hour in body["hourlyBreakdown"]}
-    assert hours == {iso(hour): rounded(energy) for hour, energy in sorted(expected.items())}
-    metrics = body["metrics"]
-    assert metrics["totalEnergyConsumedAc"] == rounded(sum(expected.values(), Decimal(0)))
-    clipped = [(s, *s.clip(start, end)) for s in fleet.sessions if s.meter == "M0"]
-    on_it = sorted((s.start, s.vehicle, first, past) for s, first, past in clipped if first < past)
-    assert metrics["chargingSessions"] == len(on_it)
-    for session, (_, vehicle, first, past) in zip(body["sessions"], on_it, strict=True):
-        assert session["vehicleId"] == prefix + vehicle
-        share = sum(reference.meter(fleet, "M0", first, past).values(), Decimal(0))
-        assert session["energyAc"] == rounded(share)
-    assert metrics["energyInSessions"] == pytest.approx(
-        sum(session["energyAc"] for session in body["sessions"]), abs=0.005
-    )

@@ -1,11 +1,15 @@
-"""Rollups come to equal their raw rows, whatever happens to those and in whatever order."""
+"""Rollups come to say what raw rows say, whatever happens to those and in whatever order.
 
-from collections import Counter
+They are seen through the fleet's answer, for hours, days and all there is, against the reference.
+"""
+
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count
+from operator import itemgetter
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from hypothesis import given
@@ -16,116 +20,74 @@ from ingest_worker.housekeeping.rollups import backlog, bring_up_to_date
 from schemas.streams import METER, VEHICLE
 from schemas.streams.times import to_micros
 from sql import store
-from tests import fleets, reference
+from tests import fleets, stored_fleets
 from tests.connections import connect
-from tests.fleets import GRID, SLOTS, START
-from tests.reference import Reading
+from tests.fleets import LAST, START
+from tests.reference import Device, Reading, ReferenceFleet, Session
+from tests.rolled_up import fleet_answer, vehicles_agree
 from tests.settings import settings_of
 
-NOW = START + SLOTS * GRID + timedelta(hours=3)
-HOUR = timedelta(hours=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+NOW = LAST + DAY
+EVERYTHING = (START - 30 * DAY, START + DAY)
+FIRST_DAY = (START.replace(hour=0), START.replace(hour=0) + DAY)
 numbers = count(1)
 
 
 @pytest.fixture(scope="module")
 def connection(environment: dict[str, str]) -> Iterator[psycopg.Connection[Any]]:
     with connect(environment) as connection:
-        fleets.create_days(connection)
+        stored_fleets.create_days(connection)
         yield connection
 
 
-Rows = Counter[tuple[Any, ...]]
-COLUMNS = (
-    "readings",
-    "ac_readings",
-    "dc_readings",
-    "counter_resets",
-    "temp_sum",
-    "energy_ac",
-    "energy_dc",
-    "energy_outside",
-)
-
-
-def expected(fleet: reference.ReferenceFleet, prefix: str) -> dict[str, Rows]:
-    """The tables as the reference says they have to be."""
-    rows: dict[str, Rows] = {"hours": Counter(), "days": Counter()}
-    for name, device in fleet.vehicles.items():
-        mine = [s for s in fleet.sessions if s.vehicle == name]
-        hours = {reference.hour_of(r.time) for r in device.readings}
-        hours |= {reference.hour_of(r.time) for s in mine for r in fleet.meters[s.meter].readings}
-        for hour in hours:
-            rows["hours"] += whole(fleet, prefix, name, hour, HOUR)
-        for day in {hour.replace(hour=0) for hour in hours}:
-            rows["days"] += whole(fleet, prefix, name, day, 24 * HOUR)
-    return rows
-
-
-def whole(
-    fleet: reference.ReferenceFleet, prefix: str, vehicle: str, start: datetime, length: timedelta
-) -> Rows:
-    """A vehicle's row of an hour or a day, if it has one."""
-    sums = reference.performance(fleet, vehicle, start, start + length).whole
-    if not sums.readings and not sums.ac_readings:
-        return Counter()
-    return Counter([(start, prefix + vehicle, *(getattr(sums, name) for name in COLUMNS))])
-
-
-def stored(connection: psycopg.Connection[Any], prefix: str) -> dict[str, Rows]:
-    """The tables as they are."""
-    rows: dict[str, Rows] = {}
-    for name in ("hours", "days"):
-        columns = ", ".join(("hour", "vehicle_id", *COLUMNS))
-        query = f"SELECT {columns} FROM vehicle_{name} WHERE starts_with(vehicle_id, %s)"
-        rows[name] = Counter(connection.execute(query.encode(), (prefix,)).fetchall())
-    return rows
+@pytest.fixture(scope="module")
+def staging(environment: dict[str, str]) -> Iterator[psycopg.Connection[Any]]:
+    """A connection that stages as a worker does."""
+    with connect(environment) as connection:
+        store.prepare(connection)
+        yield connection
 
 
 def flush(
-    connection: psycopg.Connection[Any], prefix: str, vehicle: bool, name: str, *new: Reading
+    connection: psycopg.Connection[Any], device_id: str, vehicle: bool, *new: Reading
 ) -> None:
     """Store readings as a worker stages them."""
-    device_id = prefix + name
-    with connection.transaction():
+    rows = []
+    for reading in new:
+        time, kwh = to_micros(reading.time), float(reading.kwh)
         if vehicle:
-            rows = [
-                VEHICLE.row(
-                    device_id,
-                    to_micros(r.time),
-                    kwhDeliveredDc=float(r.kwh),
-                    soc=50.0,
-                    batteryTemp=float(r.temp),
-                )
-                for r in new
-            ]
-            store.store_staged(connection, VEHICLE, rows)
+            temp: Any = None if reading.temp is None else float(reading.temp)
+            row = VEHICLE.row(device_id, time, kwhDeliveredDc=kwh, soc=50.0, batteryTemp=temp)
         else:
-            meter_rows = [
-                METER.row(device_id, to_micros(r.time), kwhConsumedAc=float(r.kwh), voltage=230.0)
-                for r in new
-            ]
-            store.store_staged(connection, METER, meter_rows)
+            row = METER.row(device_id, time, kwhConsumedAc=kwh, voltage=230.0)
+        rows.append(row)
+    with connection.transaction():
+        store.store_staged(connection, VEHICLE if vehicle else METER, rows)
 
 
 class Changing:
-    """A fleet whose readings, sessions and modes change, here and in PostgreSQL alike."""
+    """A fleet whose readings, sessions and devices change, here and in PostgreSQL alike."""
 
     def __init__(
         self,
+        environment: dict[str, str],
+        api: httpx.Client,
         connection: psycopg.Connection[Any],
         staging: psycopg.Connection[Any],
-        fleet: reference.ReferenceFleet,
-        prefix: str,
     ) -> None:
+        self.settings, self.api = settings_of(environment), api
         self.connection, self.staging = connection, staging
-        self.fleet, self.prefix = fleet, prefix
+        self.fleet, self.prefix = ReferenceFleet(now=datetime.now(UTC)), f"{next(numbers)}-"
+
+    def devices(self, vehicle: bool) -> dict[str, Device]:
+        return self.fleet.vehicles if vehicle else self.fleet.meters
 
     def read(self, vehicle: bool, name: str, *new: Reading) -> None:
-        devices = self.fleet.vehicles if vehicle else self.fleet.meters
-        devices[name].readings += new
-        flush(self.staging, self.prefix, vehicle, name, *new)
+        self.devices(vehicle)[name].readings += new
+        flush(self.staging, self.prefix + name, vehicle, *new)
 
-    def start(self, session: reference.Session) -> None:
+    def start(self, session: Session) -> None:
         self.fleet.sessions.append(session)
         self.connection.execute(
             "INSERT INTO charging_sessions (meter_id, vehicle_id, started_at, ended_at)"
@@ -137,96 +99,91 @@ class Changing:
         old = self.fleet.sessions[number]
         self.fleet.sessions[number] = old._replace(start=start, end=end)
         self.connection.execute(
-            "UPDATE charging_sessions SET started_at = %s, ended_at = %s"
-            " WHERE vehicle_id = %s AND started_at = %s",
-            (start, end, self.prefix + old.vehicle, old.start),
+            "UPDATE charging_sessions SET started_at = %s, ended_at = %s WHERE meter_id = %s"
+            " AND vehicle_id = %s AND started_at = %s AND ended_at IS NOT DISTINCT FROM %s",
+            (start, end, self.prefix + old.meter, self.prefix + old.vehicle, *old[2:]),
         )
 
-    def turn(self, vehicle: bool, name: str) -> None:
-        """The other meaning of its readings."""
-        device = (self.fleet.vehicles if vehicle else self.fleet.meters)[name]
-        device.register = not device.register
-        table, column = ("vehicles", "vehicle_id") if vehicle else ("meters", "meter_id")
-        self.connection.execute(
-            f"UPDATE {table} SET energy_reading = %s WHERE {column} = %s".encode(),
-            ("register" if device.register else "interval", self.prefix + name),
-        )
+    def become(self, vehicle: bool, name: str, other: Device) -> None:
+        """It keeps its readings and what was rejected of them, and is another device otherwise."""
+        old = self.devices(vehicle)[name]
+        other = Device(**vars(other) | {"readings": old.readings, "rejected": old.rejected})
+        self.devices(vehicle)[name] = other
+        stream = "vehicle" if vehicle else "meter"
+        stored_fleets.describe(self.connection, stream, self.prefix + name, other)
+        stored_fleets.exchange(self.connection, stream, self.prefix + name, other)
 
-    def agree(self, environment: dict[str, str]) -> None:
-        assert bring_up_to_date(self.connection, settings_of(environment), NOW, 60)
+    def agree(self, *windows: tuple[datetime, datetime]) -> None:
+        assert bring_up_to_date(self.connection, self.settings, NOW, 60)
         assert backlog(self.connection).entries == 0
-        assert stored(self.connection, self.prefix) == expected(self.fleet, self.prefix)
+        for window in (EVERYTHING, FIRST_DAY, *windows):
+            vehicles_agree(fleet_answer(self.api, *window), self.fleet, self.prefix)
 
 
-@pytest.fixture(scope="module")
-def staging(environment: dict[str, str]) -> Iterator[psycopg.Connection[Any]]:
-    """A connection that stages as a worker does."""
-    with connect(environment) as connection:
-        store.prepare(connection)
-        yield connection
-
-
+vehicle_or_meter, one_of_two = st.booleans(), st.integers(0, 1)
+some_readings = st.booleans().flatmap(fleets.wild_readings)
+some_properties = st.booleans().flatmap(fleets.properties)
 changes = st.lists(
     st.one_of(
-        st.tuples(st.just("read"), st.booleans(), st.integers(0, 1), fleets.readings),
+        st.tuples(st.just("read"), vehicle_or_meter, one_of_two, some_readings),
         st.tuples(st.just("move"), st.integers(0, 5), fleets.times, fleets.times),
-        st.tuples(st.just("turn"), st.booleans(), st.integers(0, 1)),
+        st.tuples(st.just("become"), vehicle_or_meter, one_of_two, some_properties),
         st.tuples(st.just("catch up")),
     ),
     max_size=8,
 )
+hours = st.lists(st.integers(-2, 6).map(lambda n: START + n * HOUR), max_size=3, unique=True)
 
 
 @hypothesis_settings(fleets.UNSHRUNK, max_examples=40)
-@given(fleet=fleets.fleets(), changes=changes)
+@given(fleet=fleets.fleets(), changes=changes, hours=hours)
 def test_rollups_equal_their_raw_rows(
     environment: dict[str, str],
+    api: httpx.Client,
     connection: psycopg.Connection[Any],
     staging: psycopg.Connection[Any],
-    fleet: reference.ReferenceFleet,
+    fleet: ReferenceFleet,
     changes: list[tuple[Any, ...]],
+    hours: list[datetime],
 ) -> None:
-    prefix = f"{next(numbers)}-"
-    changing = Changing(
-        connection, staging, reference.ReferenceFleet(fleet.meters, fleet.vehicles, []), prefix
-    )
+    changing = Changing(environment, api, connection, staging)
+    changing.fleet.meters, changing.fleet.vehicles = fleet.meters, fleet.vehicles
     early, late = {}, {}
     for devices in (fleet.meters, fleet.vehicles):
         for name, device in devices.items():
             early[name], late[name] = device.readings[::2], device.readings[1::2]
             device.readings = []
-    fleets.load(connection, changing.fleet, prefix)
+    topics = {s: environment[f"KAFKA_{s.upper()}_TOPIC"] for s in ("meter", "vehicle")}
+    stored_fleets.load(connection, changing.fleet, changing.prefix, topics)
     for session in fleet.sessions[::2]:
         changing.start(session)
     for part in (early, late):
-        for name, readings in part.items():
-            if readings:
-                changing.read(name.startswith("V"), name, *readings)
-        changing.agree(environment)
+        for name, readings in filter(itemgetter(1), part.items()):
+            changing.read(name.startswith("V"), name, *readings)
+        changing.agree()
     for session in fleet.sessions[1::2]:
         changing.start(session)
-    changing.agree(environment)
+    changing.agree()
     for kind, *what in changes:
-        apply(changing, environment, kind, *what)
-    changing.agree(environment)
+        apply(changing, kind, *what)
+    changing.agree(*((hour, hour + HOUR) for hour in hours))
 
 
-def apply(changing: Changing, environment: dict[str, str], kind: str, *what: Any) -> None:
+def apply(changing: Changing, kind: str, *what: Any) -> None:
     """One random change, if it can be."""
-    if kind == "read":
-        vehicle, number, readings = what
-        if readings:
-            changing.read(vehicle, f"{'V' if vehicle else 'M'}{number}", *readings)
-    elif kind == "turn":
-        vehicle, number = what
-        changing.turn(vehicle, f"{'V' if vehicle else 'M'}{number}")
+    if kind in ("read", "become"):
+        vehicle, number, new = what
+        name = f"{'V' if vehicle else 'M'}{number}"
+        if kind == "read":
+            changing.read(vehicle, name, *new)
+        else:
+            changing.become(vehicle, name, new)
     elif kind == "move" and what[0] < len(changing.fleet.sessions):
         number, *times = what
         start, end = sorted(times)
         moved = changing.fleet.sessions[number]._replace(start=start, end=end)
         others = [s for n, s in enumerate(changing.fleet.sessions) if n != number]
-        same_start = any(s.vehicle == moved.vehicle and s.start == start for s in others)
-        if not same_start and not any(fleets.clash(moved, other) for other in others):
+        if not any(fleets.clash(moved, other) for other in others):
             changing.move(number, start, end)
     elif kind == "catch up":
-        changing.agree(environment)
+        changing.agree()

@@ -59,8 +59,18 @@ def add_sessions(found: Figures, fleet: ReferenceFleet, vehicle: str, window: Wi
             found.session_seconds += seconds(past - first)
             add_covered(found.ac, fleet, fleet.meters[session.meter], first, past)
             add_covered(found.dc, fleet, device, first, past)
-    devices = [device, *(fleet.meters[name] for name in {s.meter for s in sessions})]
+    meters = {session.meter for session in met(fleet, vehicle, window)}
+    devices = [device, *(fleet.meters[name] for name in meters)]
     found.rejected = sum(window.has(time) for one in devices for time in one.rejected)
+
+
+def met(fleet: ReferenceFleet, vehicle: str, window: Window) -> list[Session]:
+    """Sessions that have a moment in the window: those without length, too."""
+    return [
+        session
+        for session in fleet.of_vehicle(vehicle)
+        if session.overlap(*window) or (not session.has_length and window.has(session.start))
+    ]
 
 
 def add_covered(
@@ -81,16 +91,18 @@ def performance(
     """The whole answer, but for the id and the period."""
     window = Window(start, end)
     found = figures(fleet, vehicle, start, end)
-    meters = {s.meter for s in fleet.of_vehicle(vehicle) if s.overlap(start, end)}
     gaps_ac = [
         gap
         for meter in {session.meter for session in fleet.of_vehicle(vehicle)}
         for gap in gaps(within(window, of_vehicle(vehicle, shares_of_meter(fleet, meter))))
     ]
     gaps_dc = gaps(within(window, of_vehicle(vehicle, shares_of_vehicle(fleet, vehicle))))
-    paces = [pace for pace in (fleet.pace(fleet.meters[meter]) for meter in meters) if pace]
+    paces = [fleet.pace(fleet.meters[session.meter]) for session in met(fleet, vehicle, window)]
     of_car = fleet.pace(fleet.vehicles.get(vehicle, Device(False)))
-    mismatches = [mismatch(gaps_ac, max(paces, default=None)), mismatch(gaps_dc, of_car)]
+    mismatches = [
+        mismatch(gaps_ac, max(filter(None, paces), default=None)),
+        mismatch(gaps_dc, of_car),
+    ]
     observed = {"ac": typical(gaps_ac), "dc": typical(gaps_dc)}
     return {
         "metrics": found.metrics(),
@@ -130,7 +142,7 @@ def hour_of(time: datetime) -> datetime:
 
 
 def gaps(shares: Iterable[Share]) -> list[Fraction]:
-    """Seconds between each reading and the one before it."""
+    """Seconds between each reading that has one of the shares, and the one before it."""
     read = {share.increment.time: share.increment.previous for share in shares}
     return [seconds(time - previous) for time, previous in read.items() if previous is not None]
 

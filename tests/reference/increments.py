@@ -56,7 +56,7 @@ class Limits(NamedTuple):
         return energy <= carried(self.of_all, time)
 
     def usual(self, energy: Fraction, gap: timedelta | None) -> bool:
-        time = max(TIME_OF_FIRST if gap is None else gap, self.pace)
+        time = self.pace if gap is None else max(gap, self.pace)
         return self.own is None or energy <= carried(self.own, time)
 
     def plausible(self, energy: Fraction, gap: timedelta | None) -> bool:

@@ -21,7 +21,7 @@ def meter(fleet: ReferenceFleet, name: str, start: datetime, end: datetime) -> d
     inside = total(share.energy for share in found if share.session is not None)
     everything = total(share.energy for share in found)
     rejected = sum(map(window.has, device.rejected))
-    between = gaps(share for share in all_shares if window.has(share.increment.time))
+    between = gaps(found)
     return {
         "metrics": {
             "totalEnergyConsumedAc": everything,

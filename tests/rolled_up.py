@@ -1,0 +1,66 @@
+"""The fleet's answer over HTTP, which comes from the rollups, against the reference."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from tests import reference
+from tests.agreement import agree
+from tests.readings import iso
+from tests.reference import Figures, ReferenceFleet
+
+MOST_VEHICLES = 1_000
+COUNTS = {
+    "low_efficiency": "lowEfficiency",
+    "impossible_efficiency": "impossibleEfficiency",
+    "implausible_energy": "implausibleEnergy",
+}
+
+
+def fleet_answer(api: httpx.Client, start: datetime, end: datetime, **query: Any) -> dict[str, Any]:
+    """Of whole hours."""
+    window: dict[str, Any] = {"startTime": iso(start), "endTime": iso(end), "limit": MOST_VEHICLES}
+    answer = api.get("/v1/analytics/fleet", params=window | query)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def of_vehicle(found: Figures) -> dict[str, Any]:
+    """What the answer says of one."""
+    return {
+        "metrics": found.metrics(),
+        "coverage": found.coverage(),
+        "alerts": found.alerts(),
+    }
+
+
+def vehicles_agree(answer: dict[str, Any], fleet: ReferenceFleet, prefix: str) -> None:
+    """The vehicles of this fleet are as the reference says, and no other of that prefix is there.
+
+    One of which nothing is known in the window may be left out.
+    """
+    start, end = (datetime.fromisoformat(answer["period"][name]) for name in ("start", "end"))
+    found = {v["vehicleId"]: v for v in answer["vehicles"] if v["vehicleId"].startswith(prefix)}
+    for name, figures in reference.vehicles(fleet, start, end).items():
+        if (share := found.pop(prefix + name, None)) is not None:
+            agree(share, of_vehicle(figures), prefix + name)
+        else:
+            assert figures in (Figures(), Figures(rejected=figures.rejected)), prefix + name
+    assert not found
+
+
+def totals_agree(answer: dict[str, Any], known: Mapping[str, Figures]) -> None:
+    """The fleet's sums and counts are those of all its vehicles."""
+    agree(answer, of_vehicle(reference.together(known.values())), "fleet")
+    for counts, certainties in (("alertCounts", {True, False}), ("certainAlertCounts", {True})):
+        for code, name in COUNTS.items():
+            raised = [
+                vehicle
+                for vehicle, figures in known.items()
+                for alert in figures.alerts()
+                if alert["code"] == code and alert["certain"] in certainties
+            ]
+            assert answer[counts][name] == len(raised), (counts, raised)
