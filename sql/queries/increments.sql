@@ -94,7 +94,7 @@ increment AS (
             ELSE greatest(p, t - 2 * pace)
         END AS gap_start,
         coalesce(is_register AND t - p > 2.5 * pace, false) AS is_long,
-        is_insane OR coalesce(energy > most_kwh(own_kw, greatest(lasts, pace)), false)
+        is_insane OR coalesce(energy > most_kwh(own_kw, greatest(t - p, pace)), false)
             AS is_implausible
     FROM increase
     CROSS JOIN bounds
