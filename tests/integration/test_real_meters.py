@@ -1,0 +1,90 @@
+"""The table of what real meters do, asked of the API: true values, qualities and alerts."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import httpx
+import pytest
+
+from tests import fleets, real_meters, reference, stored_fleets
+from tests.agreement import agree, look_up
+from tests.api_process import ApiProcess
+from tests.connections import connect
+from tests.readings import iso
+from tests.real_meters import AC, CASES, MOST_MINUTES, QUALITY, START, Case, after
+from tests.reference import Device, Reading, ReferenceFleet, Session
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(scope="module")
+def prefixes(environment: dict[str, str]) -> dict[str, str]:
+    """All cases in PostgreSQL, each with a prefix before the names of its devices."""
+    topics = {s: environment[f"KAFKA_{s.upper()}_TOPIC"] for s in ("meter", "vehicle")}
+    found = {}
+    with connect(environment) as connection:
+        stored_fleets.create_days(connection, (-1, 0))
+        for number, (name, case) in enumerate(CASES.items()):
+            found[name] = f"{number}-"
+            stored_fleets.load(connection, case.fleet, found[name], topics)
+    return found
+
+
+def asked(api: httpx.Client, case: Case, prefix: str) -> dict[str, Any]:
+    window = {"startTime": iso(START), "endTime": iso(after(MOST_MINUTES))}
+    answer = api.get(f"/v1/analytics/performance/{prefix}{case.vehicle}", params=window)
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_real_meters(api: httpx.Client, prefixes: dict[str, str], name: str) -> None:
+    case = CASES[name]
+    body = asked(api, case, prefixes[name])
+    assert {path: look_up(body, path) for path in case.true} == case.true
+    assert {alert["code"]: alert["certain"] for alert in body["alerts"]} == case.alerts
+    agree(body, reference.performance(case.fleet, case.vehicle, START, after(MOST_MINUTES)))
+
+
+def test_the_deployments_pace_and_limit_hold_for_devices_that_say_nothing(
+    environment: dict[str, str],
+) -> None:
+    """A meter is read every 5 minutes, the last time after the stop; it jumps once."""
+    meter = Device(True, real_meters.rising("1000", "0.9", 7, 300).readings)
+    meter.readings[3:] = [r._replace(kwh=r.kwh + 500) for r in meter.readings[3:]]
+    car = Device(False, real_meters.steady("0.15", 34).readings[4::5])
+    session = Session("paced-M", "paced-V", START, after(33))
+    fleet = ReferenceFleet({"paced-M": meter}, {"paced-V": car}, [session], default_pace_s=300)
+    fleet.max_plausible_kw = Fraction(2500)
+    with connect(environment) as connection:
+        stored_fleets.create_days(connection, (-1, 0))
+        stored_fleets.load(connection, fleet)
+    settings = {"REPORT_SECONDS": "300", "MAX_PLAUSIBLE_KW": "2500"}
+    with ApiProcess(environment | settings) as process:
+        body = asked(process.http, Case(fleet, {}, vehicle="paced-V"), "")
+    agree(body, reference.performance(fleet, "paced-V", START, after(MOST_MINUTES)))
+    assert (look_up(body, AC), look_up(body, QUALITY)) == (6 * 0.9, "partial")
+
+
+def test_nothing_beyond_now_is_covered_or_expected(
+    api: httpx.Client, environment: dict[str, str]
+) -> None:
+    """An active session and a pace so long that each reading covers more than is over."""
+    now = datetime.now(UTC)
+    readings = [Reading(now - n * MINUTE, Decimal(1)) for n in (1, 31)]
+    fleet = ReferenceFleet(
+        {"now-M": Device(False, readings, pace_s=1800)}, {"now-V": Device(False)}
+    )
+    fleet.sessions.append(Session("now-M", "now-V", now - 40 * MINUTE, None))
+    with connect(environment) as connection:
+        stored_fleets.create_days(connection, ((now - fleets.START).days + n for n in (-1, 0, 1)))
+        stored_fleets.load(connection, fleet)
+    window = {"startTime": iso(now - 60 * MINUTE), "endTime": iso(now + 60 * MINUTE)}
+    body = api.get("/v1/analytics/performance/now-V", params=window).json()["coverage"]
+    over = (datetime.now(UTC) - now).total_seconds()
+    for name in ("sessionSeconds", "acSecondsCovered"):
+        assert 2400 <= body[name] <= 2400 + over, name
+    assert body["acReadingsExpected"] == 1
