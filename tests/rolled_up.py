@@ -1,6 +1,6 @@
 """The fleet's answer over HTTP, which comes from the rollups, against the reference."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -52,15 +52,14 @@ def vehicles_agree(answer: dict[str, Any], fleet: ReferenceFleet, prefix: str) -
     assert not found
 
 
-def totals_agree(answer: dict[str, Any], known: Mapping[str, Figures]) -> None:
-    """The fleet's sums and counts are those of all its vehicles."""
-    agree(answer, of_vehicle(reference.together(known.values())), "fleet")
-    for counts, certainties in (("alertCounts", {True, False}), ("certainAlertCounts", {True})):
-        for code, name in COUNTS.items():
-            raised = [
-                vehicle
-                for vehicle, figures in known.items()
-                for alert in figures.alerts()
-                if alert["code"] == code and alert["certain"] in certainties
-            ]
-            assert answer[counts][name] == len(raised), (counts, raised)
+def totals_agree(answer: dict[str, Any], fleets: Sequence[ReferenceFleet]) -> None:
+    """The sums and the counts are those of these fleets together."""
+    start, end = (datetime.fromisoformat(answer["period"][name]) for name in ("start", "end"))
+    known = [reference.vehicles(fleet, start, end) for fleet in fleets]
+    whole = reference.together(reference.of_all(fleet, start, end) for fleet in fleets)
+    agree(answer, of_vehicle(whole), "fleet")
+    raised = [a for vehicles in known for found in vehicles.values() for a in found.alerts()]
+    for code, name in COUNTS.items():
+        certain = [alert["certain"] for alert in raised if alert["code"] == code]
+        assert answer["alertCounts"][name] == len(certain), code
+        assert answer["certainAlertCounts"][name] == sum(certain), code

@@ -6,7 +6,15 @@ session that belongs and when it counts, `covered` how much of a time readings s
 """
 
 from tests.reference.devices import Device, Exchange, Reading, ReferenceFleet, Session
-from tests.reference.figures import figures, hour_of, performance, session, together, vehicles
+from tests.reference.figures import (
+    figures,
+    hour_of,
+    of_all,
+    performance,
+    session,
+    together,
+    vehicles,
+)
 from tests.reference.increments import Kind, increments
 from tests.reference.meters import meter
 from tests.reference.shares import Share, shares_of_meter, shares_of_vehicle
@@ -26,6 +34,7 @@ __all__ = [
     "hour_of",
     "increments",
     "meter",
+    "of_all",
     "performance",
     "session",
     "shares_of_meter",

@@ -30,6 +30,7 @@ def figures(fleet: ReferenceFleet, vehicle: str, start: datetime, end: datetime)
     found.add_flags(within(window, flagged(own)))
     add_readings(found, fleet.vehicles.get(vehicle, Device(False)), window)
     add_sessions(found, fleet, vehicle, window)
+    found.rejected = rejected(fleet, [vehicle], window)
     return found
 
 
@@ -59,18 +60,14 @@ def add_sessions(found: Figures, fleet: ReferenceFleet, vehicle: str, window: Wi
             found.session_seconds += seconds(past - first)
             add_covered(found.ac, fleet, fleet.meters[session.meter], first, past)
             add_covered(found.dc, fleet, device, first, past)
-    meters = {session.meter for session in met(fleet, vehicle, window)}
-    devices = [device, *(fleet.meters[name] for name in meters)]
-    found.rejected = sum(window.has(time) for one in devices for time in one.rejected)
 
 
-def met(fleet: ReferenceFleet, vehicle: str, window: Window) -> list[Session]:
-    """Sessions that have a moment in the window: those without length, too."""
-    return [
-        session
-        for session in fleet.of_vehicle(vehicle)
-        if session.overlap(*window) or (not session.has_length and window.has(session.start))
-    ]
+def rejected(fleet: ReferenceFleet, vehicles: Iterable[str], window: Window) -> int:
+    """Readings of these vehicles and of the meters that they met in the window, each once."""
+    cars = [fleet.vehicles[name] for name in vehicles if name in fleet.vehicles]
+    meters = {s.meter for s in fleet.sessions if s.vehicle in vehicles and s.overlap(*window)}
+    devices = [*cars, *(fleet.meters[name] for name in meters)]
+    return sum(window.has(time) for device in devices for time in device.rejected)
 
 
 def add_covered(
@@ -97,7 +94,8 @@ def performance(
         for gap in gaps(within(window, of_vehicle(vehicle, shares_of_meter(fleet, meter))))
     ]
     gaps_dc = gaps(within(window, of_vehicle(vehicle, shares_of_vehicle(fleet, vehicle))))
-    paces = [fleet.pace(fleet.meters[session.meter]) for session in met(fleet, vehicle, window)]
+    sessions = [s for s in fleet.of_vehicle(vehicle) if s.overlap(start, end)]
+    paces = [fleet.pace(fleet.meters[session.meter]) for session in sessions]
     of_car = fleet.pace(fleet.vehicles.get(vehicle, Device(False)))
     mismatches = [
         mismatch(gaps_ac, max(filter(None, paces), default=None)),
@@ -176,8 +174,20 @@ def vehicles(fleet: ReferenceFleet, start: datetime, end: datetime) -> dict[str,
     return {name: figures(fleet, name, start, end) for name in fleet.vehicles}
 
 
+def of_all(fleet: ReferenceFleet, start: datetime, end: datetime) -> Figures:
+    """The fleet's sums: those of all vehicles of which more is known than that readings were bad.
+
+    A meter's rejected readings are many vehicles', and count once.
+    """
+    known = vehicles(fleet, start, end)
+    heard_of = {name for name, one in known.items() if one != Figures(rejected=one.rejected)}
+    found = together(known.values())
+    found.rejected = rejected(fleet, heard_of, Window(start, end))
+    return found
+
+
 def together(many: Iterable[Figures]) -> Figures:
-    """The fleet's sums: those of all its vehicles."""
+    """The sums of all of them."""
     found = Figures()
     for one in many:
         for name in (f.name for f in fields(Figures)):
