@@ -34,7 +34,11 @@ def mismatches(paces: Iterable[Pace]) -> Iterator[tuple[str, str]]:
         if pace.gap is None or pace.gaps < MANY_GAPS:
             continue
         if not FASTER * expected <= pace.gap <= SLOWER * expected:
-            was = "reportSeconds is not set" if pace.set_to is None else f"reportSeconds is {expected}"
+            was = (
+                "reportSeconds is not set"
+                if pace.set_to is None
+                else f"reportSeconds is {expected}"
+            )
             yield (
                 "cadence_mismatch",
                 f"{pace.side} readings come every {pace.gap:g} s and {was}: set it to"

@@ -38,8 +38,8 @@ AlertCode = Literal[
 ]
 Quality = Literal["complete", "partial", "none"]
 """complete: readings of both sides cover COMPLETE_SHARE of the sessions or more, ESTIMATED_SHARE of
-the energy or less is estimated, and nothing is implausible or rejected; none: a side has no reading,
-or there is no session; else partial."""
+the energy or less is estimated, and nothing is implausible or rejected; none: a side has no
+reading, or there is no session; else partial."""
 
 
 class Window(NamedTuple):
@@ -117,7 +117,7 @@ class AnalyticsLimits(Output):
     impossible_efficiency: float = float(IMPOSSIBLE_EFFICIENCY)
     """A ratio above it raises the alert `impossible_efficiency`."""
     complete_share: float = float(COMPLETE_SHARE)
-    """The share of the sessions' time that readings of each side cover in complete figures, or more."""
+    """The share of the sessions' time that each side covers at least in complete figures."""
     estimated_share: float = float(ESTIMATED_SHARE)
     """The share of each side's energy that may be estimated in complete figures."""
     longest_window_days: int = MAX_WINDOW.days

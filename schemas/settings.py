@@ -197,9 +197,9 @@ class Settings(BaseSettings):
     """Bearer token that a worker's /metrics demands; default: none."""
     energy_reading: EnergyReading = EnergyReading.INTERVAL
     """Meaning of kWh for devices that don't say it themselves."""
-    report_seconds: Annotated[int | None, Field(ge=1, le=86_400), BeforeValidator(_empty_is_none)] = (
-        None
-    )
+    report_seconds: Annotated[
+        int | None, Field(ge=1, le=86_400), BeforeValidator(_empty_is_none)
+    ] = None
     """How often devices report that don't say it themselves; empty = unknown."""
     max_plausible_kw: float = Field(10_000, gt=0, le=1e12, allow_inf_nan=False)
     """What no device can carry: energy beyond it is credited with 0."""

@@ -9,7 +9,7 @@ from schemas.streams import METER, VEHICLE
 
 
 def of_deployment(settings: Settings) -> dict[str, Any]:
-    """The parameters of devices that do not say it themselves, and the topics of rejected readings."""
+    """Parameters for devices that do not say it themselves; the topics of rejected readings."""
     return {
         "energy_reading": settings.energy_reading,
         "report_seconds": settings.report_seconds,

@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.database import Connection, Database
-from sql.deployment import of_deployment
 from api.figures import FLAGS, Figures, Row, Side, mean, rounded, rounded_ratio, total
 from api.http.endpoint import allows, answers
 from api.http.errors import not_found
@@ -39,6 +38,7 @@ from schemas.fields import device_id_of, utc_now
 from schemas.keys import Access
 from schemas.settings import Settings
 from schemas.streams import VEHICLE
+from sql.deployment import of_deployment
 from sql.named import load
 
 SQL = load("analytics")
@@ -132,8 +132,12 @@ async def sums(connection: Connection, settings: Settings, vehicle_id: str, wind
     found = await (await connection.execute(SQL["vehicle"], parameters)).fetchall()
     sessions = [row for row in found if row["meter_id"] is not None]
     parameters |= {
-        "base_start": min(row[name] or window.start for row in found for name in ("ac_base", "dc_base")),
-        "reach_end": max(row[name] or window.end for row in found for name in ("ac_reach", "dc_reach")),
+        "base_start": min(
+            row[name] or window.start for row in found for name in ("ac_base", "dc_base")
+        ),
+        "reach_end": max(
+            row[name] or window.end for row in found for name in ("ac_reach", "dc_reach")
+        ),
         "session_ids": [row["session_id"] for row in sessions],
         "meter_ids": [row["meter_id"] for row in sessions],
         "starts": [row["start"] for row in sessions],
@@ -186,7 +190,9 @@ def _figures(
 
 def _expected(micros: list[int], paces: list[int | None]) -> int:
     """How many readings of these paces lie in sessions of such lengths."""
-    each = [Fraction(n, MILLION * (s or STAMPED_PACE_S)) for n, s in zip(micros, paces, strict=True)]
+    each = [
+        Fraction(n, MILLION * (s or STAMPED_PACE_S)) for n, s in zip(micros, paces, strict=True)
+    ]
     return floor(sum(each, Fraction()))
 
 

@@ -6,7 +6,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.database import Database
-from sql.deployment import of_deployment
 from api.figures import EXACT, FLAGS, Figures, Row, implausible_message, rounded, total
 from api.http.beside import beside
 from api.http.endpoint import allows, answers
@@ -40,6 +39,7 @@ from schemas.fleet import (
 )
 from schemas.keys import Access
 from schemas.settings import Settings
+from sql.deployment import of_deployment
 from sql.named import load
 
 ROW_BYTES = 100
@@ -126,7 +126,7 @@ def fleet(window: Window, rows: list[Row]) -> FleetFigures:
 def meter(
     meter_id: str, window: Window, device: Row, rows: list[Row], sessions: list[Row]
 ) -> MeterFigures:
-    """The answer made of `rows`, as the query `meter` gives them, and of the sessions themselves."""
+    """The answer made of `rows`, as the query `meter` gives them, and of the sessions."""
     shares = [row for row in rows if row["side"] == "share" and row["hour"] is not None]
     whole = [row for row in rows if row["hour"] is None]
     read = [row for row in rows if row["side"] == "read"]

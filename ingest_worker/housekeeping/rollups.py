@@ -132,7 +132,9 @@ def _take(connection: Connection, entries: list[Entry], limits: Mapping[str, Any
     return taken
 
 
-def _find_units(connection: Connection, deployment: dict[str, Any], taken: list[Entry]) -> Window | None:
+def _find_units(
+    connection: Connection, deployment: dict[str, Any], taken: list[Entry]
+) -> Window | None:
     """Find the hours of vehicles that the taken entries stand for; the window they all lie in."""
     connection.execute(QUERIES["touch"], {"short": SHORT_ENTRY})
     if any(entry.hours * HOUR > SHORT_ENTRY for entry in taken):
