@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from math import floor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from starlette.requests import Request
@@ -42,8 +42,10 @@ from sql.deployment import of_deployment
 from sql.named import load
 
 SQL = load("analytics")
+PLAIN = load("plain")
 SESSIONS = load("sessions")
 MILLION = 1_000_000
+NEAR = timedelta(hours=2)
 
 
 class Analytics:
@@ -129,7 +131,8 @@ async def sums(connection: Connection, settings: Settings, vehicle_id: str, wind
         **of_deployment(settings),
         **window.parameters(),
     }
-    found = await (await connection.execute(SQL["vehicle"], parameters)).fetchall()
+    latest = now + timedelta(seconds=settings.max_clock_skew_seconds)
+    found = await _vehicle(connection, parameters, window, latest)
     sessions = [row for row in found if row["meter_id"] is not None]
     parameters |= {
         "base_start": min(
@@ -143,7 +146,7 @@ async def sums(connection: Connection, settings: Settings, vehicle_id: str, wind
         "starts": [row["start"] for row in sessions],
         "pasts": [row["past"] for row in sessions],
     }
-    rows = await (await connection.execute(SQL["sums"], parameters)).fetchall()
+    rows = await _sums(connection, found, sessions, parameters)
     with_length = {"meter_ids": [row["meter_id"] for row in sessions if row["has_length"]]}
     cursor = await connection.execute(SQL["rejected"], parameters | with_length)
     rejected = (await cursor.fetchone() or {})["rejected"]
@@ -153,6 +156,39 @@ async def sums(connection: Connection, settings: Settings, vehicle_id: str, wind
         list(_hours(rows)),
         _paces(rows, found),
     )
+
+
+async def _sums(
+    connection: Connection, found: list[Row], sessions: list[Row], parameters: dict[str, Any]
+) -> list[Row]:
+    """The rows of `sums`, made the short way where that holds."""
+    if all(row["is_plain"] for row in found):
+        plain = parameters | {
+            "last_instants": [row["last_instant"] for row in sessions],
+            "ac_bases": [row["ac_base"] for row in sessions],
+            "dc_base": found[0]["dc_base"],
+        }
+        rows = await (await connection.execute(PLAIN["plain_sums"], plain)).fetchall()
+        if all(row["holds"] for row in rows):
+            return rows
+    return await (await connection.execute(SQL["sums"], parameters)).fetchall()
+
+
+async def _vehicle(
+    connection: Connection, parameters: dict[str, Any], window: Window, latest: datetime
+) -> list[Row]:
+    """The vehicle and its sessions. No reading is later than `latest`.
+
+    The readings around them are looked for near by first: planning for a month of day partitions
+    takes longer than the rest.
+    """
+    reach_end = window.end + NEAR
+    close = {"base_start": window.start - NEAR, "reach_end": reach_end, "ends": reach_end > latest}
+    found = await (await connection.execute(SQL["vehicle"], parameters | close)).fetchall()
+    if all(row["is_enough"] for row in found):
+        return found
+    far = parameters | {"ends": False}
+    return await (await connection.execute(SQL["vehicle"], far)).fetchall()
 
 
 def _figures(
