@@ -14,6 +14,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.around import bounds, rows_around
 from api.database import Connection, Database
 from api.figures import FLAGS, Figures, Row, Side, mean, rounded, rounded_ratio, total
 from api.http.endpoint import allows, answers
@@ -45,7 +46,6 @@ SQL = load("analytics")
 PLAIN = load("plain")
 SESSIONS = load("sessions")
 MILLION = 1_000_000
-NEAR = timedelta(hours=2)
 
 
 class Analytics:
@@ -131,16 +131,11 @@ async def sums(connection: Connection, settings: Settings, vehicle_id: str, wind
         **of_deployment(settings),
         **window.parameters(),
     }
-    latest = now + timedelta(seconds=settings.max_clock_skew_seconds)
-    found = await _vehicle(connection, parameters, window, latest)
+    skew_s = settings.max_clock_skew_seconds
+    found = await rows_around(connection, SQL["vehicle"], parameters, skew_s)
     sessions = [row for row in found if row["meter_id"] is not None]
+    parameters |= bounds(window, found, "ac_", "dc_")
     parameters |= {
-        "base_start": min(
-            row[name] or window.start for row in found for name in ("ac_base", "dc_base")
-        ),
-        "reach_end": max(
-            row[name] or window.end for row in found for name in ("ac_reach", "dc_reach")
-        ),
         "session_ids": [row["session_id"] for row in sessions],
         "meter_ids": [row["meter_id"] for row in sessions],
         "starts": [row["start"] for row in sessions],
@@ -172,23 +167,6 @@ async def _sums(
         if all(row["holds"] for row in rows):
             return rows
     return await (await connection.execute(SQL["sums"], parameters)).fetchall()
-
-
-async def _vehicle(
-    connection: Connection, parameters: dict[str, Any], window: Window, latest: datetime
-) -> list[Row]:
-    """The vehicle and its sessions. No reading is later than `latest`.
-
-    The readings around them are looked for near by first: planning for a month of day partitions
-    takes longer than the rest.
-    """
-    reach_end = window.end + NEAR
-    close = {"base_start": window.start - NEAR, "reach_end": reach_end, "ends": reach_end > latest}
-    found = await (await connection.execute(SQL["vehicle"], parameters | close)).fetchall()
-    if all(row["is_enough"] for row in found):
-        return found
-    far = parameters | {"ends": False}
-    return await (await connection.execute(SQL["vehicle"], far)).fetchall()
 
 
 def _figures(

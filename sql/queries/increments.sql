@@ -242,13 +242,13 @@ CROSS JOIN LATERAL (
 
 -- fragment: around
 -- The times of the first and the last reading around the span that the fragments above look at, and
--- whether that is as many as they ask for. They are looked for alone, so that what does look at them
--- plans for few day partitions.
-SELECT base, reach, befores = most_before AND (afters = most_after OR %(ends)s) AS is_enough
-FROM (SELECT CASE WHEN is_register THEN 14 ELSE 1 END AS most_before,
-    CASE WHEN is_register THEN 3 ELSE 1 END AS most_after) AS most
-CROSS JOIN LATERAL (
-    SELECT min(t) AS base, count(*) AS befores
+-- whether these are all, since there are no more of them or no later ones than `reach_end`: it `ends`.
+-- They are looked for alone, so that what does look at them plans for few day partitions.
+SELECT CASE WHEN is_register THEN earliest ELSE base END AS base, reach,
+    befores >= CASE WHEN is_register THEN 14 ELSE 1 END
+        AND (afters >= CASE WHEN is_register THEN 3 ELSE 1 END OR %(ends)s) AS is_enough
+FROM (
+    SELECT min(t) AS earliest, max(t) AS base, count(*) AS befores
     FROM (
         SELECT "timestamp" AS t
         FROM {history}
@@ -256,8 +256,8 @@ CROSS JOIN LATERAL (
             AND "timestamp" >= span.start - %(reach)s
             AND "timestamp" >= %(base_start)s AND "timestamp" < %(end)s
         ORDER BY "timestamp" DESC
-        LIMIT most_before) AS before) AS earlier
-CROSS JOIN LATERAL (
+        LIMIT 14) AS before) AS before
+CROSS JOIN (
     SELECT max(t) AS reach, count(*) AS afters
     FROM (
         SELECT "timestamp" AS t
@@ -266,4 +266,4 @@ CROSS JOIN LATERAL (
             AND "timestamp" <= span.past + %(reach)s
             AND "timestamp" >= %(start)s AND "timestamp" <= %(reach_end)s
         ORDER BY "timestamp"
-        LIMIT most_after) AS after) AS later
+        LIMIT 3) AS after) AS after
