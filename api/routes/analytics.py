@@ -148,7 +148,7 @@ async def sums(connection: Connection, settings: Settings, vehicle_id: str, wind
     return Sums(
         found[0]["known"],
         _figures(rows, sessions, found[0]["dc_pace_s"], now, rejected),
-        list(_hours(rows)),
+        list(hours(rows)),
         _paces(rows, found),
     )
 
@@ -210,7 +210,7 @@ def _expected(micros: list[int], paces: list[int | None]) -> int:
     return floor(sum(each, Fraction()))
 
 
-def _hours(rows: list[Row]) -> Iterator[Hour]:
+def hours(rows: list[Row]) -> Iterator[Hour]:
     """The figures of each hour that has a reading or an increment, in order."""
     by_hour: dict[datetime, dict[str, Row]] = {}
     for row in rows:
