@@ -1,8 +1,6 @@
 """The worked example of docs/analytics.md, against the running API."""
 
-import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,11 +8,10 @@ import pytest
 
 from ingest_worker.housekeeping.rollups import bring_up_to_date
 from tests.connections import connect
+from tests.figures_page import CLAIM, PAGE
 from tests.readings import iso
 from tests.settings import settings_of
 
-PAGE = (Path(__file__).parent.parent.parent / "docs" / "analytics.md").read_text()
-CLAIM = re.compile(r"`([\w.]+)`: ([-+*/(). \d]+?) = (\d+(?:\.\d+)?)")
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 WINDOW = {"startTime": "2026-03-02T10:00:00Z", "endTime": "2026-03-02T12:00:00Z"}
 SILENT = {"startTime": "2026-03-02T12:00:00Z", "endTime": "2026-03-02T13:00:00Z"}
