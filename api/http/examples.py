@@ -38,10 +38,15 @@ def _rejection() -> Rejection:
 
 
 REJECTION = _rejection()
+UUID_EXAMPLE = "0190f3a2-5b1c-7c3e-9d4f-2a6b8c0d1e2f"
 BY_NAME: dict[str, Any] = {
     **{stream.id_field: stream.id_example for stream in STREAMS.values()},
     "deviceId": STREAM.id_example,
-    "sessionId": "0190f3a2-5b1c-7c3e-9d4f-2a6b8c0d1e2f",
+    "sessionId": UUID_EXAMPLE,
+    "exchangeId": UUID_EXAMPLE,
+    "at": NOON,
+    "lastOfOld": 81_234.5,
+    "firstOfNew": 0.2,
     "timestamp": NOON,
     "startedAt": NOON,
     "endedAt": HOUR_LATER,
@@ -78,7 +83,7 @@ BY_NAME: dict[str, Any] = {
     "alerts": [],
     "warnings": [],
 }
-BY_FORMAT: dict[str, Any] = {"date-time": NOON, "uuid": BY_NAME["sessionId"]}
+BY_FORMAT: dict[str, Any] = {"date-time": NOON, "uuid": UUID_EXAMPLE}
 BY_TYPE: dict[str, Any] = {
     "null": None,
     "boolean": False,
