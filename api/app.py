@@ -33,6 +33,7 @@ from api.lag import LogReader
 from api.metrics import Measured, Metrics
 from api.producer import Producer
 from api.routes.analytics import Analytics
+from api.routes.cadence import Cadence
 from api.routes.devices import METERS, VEHICLES, Devices
 from api.routes.docs import ASSETS_PATH, Docs, assets
 from api.routes.exchanges import Exchanges
@@ -171,6 +172,7 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
         **exchange_routes("meters", Exchanges(METER, parts.settings, database)),
         **exchange_routes("vehicles", Exchanges(VEHICLE, parts.settings, database)),
         "/v1/devices/silent": {"GET": silence.silent},
+        "/v1/devices/adopt-cadence": {"POST": Cadence(database).adopt},
         "/v1/sessions": {"GET": sessions.search},
         "/v1/sessions/start": {"POST": sessions.start},
         "/v1/sessions/active": {"GET": sessions.active},

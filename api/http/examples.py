@@ -78,7 +78,6 @@ BY_NAME: dict[str, Any] = {
     "rawBase64": b64encode(REJECTION.raw).decode(),
     "resolvedBy": "api@127.0.0.1",
     "byReason": {"invalid": 1},
-    "message": None,
     "errors": [],
     "alerts": [],
     "warnings": [],
