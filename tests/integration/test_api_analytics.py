@@ -83,7 +83,8 @@ class Story:
         ]
         window = [r for r in self.dc if start <= r[0] < end]
         outside = [energy for at, energy, _ in window if not self.counts_at(at)]
-        hours = {r[0].replace(minute=0, second=0, microsecond=0) for r in (*ac, *dc, *window)}
+        times = [r[0] for r in ac] + [r[0] for r in dc] + [r[0] for r in window]
+        hours = {time.replace(minute=0, second=0, microsecond=0) for time in times}
         return {
             "ac": sum((r[1] for r in ac), Decimal(0)),
             "dc": sum((r[1] for r in dc), Decimal(0)),
