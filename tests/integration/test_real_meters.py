@@ -54,7 +54,7 @@ def test_real_meters(api: httpx.Client, prefixes: dict[str, str], name: str) -> 
 @pytest.mark.parametrize("name", CASES)
 def test_the_page_says_why(name: str) -> None:
     """What the figures page computes for a case is what the API answers."""
-    (part,) = [line for line in re.split(r"\n- |\n\n", PAGE) if line.startswith(f"**{name}**")]
+    (part,) = [line for line in re.split(r"\n+- |\n\n", PAGE) if line.startswith(f"**{name}**")]
     said = [(path, eval(sum_), float(result)) for path, sum_, result in CLAIM.findall(part)]
     assert said, "a worked sum"
     for path, computed, result in said:
