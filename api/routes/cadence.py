@@ -14,8 +14,8 @@ from api.database import Database
 from api.http.bodies import MAX_INGEST_BYTES
 from api.http.endpoint import allows, answers
 from api.http.responses import JsonResponse
+from api.paces import pace_of
 from schemas.cadence import AdoptedCadence, CadenceAdoption, CadenceAdoptions
-from schemas.devices import LONGEST_REPORT_SECONDS
 from schemas.fields import utc_now
 from schemas.keys import Access
 from schemas.streams import METER, VEHICLE
@@ -28,13 +28,6 @@ MIN_GAPS, MAX_GAPS = 10, 100
 """A pace is the median of so many gaps, the latest of OBSERVED_DAYS."""
 MAX_BODY_BYTES = MAX_INGEST_BYTES // 8
 """A thousand ids of 64 characters, each written as two \\u escapes, fit in."""
-ROUND_SECONDS = (
-    *(1, 5, 10, 15, 20, 30),
-    *(60 * minutes for minutes in (1, 2, 5, 10, 15, 30)),
-    *(3_600 * hours for hours in (1, 2, 4, 6, 12, 24)),
-)
-CLOSE = 0.05
-"""A median that is so close to a round value, as a share of it, stands for the round value."""
 
 Row = dict[str, Any]
 
@@ -74,15 +67,6 @@ class Cadence:
         return JsonResponse(
             CadenceAdoptions(message=_message(changed), devices=_by_id(ids, judged))
         )
-
-
-def pace_of(median_s: float) -> int | None:
-    """The pace that a median gap stands for; None for one that no device may have."""
-    for seconds in ROUND_SECONDS:
-        if abs(median_s - seconds) <= CLOSE * seconds:
-            return seconds
-    whole = max(1, round(median_s))
-    return whole if whole <= LONGEST_REPORT_SECONDS else None
 
 
 def judge(row: Row) -> AdoptedCadence:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from api.routes.cadence import ROUND_SECONDS, judge, pace_of
+from api.paces import ROUND_SECONDS, Pace, mismatches, pace_of
+from api.routes.cadence import judge
 
 
 @pytest.mark.parametrize(
@@ -45,3 +46,8 @@ def test_ten_gaps_are_needed(readings: int, seconds: float | None, adopted: int 
     assert (found.report_seconds, found.previous) == (adopted, 5)
     assert found.observed_seconds == (seconds if readings > 10 else None)
     assert bool(found.message) == (adopted is None)
+
+
+def test_the_alert_says_what_adoption_would_set() -> None:
+    ((code, message),) = mismatches([Pace("AC", 885.0, 96, 60)])
+    assert (code, message[-13:]) == ("cadence_mismatch", "set it to 900")
