@@ -111,8 +111,8 @@ export function verdictParts(fleet, limits, link) {
     return [...certainParts(fleet, limits, link), uncertainText(uncertain, limits, " Uncertain: ")];
   }
   if (hasAny(uncertain)) {
-    const none = "No alert is certain, since the figures behind them are not complete.";
-    return [uncertainText(uncertain, limits, "▲ "), ` ${none}`];
+    const none = " No alert is certain, since the figures behind them are not complete.";
+    return [uncertainText(uncertain, limits, "▲ "), ...lowestParts(fleet, uncertain, link), none];
   }
   const judged = judgedCount(fleet);
   if (judged === 0) return ["Nothing can be said of the fleet yet."];
@@ -137,6 +137,15 @@ function certainParts({ vehicles, vehicleCount, certainAlertCounts }, limits, li
     link(worst.vehicleId),
     `: only ${share} of the energy drawn reached its battery. ` +
       `U${under.slice(1)} means a fault or a leak.`,
+  ];
+}
+
+function lowestParts({ vehicles: [lowest] }, { lowEfficiency }, link) {
+  if (lowEfficiency === 0) return [];
+  return [
+    " The lowest is ",
+    link(lowest.vehicleId),
+    `: ${percent(lowest.metrics.efficiencyRatio)}.`,
   ];
 }
 

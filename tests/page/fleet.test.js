@@ -115,7 +115,7 @@ test("an uncertain alert is no fault yet, and never hides a certain one", () => 
   assert.equal(fleetJudged(fleetOf(fleet)), "warn");
   assert.equal(
     verdict(fleet),
-    "▲ 2 vehicles may be under 85 %. " +
+    "▲ 2 vehicles may be under 85 %. The lowest is [V]: 70.0 %. " +
       "No alert is certain, since the figures behind them are not complete.",
   );
   assert.deepEqual(lowShown(fleetOf(fleet)).slice(0, 3), [
