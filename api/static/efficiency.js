@@ -11,16 +11,20 @@ const isImpossible = (figures) => hasAlert(figures, "impossible_efficiency");
 // An alert is certain when the figures are complete; so all of one answer are, or none.
 export const isCertain = ({ alerts }) => alerts.some((alert) => alert.certain);
 
-// A ratio in words, and as good, warn or bad: [words, judged]. `judged` is that of a tile.
+// A ratio in words, and as good, warn or bad: [words, judged]. `judged` is that of a tile. Figures that
+// are not complete are neither good nor bad for certain.
 export function judgement(figures, limits) {
   const ratio = figures.metrics.efficiencyRatio;
   if (figures.coverage.quality === "none") return ["no alert without readings of both sides", ""];
   if (ratio === null) return ["nothing was charged", ""];
+  const isComplete = figures.coverage.quality === "complete";
+  const certainty = isComplete ? "" : ", but uncertain";
   if (!(isLow(figures) || isImpossible(figures))) {
-    return [`not under ${limitPercent(limits.lowEfficiency)}`, "good"];
+    const words = `not under ${limitPercent(limits.lowEfficiency)}`;
+    return [words + certainty, isComplete ? "good" : ""];
   }
   const words = isLow(figures) ? lowWords(ratio, limits) : impossibleWords(ratio, limits);
-  return isCertain(figures) ? [words, "bad"] : [`${words}, but uncertain`, "warn"];
+  return [words + certainty, isComplete ? "bad" : "warn"];
 }
 
 function impossibleWords(ratio, { impossibleEfficiency }) {

@@ -11,7 +11,9 @@ export function alertNodes(figures, found, limits) {
     if (!alert.certain) {
       return h("p", { class: "callout unsure" }, `▲ ${uncertainText(alert)} ${meaning}`);
     }
-    return h("p", { class: "callout bad" }, h("strong", {}, `✕ ${alert.message}. `), meaning);
+    const [kind, mark] = alert.code === "cadence_mismatch" ? ["warn", "▲"] : ["bad", "✕"];
+    const message = h("strong", {}, `${mark} ${alert.message}. `);
+    return h("p", { class: `callout ${kind}` }, message, meaning);
   });
 }
 

@@ -112,7 +112,7 @@ def test_a_certain_alert_stands_out(api: httpx.Client, opened: Opener) -> None:
 
 
 def test_a_pace_that_nobody_set_is_said_with_what_to_do(api: httpx.Client, opened: Opener) -> None:
-    callout = day(api, opened, "stamped-V").locator(".callout")
+    callout = day(api, opened, "stamped-V").locator(".callout.warn")
     expect(callout).to_contain_text("reportSeconds is not set: set it to 10")
     expect(callout).to_contain_text("POST /v1/devices/adopt-cadence")
 
@@ -121,6 +121,6 @@ def test_a_pace_that_nobody_set_is_said_with_what_to_do(api: httpx.Client, opene
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_everybody_can_read_it(api: httpx.Client, opened: Opener, scheme: str, width: int) -> None:
     size = {"width": width, "height": 900}
-    for vehicle in ("rejected-V", "silent-A", "leaking-V"):
+    for vehicle in ("rejected-V", "silent-A", "leaking-V", "stamped-V"):
         part = day(api, opened, vehicle, color_scheme=scheme, viewport=size)
         check_usable(part.page)

@@ -37,7 +37,9 @@ test("a ratio is judged by the API's alerts, not by how it prints", () => {
   assert.deepEqual(judgement(figures(1, IMPOSSIBLE), LIMITS), just);
 });
 
-test("a ratio whose alert is not certain is no more than a warning", () => {
+test("a ratio on partial readings is no more than a warning, and never good", () => {
+  const fine = judgement(figures(0.9, [], "partial"), LIMITS);
+  assert.deepEqual(fine, ["not under 85 %, but uncertain", ""]);
   const unsure = (alerts) => alerts.map((alert) => ({ ...alert, certain: false }));
   const low = judgement(figures(0.7, unsure(LOW), "partial"), LIMITS);
   assert.deepEqual(low, ["under 85 %, but uncertain", "warn"]);
