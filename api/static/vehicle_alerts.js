@@ -29,8 +29,8 @@ export function alertMeaning(alert, figures, found, limits) {
 
 const WHAT_TO_DO = {
   cadence_mismatch:
-    "What to do: POST /v1/devices/adopt-cadence with the device's id sets reportSeconds to what " +
-    "was observed. Past figures change with it.",
+    "What to do: POST /v1/devices/adopt-cadence with the device's id in deviceIds sets " +
+    "reportSeconds to what was observed. Past figures change with it.",
   implausible_energy:
     "What to do: look at these readings, and at the device's capacityKw or maxChargeKw.",
 };
