@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from prometheus_client import Counter, Gauge, Histogram, Info, Metric
 
 from reporting.version import version
-from schemas.rejected import REASONS
+from schemas.rejected import COUNTED_REASONS
 
 FLUSH_CAUSES = ("full", "interval", "caught_up")
 TAKEOVER_CAUSES = (
@@ -159,7 +159,7 @@ def begin_at_zero(topics: Collection[str]) -> None:
     """
     BUILD.info({"version": version()})
     for topic in topics:
-        for outcome in ("stored", "duplicate", *REASONS):
+        for outcome in ("stored", "duplicate", *COUNTED_REASONS):
             READINGS_TOTAL.labels(topic, outcome)
         AGE_SECONDS.labels(topic)
         GAPS.labels(topic)

@@ -61,10 +61,14 @@ def open_sink(environment: dict[str, str], *partitions: TopicPartition) -> Itera
     sink.close()
 
 
-def new_batch() -> Batch:
+def new_batch(*, salvage: bool = False) -> Batch:
     """An empty batch of both streams, with room for all that tests put in."""
+    topics = {"meters": METER, "vehicles": VEHICLE}
     return Batch(
-        {"meters": Decoder(METER), "vehicles": Decoder(VEHICLE)},
+        {
+            topic: Decoder(stream, salvage=stream.expendable if salvage else ())
+            for topic, stream in topics.items()
+        },
         max_readings=10**6,
         max_bytes=10**9,
         max_record_bytes=MAX_RECORD_BYTES,
@@ -77,8 +81,10 @@ def limits() -> ClockLimits:
     return clock_limits(NOW, max_age_days=730, retention_days=0, max_skew_seconds=0)
 
 
-def parts(*values: bytes, start: int = 0, source: TopicPartition = METERS) -> list[Part]:
+def parts(
+    *values: bytes, start: int = 0, source: TopicPartition = METERS, salvage: bool = False
+) -> list[Part]:
     """One part: each value a record, from `start` on."""
-    batch = new_batch()
+    batch = new_batch(salvage=salvage)
     batch.add(source, start, [Record(start + n, value) for n, value in enumerate(values)])
     return list(batch.parts.values())

@@ -17,7 +17,7 @@ from psycopg import errors
 
 from ingest_worker import metrics
 from ingest_worker.connections import Connections
-from ingest_worker.write.batch import Part
+from ingest_worker.write.batch import Part, Refusal
 from ingest_worker.write.known_days import KnownDays, locked_tables
 from ingest_worker.write.ledger import LOCK_TIMEOUT_S, Ledger, PartBooks, Position
 from ingest_worker.write.newest_known import NewestKnown
@@ -179,8 +179,9 @@ class Sink:
             return books[number], place - starts[number]
 
         for place in written.duplicates:
-            locate(place)[0].duplicate_rows += 1
-        refused: dict[TopicPartition, dict[int, tuple[str, str]]] = defaultdict(dict)
+            b, row = locate(place)
+            b.repeat(row)
+        refused: dict[TopicPartition, dict[int, Refusal]] = defaultdict(dict)
         for place, why in written.rejected.items():
             b, row = locate(place)
             refused[b.part.partition][row] = why
