@@ -51,6 +51,11 @@ READINGS_TOTAL = Counter(
     "Readings by what became of them; outcome is stored, duplicate or a reason of rejection.",
     ["topic", "outcome"],
 )
+REPAIRED = Counter(
+    "energy_ingest_repaired_total",
+    "Of the stored and the duplicates, those taken without a value that was wrong.",
+    ["topic"],
+)
 FLUSHES = Counter(
     "energy_ingest_flushes_total",
     "Flushes by cause: full, interval or caught_up.",
@@ -161,6 +166,7 @@ def begin_at_zero(topics: Collection[str]) -> None:
     for topic in topics:
         for outcome in ("stored", "duplicate", *COUNTED_REASONS):
             READINGS_TOTAL.labels(topic, outcome)
+        REPAIRED.labels(topic)
         AGE_SECONDS.labels(topic)
         GAPS.labels(topic)
     for counter, values in (

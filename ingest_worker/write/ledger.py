@@ -47,28 +47,29 @@ class PartBooks:
         self.rejected = part.rejected
         self.newly_rejected = 0
         """How many of `rejected` were not rejected before; the others are duplicates."""
-        self._repaired_as = dict.fromkeys(part.repaired, "stored")
+        self.repaired_as = dict.fromkeys(part.repaired, "stored")
+        """By row, what became of those that were salvaged: stored or duplicate."""
         self._refused_rows = 0
 
     def repeat(self, row: int) -> None:
         """Note that a row is stored already."""
         self.duplicate_rows += 1
-        if row in self._repaired_as:
-            self._repaired_as[row] = "duplicate"
+        if row in self.repaired_as:
+            self.repaired_as[row] = "duplicate"
 
     def refuse(self, refused: Mapping[int, Refusal]) -> None:
         """Note the rows of the part that cannot be stored, and why."""
         self.rejected = self.part.rejections(refused)
         self._refused_rows = len(refused)
         for row in refused:
-            self._repaired_as.pop(row, None)
+            self.repaired_as.pop(row, None)
 
     def repaired(self) -> list[tuple[Record, Rejection]]:
         """What was wrong with the rows that were salvaged, and what became of each."""
         part = self.part
         return [
             (part.origin(row)[0], part.repaired[row]._replace(outcome=outcome))
-            for row, outcome in self._repaired_as.items()
+            for row, outcome in self.repaired_as.items()
         ]
 
     @property

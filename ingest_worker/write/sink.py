@@ -61,6 +61,8 @@ class Outcome(NamedTuple):
     stored: int
     duplicate: int
     rejected: Counter[str]
+    repaired: int = 0
+    """How many of `stored` and `duplicate` were salvaged."""
 
 
 class Sink:
@@ -232,7 +234,11 @@ def _outcomes(books: Sequence[PartBooks]) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
     for b in books:
         topic = b.part.partition.topic
-        stored, duplicate, rejected = outcomes.get(topic, Outcome(0, 0, Counter()))
-        reasons = Counter(rejection.reason for _, rejection in b.rejected)
-        outcomes[topic] = Outcome(stored + b.stored, duplicate + b.duplicate, rejected + reasons)
+        so_far = outcomes.get(topic, Outcome(0, 0, Counter()))
+        outcomes[topic] = Outcome(
+            so_far.stored + b.stored,
+            so_far.duplicate + b.duplicate,
+            so_far.rejected + Counter(rejection.reason for _, rejection in b.rejected),
+            so_far.repaired + len(b.repaired_as),
+        )
     return outcomes
