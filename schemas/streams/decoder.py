@@ -220,8 +220,8 @@ class Decoder:
                 self._check_repeated(piece)
         except (ValueError, RecursionError):
             return None, found
-        if not dropped or not limits.oldest <= row[TIME] <= limits.newest:
-            return None, found
+        if untimely := self._untimely(place, row, piece, limits):
+            return None, untimely
         return row, found._replace(reason=REPAIRED, dropped=dropped)
 
     def decode_piece(self, piece: bytes, limits: ClockLimits, place: int) -> Row | Rejection:
@@ -235,12 +235,18 @@ class Decoder:
                 self._check_repeated(piece)
         except (ValueError, RecursionError) as error:
             return self._invalid(place, error, piece)
+        return self._untimely(place, row, piece, limits) or row
+
+    def _untimely(
+        self, place: int, row: Row, piece: bytes, limits: ClockLimits
+    ) -> Rejection | None:
+        """The rejection of a row whose time is not accepted now."""
         if row[TIME] < limits.oldest:
             reason, bound = "too_old", limits.oldest
         elif row[TIME] > limits.newest:
             reason, bound = "in_future", limits.newest
         else:
-            return row
+            return None
         side = "before the oldest" if reason == "too_old" else "after the newest"
         detail = f"{format_micros(row[TIME])} is {side} accepted time, {format_micros(bound)}"
         return Rejection(place, reason, detail, piece, row[DEVICE], time=row[TIME])

@@ -69,7 +69,6 @@ def test_what_is_wrong_beside_the_energy_is_null(
         vehicle(soc=-1, vehicleId="\x7f"),
         vehicle(soc=-1, timestamp="2026-01-30T12:00:00"),
         vehicle(soc=-1, timestamp="2026-02-30T12:00:00Z"),
-        vehicle(soc=-1, timestamp="2027-01-30T12:00:00Z"),
         without("soc", "kwhDeliveredDc"),
         without("soc", "vehicleId"),
         without("soc", "timestamp"),
@@ -83,6 +82,12 @@ def test_what_is_wrong_with_energy_id_or_time_rejects_it_all(reading: Any) -> No
     rows, (rejection,) = decode(value)
     assert (rows, rejection.reason) == ([], "invalid")
     assert decode(value, STRICT) == ([], [rejection])
+
+
+def test_a_time_that_is_not_accepted_is_so_however_little_is_good_otherwise() -> None:
+    value = json.dumps(vehicle(soc=-1, timestamp="2027-01-30T12:00:00Z")).encode()
+    rows, (rejection,) = decode(value)
+    assert (rows, rejection.reason, rejection.dropped) == ([], "in_future", ())
 
 
 @pytest.mark.parametrize(
