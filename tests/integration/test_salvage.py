@@ -154,9 +154,10 @@ def test_a_full_quarantine_takes_no_note_and_counts_none(
 
 def test_readings_of_vehicles_are_salvaged_in_arrays_too(sink: Sink, database: Database) -> None:
     own = {"vehicleId": "V", "kwhDeliveredDc": 1, "soc": 50, "batteryTemp": 20}
+    bad: tuple[dict[str, Any], ...] = ({}, {"soc": 65535}, {"batteryTemp": -100}, {"soc": None})
     several = [
         {**own, "timestamp": f"2026-01-30T12:0{minute}:00Z"} | fields
-        for minute, fields in enumerate(({}, {"soc": 65535}, {"batteryTemp": -100}, {"soc": None}))
+        for minute, fields in enumerate(bad)
     ]
     batch = new_batch(salvage=True)
     batch.add(VEHICLES, 0, [Record(0, json.dumps(several).encode())])

@@ -104,7 +104,7 @@ def test_each_value_of_a_repeated_key_has_to_be_valid(text: str, row: Row) -> No
     value = json.dumps(vehicle())[:-1] + f", {text}}}"
     rows, (rejection,) = decode(value.encode())
     assert (rows, rejection.dropped) == ([row], ("soc",))
-    assert str(rows[0][3]) != "-0.0"
+    assert "-0.0" not in map(str, rows[0])
 
 
 @pytest.mark.parametrize(
