@@ -33,9 +33,10 @@ def salvaging(services: dict[str, str]) -> dict[str, str]:
         vehicle_payload("V", timestamp=TIMES[2], soc=65_535, batteryTemp="warm"),
         vehicle_payload("V", timestamp=TIMES[2], soc=65_535, kwhDeliveredDc=-1),
     ]
-    topic = {"KAFKA_METER_TOPIC": environment["KAFKA_VEHICLE_TOPIC"]}
+    topics = (environment["KAFKA_VEHICLE_TOPIC"], environment["KAFKA_METER_TOPIC"])
+    swapped = dict(zip(("KAFKA_METER_TOPIC", "KAFKA_VEHICLE_TOPIC"), topics, strict=True))
     send(environment, json.dumps(meters).encode())
-    send(environment | topic, *[json.dumps(one).encode() for one in vehicles])
+    send(environment | swapped, *[json.dumps(one).encode() for one in vehicles])
     with WorkerProcess(environment) as worker:
         wait_until(lambda: counted(environment)["read"] == 7, "all were read")
         assert worker.terminate() == 0
