@@ -33,8 +33,10 @@ from api.lag import LogReader
 from api.metrics import Measured, Metrics
 from api.producer import Producer
 from api.routes.analytics import Analytics
+from api.routes.cadence import Cadence
 from api.routes.devices import METERS, VEHICLES, Devices
 from api.routes.docs import ASSETS_PATH, Docs, assets
+from api.routes.exchanges import Exchanges
 from api.routes.fleet import FleetAnalytics
 from api.routes.health import HealthRoutes
 from api.routes.history import History
@@ -49,7 +51,7 @@ from brokers.topics import watch_topics
 from reporting.applications import Application
 from reporting.waiting import Waiting
 from schemas.settings import Settings
-from schemas.streams import STREAMS
+from schemas.streams import METER, STREAMS, VEHICLE
 from serving.certificate import Certificate
 from sql.connect import conninfo
 from sql.errors import UnsuitableDatabaseError
@@ -167,7 +169,10 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
         "/v1/telemetry/rejected/{id}/replay": {"POST": rejected.replay},
         **device_routes(Devices(METERS, database)),
         **device_routes(Devices(VEHICLES, database)),
+        **exchange_routes("meters", Exchanges(METER, parts.settings, database)),
+        **exchange_routes("vehicles", Exchanges(VEHICLE, parts.settings, database)),
         "/v1/devices/silent": {"GET": silence.silent},
+        "/v1/devices/adopt-cadence": {"POST": Cadence(database).adopt},
         "/v1/sessions": {"GET": sessions.search},
         "/v1/sessions/start": {"POST": sessions.start},
         "/v1/sessions/active": {"GET": sessions.active},
@@ -198,6 +203,15 @@ def device_routes(devices: Devices) -> dict[str, dict[str, Handler]]:
         path: {"GET": devices.page, "POST": devices.create},
         f"{path}/{{id}}": {"GET": devices.one, "PATCH": devices.change},
         f"{path}/{{id}}/state": {"GET": devices.state},
+    }
+
+
+def exchange_routes(plural: str, exchanges: Exchanges) -> dict[str, dict[str, Handler]]:
+    """The routes of the exchanges of one kind of device."""
+    path = f"/v1/devices/{plural}/{{id}}/exchanges"
+    return {
+        path: {"GET": exchanges.page, "POST": exchanges.create},
+        f"{path}/{{exchangeId}}": {"DELETE": exchanges.delete},
     }
 
 

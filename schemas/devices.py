@@ -8,6 +8,7 @@ from pydantic import Field, create_model
 from schemas.fields import (
     DEFAULT_PAGE,
     Amount,
+    AmountAboveZero,
     DeviceId,
     Input,
     Metadata,
@@ -21,8 +22,10 @@ from schemas.streams import STREAMS
 from schemas.streams.stream import TIMESTAMP, Stream
 
 MAX_VIN_CHARACTERS = 17
+LONGEST_REPORT_SECONDS = 86_400
 
 EnergyMode = Literal["interval", "register"]
+ReportSeconds = Annotated[int, Field(ge=1, le=LONGEST_REPORT_SECONDS)]
 Vin = Annotated[Text, Field(min_length=1, max_length=MAX_VIN_CHARACTERS)]
 
 
@@ -40,6 +43,12 @@ class _DeviceChange(Input):
     is_active: bool = True
     energy_reading: EnergyMode | None = None
     """Null means the deployment's ENERGY_READING."""
+    report_seconds: ReportSeconds | None = None
+    """Seconds between two readings; null means the deployment's REPORT_SECONDS."""
+    register_tolerance: Amount | None = None
+    """By how many kWh the register may dip without having begun anew; null means 0.2."""
+    register_modulus: AmountAboveZero | None = None
+    """Where the register begins again at 0, in kWh; null: not known to."""
 
 
 class MeterChange(_DeviceChange):
@@ -62,6 +71,8 @@ class VehicleChange(_DeviceChange):
     vin: Vin | None = None
     battery_capacity_kwh: Amount | None = None
     model: Text | None = None
+    max_charge_kw: AmountAboveZero | None = None
+    """The most it can be charged with; null: not known."""
 
 
 class NewVehicle(VehicleChange):
@@ -76,6 +87,9 @@ class _Registered(Output):
     metadata: dict[str, Any]
     is_active: bool
     energy_reading: EnergyMode | None
+    report_seconds: int | None
+    register_tolerance: float | None
+    register_modulus: float | None
     created_at: datetime
     updated_at: datetime
 
@@ -88,7 +102,7 @@ class _MeterFields(Output):
 
 
 class Meter(_Registered, _MeterFields):
-    """A registered meter; `capacity_kw` in kW."""
+    """A registered meter; powers in kW, what its register shows in kWh."""
 
 
 class _VehicleFields(Output):
@@ -96,10 +110,11 @@ class _VehicleFields(Output):
     vin: str | None
     battery_capacity_kwh: float | None
     model: str | None
+    max_charge_kw: float | None
 
 
 class Vehicle(_Registered, _VehicleFields):
-    """A registered vehicle; `battery_capacity_kwh` in kWh."""
+    """A registered vehicle; powers in kW, energies in kWh."""
 
 
 def _state(stream: Stream) -> type[Output]:

@@ -141,6 +141,7 @@ Text = Annotated[str, Field(max_length=MAX_TEXT_CHARACTERS), AfterValidator(stor
 """Text PostgreSQL can store."""
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A finite number, zero or more."""
+AmountAboveZero = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PageLimit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
 Metadata = Annotated[dict[str, Any], AfterValidator(_metadata)]
 """Any JSON object of a bounded size and depth."""

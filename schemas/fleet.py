@@ -113,15 +113,16 @@ class FleetFigures(Output):
     """All vehicles' charging in whole hours; `vehicles` from the worst efficiency on.
 
     That is the lowest; of those with `alert=impossible_efficiency` it is the highest. Low ones of
-    which it is certain come first; those that cannot be judged come last.
+    which it is certain come first, then other low ones; those that cannot be judged come last.
     """
 
     period: Period
     as_of: datetime
     """Everything stored or changed before it is in the figures."""
     being_redone: bool
-    """Whether a device's or the deployment's `energyReading` was changed, and not all figures
-    follow it yet: until then they disagree with those of single vehicles."""
+    """Whether what holds for a device's whole history (`energyReading`, `reportSeconds` and so on),
+    or the deployment's, was changed, and not all figures follow it yet: until then they disagree
+    with those of single vehicles."""
     metrics: Metrics
     coverage: Coverage
     alerts: list[Alert]

@@ -1,7 +1,9 @@
 """What the health routes answer."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from schemas.fields import Output
 
@@ -10,7 +12,7 @@ class Check(Output):
     """One thing the API depends on; `message` says what is wrong with it."""
 
     status: Literal["up", "down"]
-    message: str | None
+    message: Annotated[str | None, Field(examples=[None])]
 
 
 class Checks(Output):

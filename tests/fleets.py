@@ -1,9 +1,9 @@
 """Random fleets for hypothesis, dense in what real meters do.
 
-Half of them are wild: anything may meet anything, on a coarse grid of time and a microsecond beside
-it, so that readings, sessions, hours and windows often meet exactly. Half are lifelike: devices
-report steadily while sessions follow one another, and now and then something goes wrong. All values
-have few decimals.
+A third of them is wild: anything may meet anything, on a coarse grid of time and a microsecond
+beside it, so that readings, sessions, hours and windows often meet exactly. A third is lifelike:
+devices report steadily while sessions follow one another, and now and then something goes wrong.
+A third is as nobody configures it. All values have few decimals.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -184,8 +184,44 @@ def lifelike_fleets(draw: Any) -> ReferenceFleet:
     return fleet
 
 
+@st.composite
+def ordinary_fleets(draw: Any) -> ReferenceFleet:
+    """Two meters, two vehicles as nobody configures them: energy once a minute, few sessions.
+
+    Some readings lie exactly on sessions' ends, and now and then one is missing or absurd.
+    """
+    fleet = ReferenceFleet(
+        {f"M{n}": draw(ordinary_devices()) for n in range(2)},
+        {f"V{n}": draw(ordinary_devices()) for n in range(2)},
+    )
+    for vehicle in fleet.vehicles:
+        for slot in draw(st.lists(st.integers(0, 10), max_size=3, unique=True)):
+            start = START + slot * GRID + draw(ticks)
+            end = start + timedelta(minutes=draw(st.sampled_from([2, 5, 14, 15, 29]))) + draw(ticks)
+            meter = draw(st.sampled_from([*fleet.meters]))
+            last = slot == 10 and draw(st.booleans())
+            add_session(fleet, Session(meter, vehicle, start, None if last else end))
+    return fleet
+
+
+@st.composite
+def ordinary_devices(draw: Any) -> Device:
+    minute = timedelta(minutes=1)
+    first = START + draw(st.integers(-20, 20)) * minute + draw(ticks)
+    first += timedelta(seconds=draw(st.sampled_from([0, 0, 0, 1, 30])))
+    kwh = draw(st.sampled_from([Decimal("0.117"), Decimal("0.25")]))
+    device = Device(False)
+    device.readings = [
+        Reading(first + n * minute, kwh + Decimal(n % 7) / 1000, Decimal(25)) for n in range(160)
+    ]
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
+        what = draw(st.sampled_from(["gap", "jump", "no temp"]))
+        go_wrong(device, draw(st.integers(1, 140)), what, draw(st.integers(1, 4)), draw(steps))
+    return device
+
+
 def fleets() -> st.SearchStrategy[ReferenceFleet]:
-    return st.one_of(wild_fleets(), lifelike_fleets())
+    return st.one_of(wild_fleets(), lifelike_fleets(), ordinary_fleets())
 
 
 windows = st.one_of(

@@ -38,10 +38,15 @@ def _rejection() -> Rejection:
 
 
 REJECTION = _rejection()
+UUID_EXAMPLE = "0190f3a2-5b1c-7c3e-9d4f-2a6b8c0d1e2f"
 BY_NAME: dict[str, Any] = {
     **{stream.id_field: stream.id_example for stream in STREAMS.values()},
     "deviceId": STREAM.id_example,
-    "sessionId": "0190f3a2-5b1c-7c3e-9d4f-2a6b8c0d1e2f",
+    "sessionId": UUID_EXAMPLE,
+    "exchangeId": UUID_EXAMPLE,
+    "at": NOON,
+    "lastOfOld": 81_234.5,
+    "firstOfNew": 0.2,
     "timestamp": NOON,
     "startedAt": NOON,
     "endedAt": HOUR_LATER,
@@ -53,6 +58,10 @@ BY_NAME: dict[str, Any] = {
     "vin": "WVWZZZ1JZXW000001",
     "model": "eVan",
     "batteryCapacityKwh": 75.0,
+    "maxChargeKw": 150.0,
+    "reportSeconds": 60,
+    "registerTolerance": 0.2,
+    "registerModulus": 1_000_000.0,
     "metadata": {"floor": 2},
     "isActive": True,
     "success": True,
@@ -69,12 +78,11 @@ BY_NAME: dict[str, Any] = {
     "rawBase64": b64encode(REJECTION.raw).decode(),
     "resolvedBy": "api@127.0.0.1",
     "byReason": {"invalid": 1},
-    "message": None,
     "errors": [],
     "alerts": [],
     "warnings": [],
 }
-BY_FORMAT: dict[str, Any] = {"date-time": NOON, "uuid": BY_NAME["sessionId"]}
+BY_FORMAT: dict[str, Any] = {"date-time": NOON, "uuid": UUID_EXAMPLE}
 BY_TYPE: dict[str, Any] = {
     "null": None,
     "boolean": False,

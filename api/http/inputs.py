@@ -124,12 +124,17 @@ def path_device_id(request: Request, what: str) -> str:
 
 def path_session_id(request: Request) -> UUID:
     """The session id in the path. Raises ApiError 404 for one that cannot exist."""
-    encoded = request.path_params["id"]
+    return path_uuid(request, "id", "Session")
+
+
+def path_uuid(request: Request, name: str, what: str) -> UUID:
+    """The UUID `name` in the path, of a `what`. Raises ApiError 404 for one that cannot exist."""
+    encoded = request.path_params[name]
     text = unquote(encoded)
     try:
-        session_id = UUID(text)
+        found = UUID(text)
     except ValueError:
-        raise not_found("Session", encoded) from None
-    if str(session_id) != text.lower():
-        raise not_found("Session", encoded)
-    return session_id
+        raise not_found(what, encoded) from None
+    if str(found) != text.lower():
+        raise not_found(what, encoded)
+    return found

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, TypeGuard, get_args, get_origin
+from uuid import UUID
 
 import msgspec
 from pydantic import BaseModel, TypeAdapter
@@ -164,10 +165,11 @@ def _security(access: Access) -> Json:
 
 
 def _parameters(path: str, endpoint: Endpoint, noted: Answers) -> Iterator[Json]:
-    if "{id}" in path:
-        schema = TypeAdapter(endpoint.of_object(noted.path_id)).json_schema()
+    for name in re.findall(r"{(\w+)}", path):  # beside {id} there are UUIDs alone
+        kind = endpoint.of_object(noted.path_id) if name == "id" else UUID
+        schema = TypeAdapter(kind).json_schema()
         shown = {"schema": schema, "example": example(schema, {})}
-        yield {"name": "id", "in": "path", "required": True, **shown}
+        yield {"name": name, "in": "path", "required": True, **shown}
     if endpoint.query:
         model = endpoint.query.model_json_schema(by_alias=True)
         for name, schema in model["properties"].items():

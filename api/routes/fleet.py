@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.database import Database
+from api.around import bounds, rows_around
+from api.database import Connection, Database
 from api.figures import EXACT, FLAGS, Figures, Row, implausible_message, rounded, total
 from api.http.beside import beside
 from api.http.endpoint import allows, answers
@@ -87,20 +88,9 @@ class FleetAnalytics:
         """A meter's energy by hour, and the sessions on it."""
         meter_id = path_device_id(request, "Meter")
         window = asked_window(query, utc_now())
-        parameters = {
-            "meter_id": meter_id,
-            "now": utc_now(),
-            **of_deployment(self._settings),
-            **window.parameters(),
-        }
         async with self._database.connection() as connection:
-            device = await (await connection.execute(SQL["device"], parameters)).fetchone()
-            if device is None or not device["known"]:
-                raise not_found("Meter", meter_id)
-            rows = await (await connection.execute(SQL["meter"], parameters)).fetchall()
-            cursor = await connection.execute(SQL["meter_sessions"], parameters)
-            sessions = await cursor.fetchall()
-        return JsonResponse(meter(meter_id, window, device, rows, sessions))
+            found = await read_meter(connection, self._settings, meter_id, window)
+        return JsonResponse(meter(meter_id, window, *found))
 
 
 def fleet(window: Window, rows: list[Row]) -> FleetFigures:
@@ -121,6 +111,26 @@ def fleet(window: Window, rows: list[Row]) -> FleetFigures:
         unjudged_counts=UnjudgedCounts.model_validate(whole),
         vehicles=[_vehicle(row) for row in vehicles],
     )
+
+
+async def read_meter(
+    connection: Connection, settings: Settings, meter_id: str, window: Window
+) -> tuple[Row, list[Row], list[Row]]:
+    """The meter, the rows of the query `meter`, and its sessions; 404 for an unknown meter."""
+    parameters = {
+        "meter_id": meter_id,
+        "now": utc_now(),
+        **of_deployment(settings),
+        **window.parameters(),
+    }
+    skew_s = settings.max_clock_skew_seconds
+    (device,) = await rows_around(connection, SQL["device"], parameters, skew_s)
+    if not device["known"]:
+        raise not_found("Meter", meter_id)
+    parameters |= bounds(window, [device], "")
+    rows = await (await connection.execute(SQL["meter"], parameters)).fetchall()
+    sessions = await (await connection.execute(SQL["meter_sessions"], parameters)).fetchall()
+    return device, rows, sessions
 
 
 def meter(

@@ -35,13 +35,14 @@ class ApiClient:
         self._queues: dict[int, asyncio.Queue[Session]] = {}
         self._workers: list[asyncio.Task[None]] = []
 
-    async def register(self, depots: Iterable[Depot]) -> None:
-        """Register the devices; those that are registered already stay as they are.
+    async def register(self, depots: Iterable[Depot], report_seconds: int | None) -> None:
+        """Register the devices, and how often they report; those that are there stay as they are.
 
         Raises DevstackError when the API refuses one.
         """
-        todo = [self._register(path, body) for depot in depots for path, body in _devices(depot)]
-        await asyncio.gather(*todo)
+        pace = {"reportSeconds": report_seconds}
+        devices = [device for depot in depots for device in _devices(depot)]
+        await asyncio.gather(*(self._register(path, body | pace) for path, body in devices))
 
     def report(self, session: Session) -> None:
         """Queue a session; its start, its end or both are sent as they are when its turn comes."""

@@ -6,6 +6,8 @@ A step is due once all of it lies in the past, so no reading is ever ahead of th
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from schemas.devices import LONGEST_REPORT_SECONDS
+
 DEFAULT_BACKFILL_H = 24.0
 
 
@@ -23,6 +25,12 @@ class Pace:
     """Hours from the start to the clock; None = what fits `speed` and `seconds`."""
     seconds: float | None = None
     """How long to run; 0 = until simulated time has caught up, None = until stopped."""
+
+    @property
+    def report_seconds(self) -> int | None:
+        """What devices say of `interval_s`; None where it is no whole second to a day."""
+        whole = self.interval_s % 1 == 0 and 1 <= self.interval_s <= LONGEST_REPORT_SECONDS
+        return int(self.interval_s) if whole else None
 
     def backfill(self) -> timedelta:
         """The time from the start to the clock."""

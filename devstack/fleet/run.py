@@ -39,7 +39,7 @@ async def run_fleet(
         clock = SimulatedClock(pace, utc_now(), time.monotonic())
         fleet = SimulatedFleet(options, clock.start, partitions)
         if api:
-            await _unless_stopped(stop, api.register(fleet.depots))
+            await _unless_stopped(stop, api.register(fleet.depots, pace.report_seconds))
             clock.begin(time.monotonic())
         await _run_steps(fleet, clock, publisher, api, stop, progress)
         await publisher.send(fleet.finish())

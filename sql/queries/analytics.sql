@@ -24,10 +24,17 @@ CASE WHEN coalesce(report_seconds, %(report_seconds)s) IS NOT NULL
 -- name: vehicle
 -- The vehicle's sessions that meet the window, oldest first, cut to it; one row without a session when
 -- none does. `dc_*` and `known` are about the vehicle and the same in each; `pace_s` are seconds;
--- `base` and `reach` are the times of the readings around that matter.
-SELECT vehicle.*, session_id, meter_id, start, past, ac_pace_s, has_length, ac_base, ac_reach
+-- `base` and `reach` are the times of the readings around that matter, as far as `base_start` and
+-- `reach_end` let them be found: all of them if it `is_enough`. No reading is after `reach_end` if it `ends`.
+SELECT vehicle.*, session_id, meter_id, start, past, ac_pace_s, has_length, ac_base, ac_reach,
+    last_instant, dc_is_enough AND coalesce(ac_is_enough, true) AS is_enough,
+    dc_is_plain AND coalesce(ac_is_plain, true) AS is_plain
 FROM (
     SELECT extract(epoch FROM pace)::integer AS dc_pace_s, base AS dc_base, reach AS dc_reach,
+        is_enough AS dc_is_enough, pace IS NULL AND NOT is_register AND NOT EXISTS (
+            SELECT FROM charging_sessions
+            WHERE charging_sessions.vehicle_id = %(vehicle_id)s AND ended_at = %(start)s
+                AND tstzrange(started_at, ended_at, '[]') @> %(start)s) AS dc_is_plain,
         EXISTS (SELECT FROM vehicles WHERE vehicle_id = %(vehicle_id)s)
             OR EXISTS (SELECT FROM vehicle_live_state WHERE vehicle_id = %(vehicle_id)s) AS known
     FROM (VALUES (%(vehicle_id)s::text)) AS asked (vehicle_id)
@@ -43,8 +50,21 @@ FROM (
 ) AS vehicle
 LEFT JOIN (
     SELECT session_id, meter_id, start, past, extract(epoch FROM pace)::integer AS ac_pace_s,
-        ended_at IS DISTINCT FROM started_at AS has_length, base AS ac_base, reach AS ac_reach
-    FROM charging_sessions
+        ended_at IS DISTINCT FROM started_at AS has_length, base AS ac_base, reach AS ac_reach,
+        is_enough AS ac_is_enough,
+        CASE WHEN ended_at <= %(end)s THEN ended_at - interval '1 microsecond' END
+            AS last_instant,
+        pace IS NULL AND NOT is_register AND ended_at IS DISTINCT FROM started_at AND NOT EXISTS (
+            SELECT FROM charging_sessions AS other
+            WHERE other.session_id <> session.session_id AND other.meter_id = session.meter_id
+                AND tstzrange(other.started_at, other.ended_at, '[]')
+                    && tstzrange(session.started_at, session.ended_at, '[]'))
+            AND NOT EXISTS (
+            SELECT FROM charging_sessions AS other
+            WHERE other.session_id <> session.session_id AND other.vehicle_id = session.vehicle_id
+                AND tstzrange(other.started_at, other.ended_at, '[]')
+                    && tstzrange(session.started_at, session.ended_at, '[]')) AS ac_is_plain
+    FROM charging_sessions AS session
     JOIN meters USING (meter_id)
     CROSS JOIN LATERAL (SELECT
         -- include: meter_like

@@ -1,28 +1,43 @@
 -- Registered meters and vehicles. Both have the same queries, under the same names.
 
+-- fragment: meter_fields
+location, capacity_kw, installed_at, metadata, is_active, energy_reading, report_seconds,
+register_tolerance, register_modulus
+
+-- fragment: vehicle_fields
+vin, battery_capacity_kwh, model, max_charge_kw, metadata, is_active, energy_reading,
+report_seconds, register_tolerance, register_modulus
+
 -- name: meters_create
 -- No row when the meter is registered already.
-INSERT INTO meters (meter_id, location, capacity_kw, installed_at, metadata, is_active,
-    energy_reading)
-VALUES (%(meter_id)s, %(location)s, %(capacity_kw)s, %(installed_at)s, %(metadata)s, %(is_active)s,
-    %(energy_reading)s)
+INSERT INTO meters (
+    meter_id,
+    -- include: meter_fields
+)
+VALUES (
+    %(meter_id)s, %(location)s, %(capacity_kw)s, %(installed_at)s, %(metadata)s, %(is_active)s,
+    %(energy_reading)s, %(report_seconds)s, %(register_tolerance)s, %(register_modulus)s)
 ON CONFLICT (meter_id) DO NOTHING
-RETURNING meter_id, location, capacity_kw, installed_at, metadata, is_active, energy_reading,
-    created_at, updated_at
+RETURNING meter_id, created_at, updated_at,
+    -- include: meter_fields
 
 -- name: meters_change
 -- `changes` is a jsonb object by column; columns it does not name keep their values.
 UPDATE meters AS old
-SET (location, capacity_kw, installed_at, metadata, is_active, energy_reading, updated_at) = (
-    SELECT location, capacity_kw, installed_at, metadata, is_active, energy_reading, now()
+SET (
+    updated_at,
+    -- include: meter_fields
+) = (
+    SELECT now(),
+        -- include: meter_fields
     FROM jsonb_populate_record(old, %(changes)s))
 WHERE meter_id = %(id)s
-RETURNING meter_id, location, capacity_kw, installed_at, metadata, is_active, energy_reading,
-    created_at, updated_at
+RETURNING meter_id, created_at, updated_at,
+    -- include: meter_fields
 
 -- name: meters_one
-SELECT meter_id, location, capacity_kw, installed_at, metadata, is_active, energy_reading,
-    created_at, updated_at
+SELECT meter_id, created_at, updated_at,
+    -- include: meter_fields
 FROM meters
 WHERE meter_id = %(id)s
 
@@ -46,35 +61,43 @@ WITH RECURSIVE page (meter_id, place, bytes_before, bytes) AS (
         LIMIT 1) AS next
     WHERE place < %(limit)s AND bytes_before < %(bytes)s
 )
-SELECT bytes_before, meter_id, location, capacity_kw, installed_at, metadata, is_active,
-    energy_reading, created_at, updated_at
+SELECT bytes_before, meter_id, created_at, updated_at,
+    -- include: meter_fields
 FROM page
 JOIN meters USING (meter_id)
 ORDER BY meter_id
 
 -- name: vehicles_create
 -- No row when the vehicle is registered already.
-INSERT INTO vehicles (vehicle_id, vin, battery_capacity_kwh, model, metadata, is_active,
-    energy_reading)
-VALUES (%(vehicle_id)s, %(vin)s, %(battery_capacity_kwh)s, %(model)s, %(metadata)s, %(is_active)s,
-    %(energy_reading)s)
+INSERT INTO vehicles (
+    vehicle_id,
+    -- include: vehicle_fields
+)
+VALUES (
+    %(vehicle_id)s, %(vin)s, %(battery_capacity_kwh)s, %(model)s, %(max_charge_kw)s,
+    %(metadata)s, %(is_active)s, %(energy_reading)s, %(report_seconds)s, %(register_tolerance)s,
+    %(register_modulus)s)
 ON CONFLICT (vehicle_id) DO NOTHING
-RETURNING vehicle_id, vin, battery_capacity_kwh, model, metadata, is_active, energy_reading,
-    created_at, updated_at
+RETURNING vehicle_id, created_at, updated_at,
+    -- include: vehicle_fields
 
 -- name: vehicles_change
 -- `changes` is a jsonb object by column; columns it does not name keep their values.
 UPDATE vehicles AS old
-SET (vin, battery_capacity_kwh, model, metadata, is_active, energy_reading, updated_at) = (
-    SELECT vin, battery_capacity_kwh, model, metadata, is_active, energy_reading, now()
+SET (
+    updated_at,
+    -- include: vehicle_fields
+) = (
+    SELECT now(),
+        -- include: vehicle_fields
     FROM jsonb_populate_record(old, %(changes)s))
 WHERE vehicle_id = %(id)s
-RETURNING vehicle_id, vin, battery_capacity_kwh, model, metadata, is_active, energy_reading,
-    created_at, updated_at
+RETURNING vehicle_id, created_at, updated_at,
+    -- include: vehicle_fields
 
 -- name: vehicles_one
-SELECT vehicle_id, vin, battery_capacity_kwh, model, metadata, is_active, energy_reading,
-    created_at, updated_at
+SELECT vehicle_id, created_at, updated_at,
+    -- include: vehicle_fields
 FROM vehicles
 WHERE vehicle_id = %(id)s
 
@@ -98,8 +121,8 @@ WITH RECURSIVE page (vehicle_id, place, bytes_before, bytes) AS (
         LIMIT 1) AS next
     WHERE place < %(limit)s AND bytes_before < %(bytes)s
 )
-SELECT bytes_before, vehicle_id, vin, battery_capacity_kwh, model, metadata, is_active,
-    energy_reading, created_at, updated_at
+SELECT bytes_before, vehicle_id, created_at, updated_at,
+    -- include: vehicle_fields
 FROM page
 JOIN vehicles USING (vehicle_id)
 ORDER BY vehicle_id

@@ -3,14 +3,18 @@
 -- name: fleet
 -- The first row, with a null vehicle_id, holds the whole fleet's sums of [start, end), both whole
 -- hours; the whole days in between, from `first_day` up to `past_day`, come from the rollups by day.
--- The other rows are vehicles, from the worst efficiency on, those of which it is certain first, and
--- those that cannot be judged at the end; of `impossible_efficiency` the highest is the worst. An
+-- The other rows are vehicles, from the worst efficiency on, low ones of which it is certain first,
+-- and those that cannot be judged at the end; of `impossible_efficiency` the highest is the worst. An
 -- active session counts up to `now`, because no reading is expected that cannot be there yet.
 --
 -- `judgement` and `certain` are what api/figures.py makes of the same sums, and as exact: a numeric
 -- product is, a quotient is not. That to sort by has 100 decimals more than the energies: enough to
 -- tell ratios of energies below 1e38 kWh apart. A reading that several hours share counts in the
 -- first of them that the window has: `*_again` are the hours before that had it, too.
+--
+-- Expected readings are cut to whole ones once they are summed. They have 100 decimals, so that
+-- three thirds are one; the last ten are rounded away, and no part of a reading is as small as those
+-- left.
 WITH rollups AS (
     SELECT * FROM vehicle_days WHERE hour >= %(first_day)s AND hour < %(past_day)s
     UNION ALL
@@ -68,8 +72,8 @@ rejected_of AS (
 ),
 overlap AS (
     SELECT vehicle_id, count(*) AS sessions, sum(seconds) AS session_seconds,
-        round(sum(seconds / ac_pace_s), 9) AS ac_expected,
-        round(sum(seconds / dc_pace_s), 9) AS dc_expected
+        sum((seconds + round(0.0, 100)) / ac_pace_s) AS ac_expected,
+        sum((seconds + round(0.0, 100)) / dc_pace_s) AS dc_expected
     FROM session
     GROUP BY vehicle_id
 ),
@@ -119,7 +123,8 @@ SELECT NULL AS vehicle_id, coalesce(sum(energy_ac), 0) AS energy_ac,
     coalesce(sum(estimated_dc), 0) AS estimated_dc, coalesce(sum(ac_seconds), 0) AS ac_seconds,
     coalesce(sum(dc_seconds), 0) AS dc_seconds, coalesce(sum(sessions), 0) AS sessions,
     coalesce(sum(session_seconds), 0) AS session_seconds,
-    coalesce(sum(ac_expected), 0) AS ac_expected, coalesce(sum(dc_expected), 0) AS dc_expected,
+    floor(round(coalesce(sum(ac_expected), 0), 90)) AS ac_expected,
+    floor(round(coalesce(sum(dc_expected), 0), 90)) AS dc_expected,
     (SELECT coalesce(sum(readings), 0) FROM rejected
      WHERE (topic = %(vehicle_topic)s AND device_id IN (SELECT vehicle_id FROM fleet))
         OR (topic = %(meter_topic)s AND device_id IN (SELECT meter_id FROM session))) AS rejected,
@@ -146,7 +151,8 @@ FROM fleet
 UNION ALL
 (SELECT vehicle_id, energy_ac, energy_dc, energy_outside, temp_sum, ac_readings, dc_readings,
     readings, temps, counter_resets, dips, spikes, implausible, estimated_ac, estimated_dc,
-    ac_seconds, dc_seconds, sessions, session_seconds, ac_expected, dc_expected, rejected,
+    ac_seconds, dc_seconds, sessions, session_seconds, floor(round(ac_expected, 90)),
+    floor(round(dc_expected, 90)), rejected,
     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM fleet
 WHERE (%(alert)s::text IS NULL OR judgement = %(alert)s
@@ -154,11 +160,8 @@ WHERE (%(alert)s::text IS NULL OR judgement = %(alert)s
     AND (%(certain)s::boolean IS NULL OR (certain = %(certain)s
         AND (judgement IN ('low_efficiency', 'impossible_efficiency') OR has_implausible)))
 ORDER BY
-    CASE judgement
-        WHEN 'low_efficiency' THEN CASE WHEN certain THEN 1 ELSE 2 END
-        WHEN 'fine' THEN 3 WHEN 'impossible_efficiency' THEN CASE WHEN certain THEN 4 ELSE 5 END
-        ELSE 6
-    END,
+    CASE WHEN starts_with(judgement, 'no_') THEN 4 WHEN judgement <> 'low_efficiency' THEN 3
+        WHEN certain THEN 1 ELSE 2 END,
     CASE WHEN starts_with(judgement, 'no_') THEN NULL
         WHEN %(alert)s = 'impossible_efficiency' THEN -ratio ELSE ratio END,
     vehicle_id

@@ -65,6 +65,31 @@ session AS MATERIALIZED (
                 coalesce((SELECT max(t) FROM reading WHERE t < span.start), span.start)
                     - coalesce(pace, '0'), greatest(last, span.past), '[]')) AS session
 ),
+edge AS MATERIALIZED (
+    -- Where sessions start and end; from each on, which one the device has, unless it is `crowded`.
+    SELECT coalesce(array_agg(at ORDER BY at), '{{}}') AS edges,
+        array_agg(sessions[1] ORDER BY at) AS owners,
+        array_agg(cardinality(sessions) > 1 ORDER BY at) AS crowded
+    FROM (SELECT started_at AS at FROM session UNION SELECT ended_at FROM session) AS edge
+    CROSS JOIN LATERAL (
+        SELECT array_agg(session_id) AS sessions
+        FROM session
+        WHERE started_at <= at AND ended_at > at) AS around
+),
+placed AS MATERIALIZED (
+    -- A reading is plain if it and the one before are in the same session, or in none, close to each
+    -- other, and nothing is to be said about them.
+    SELECT reading.*, owners[place] AS owner, coalesce(NOT troubled AND t - last_t <= 2 * each
+        AND last_t >= span.start AND t < span.past AND t < last AND t <= %(now)s
+        AND width_bucket(last_t, edges) = place AND crowded[place] IS NOT TRUE
+        AND kwh - CASE WHEN is_register THEN last_kwh ELSE 0 END <= least_doubted, false) AS is_plain
+    FROM reading
+    CROSS JOIN bounds
+    CROSS JOIN edge
+    CROSS JOIN (SELECT coalesce(pace, '1 minute') AS each, least(most_kwh(%(sane_kw)s, '1 minute'),
+        most_kwh(own_kw, pace))::float8 * 0.999 AS least_doubted) AS limits
+    CROSS JOIN LATERAL (SELECT width_bucket(t, edges) AS place) AS found
+),
 increase AS (
     SELECT t, CASE WHEN t - last_t <= %(reach)s THEN last_t END AS p,
         CASE
@@ -74,8 +99,8 @@ increase AS (
         END AS energy,
         NULL AS kind
     FROM bounds
-    CROSS JOIN reading
-    WHERE NOT troubled
+    CROSS JOIN placed
+    WHERE NOT troubled AND NOT is_plain
     UNION ALL
     SELECT chain.*
     FROM bounds
@@ -104,21 +129,30 @@ increment AS (
             AND energy > most_kwh(%(sane_kw)s, greatest(lasts, '1 minute')) AS is_insane) AS judged
     WHERE t >= span.start AND (t < span.past OR t = closing)
 )
-SELECT share.*, coalesce(kind = 'reset', false) AS is_reset, coalesce(kind = 'dip', false) AS is_dip,
-    coalesce(kind = 'spike', false) AS is_spike, NULL::interval AS covered
+SELECT t, p, instant, session_id, energy, estimated, earlier, counts,
+    coalesce(kind = 'reset', false) AS is_reset, coalesce(kind = 'dip', false) AS is_dip,
+    coalesce(kind = 'spike', false) AS is_spike, is_implausible, covered
 FROM (
+    SELECT t, last_t AS p, NULL::text AS kind, false AS is_implausible, owner AS session_id,
+        t AS instant,
+        CASE WHEN is_register THEN kwh::numeric - last_kwh::numeric ELSE kwh::numeric END AS energy,
+        0.0 AS estimated, NULL::timestamptz AS earlier, true AS counts,
+        CASE WHEN owner = coalesce(span.session_id, owner) THEN t - last_t END AS covered
+    FROM placed
+    WHERE is_plain
+    UNION ALL
     -- Of a device whose pace is not known: the session that contains the time; where one ends and
     -- another starts, the one that starts.
     SELECT t, p, kind, is_implausible, session_id,
-        CASE WHEN ended_at <= t THEN last_instant ELSE t END AS instant, energy, 0.0 AS estimated,
-        NULL::timestamptz AS earlier, true AS counts
+        CASE WHEN ended_at <= t THEN last_instant ELSE t END, energy, 0.0, NULL, true, NULL
     FROM increment
     LEFT JOIN session ON started_at <= t AND (t < ended_at OR (t = ended_at AND NOT yields))
     WHERE pace IS NULL
     UNION ALL
     -- Of an ordinary gap: the session that it lies in, or else the one that overlaps it longest.
     SELECT t, p, kind, is_implausible, coalesce(around.session_id, nearest.session_id),
-        coalesce(nearest.instant, t), energy, coalesce(estimated, 0.0), NULL, true
+        coalesce(nearest.instant, t), energy, coalesce(estimated, 0.0), NULL, true,
+        NULL
     FROM increment
     LEFT JOIN session AS around ON around.started_at <= gap_start AND t < around.ended_at
     LEFT JOIN LATERAL (
@@ -134,18 +168,19 @@ FROM (
     UNION ALL
     -- Of a long gap: each of its sessions.
     SELECT t, p, kind, is_implausible, session_id, instant, share,
-        CASE WHEN session_id IS NULL THEN 0.0 ELSE share END, earlier, counts
+        CASE WHEN session_id IS NULL THEN 0.0 ELSE share END, earlier, counts, NULL
     FROM increment
     CROSS JOIN LATERAL long_shares('{name}', span.device_id, gap_start, t, energy,
         coalesce(own_kw, %(sane_kw)s)) AS long
     WHERE is_long) AS share
 WHERE instant >= span.start AND instant < span.past
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, (
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, NULL, (
     SELECT sum(
         -- include: covered
     )
-    FROM (SELECT t, last_t, lead(t) OVER (ORDER BY t) IS NULL AS is_last FROM reading) AS reading
+    FROM (SELECT t, last_t, t = last AS is_last FROM placed CROSS JOIN bounds WHERE NOT is_plain)
+        AS reading
     CROSS JOIN LATERAL (SELECT coalesce(pace, '1 minute') AS each) AS gap
     JOIN (
         SELECT greatest(started_at, span.start) AS first,
@@ -206,10 +241,14 @@ CROSS JOIN LATERAL (
     SELECT coalesce(pace, '1 minute') AS each, span.start AS first, span.past) AS stretch
 
 -- fragment: around
--- The times of the first and the last reading around the span that the fragments above look at; they
--- are looked for alone, so that what does look at them plans for few day partitions.
-SELECT
-    (SELECT min(t)
+-- The times of the first and the last reading around the span that the fragments above look at, and
+-- whether these are all, since there are no more of them or no later ones than `reach_end`: it `ends`.
+-- They are looked for alone, so that what does look at them plans for few day partitions.
+SELECT CASE WHEN is_register THEN earliest ELSE base END AS base, reach,
+    befores >= CASE WHEN is_register THEN 14 ELSE 1 END
+        AND (afters >= CASE WHEN is_register THEN 3 ELSE 1 END OR %(ends)s) AS is_enough
+FROM (
+    SELECT min(t) AS earliest, max(t) AS base, count(*) AS befores
     FROM (
         SELECT "timestamp" AS t
         FROM {history}
@@ -217,8 +256,9 @@ SELECT
             AND "timestamp" >= span.start - %(reach)s
             AND "timestamp" >= %(base_start)s AND "timestamp" < %(end)s
         ORDER BY "timestamp" DESC
-        LIMIT 14) AS before) AS base,
-    (SELECT max(t)
+        LIMIT 14) AS before) AS before
+CROSS JOIN (
+    SELECT max(t) AS reach, count(*) AS afters
     FROM (
         SELECT "timestamp" AS t
         FROM {history}
@@ -226,4 +266,4 @@ SELECT
             AND "timestamp" <= span.past + %(reach)s
             AND "timestamp" >= %(start)s AND "timestamp" <= %(reach_end)s
         ORDER BY "timestamp"
-        LIMIT 3) AS after) AS reach
+        LIMIT 3) AS after) AS after

@@ -44,9 +44,9 @@ WHERE meter_id = %(meter_id)s AND "timestamp" >= %(start)s AND "timestamp" < %(e
 GROUP BY hour
 
 -- name: device
--- What the meter is set to, whether it is registered or was ever heard of, and how many of its readings
--- were rejected whose time lies in [start, end).
-SELECT extract(epoch FROM pace)::integer AS pace_s,
+-- What the meter is set to, whether it is registered or was ever heard of, how many of its readings
+-- were rejected whose time lies in [start, end), and the readings around it as `vehicle` finds them.
+SELECT extract(epoch FROM pace)::integer AS pace_s, base, reach, is_enough,
     EXISTS (SELECT FROM meters WHERE meter_id = %(meter_id)s)
         OR EXISTS (SELECT FROM meter_live_state WHERE meter_id = %(meter_id)s) AS known,
     (SELECT count(*)
@@ -58,6 +58,11 @@ LEFT JOIN meters USING (meter_id)
 CROSS JOIN LATERAL (SELECT
     -- include: meter_like
 ) AS meter
+CROSS JOIN (SELECT %(meter_id)s::text AS device_id, %(start)s::timestamptz AS start,
+    %(end)s::timestamptz AS past) AS span
+CROSS JOIN LATERAL (
+    -- include: around of meter
+) AS around
 
 -- name: meter_sessions
 -- The sessions on a meter that overlap the window, oldest first.

@@ -15,6 +15,7 @@ from tests.readings import iso
 START = datetime(2026, 1, 30, 22, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
+MICROSECOND = timedelta(microseconds=1)
 Reading = tuple[datetime, Decimal, Decimal]
 
 
@@ -69,19 +70,44 @@ class Story:
             for meter, s, e in self.sessions
             if s < end and (e is None or e > start)
         ]
-        ac = [r for meter, s, e in inside for r in self.ac[meter] if s <= r[0] < e]
+        ac = [
+            (time, energy)
+            for meter in self.meters
+            for at, energy, _ in self.ac[meter]
+            if (time := self.counts_at(at, meter)) and start <= time < end
+        ]
+        dc = [
+            (time, energy)
+            for at, energy, _ in self.dc
+            if (time := self.counts_at(at)) and start <= time < end
+        ]
         window = [r for r in self.dc if start <= r[0] < end]
-        dc = [r for r in window if any(s <= r[0] < e for _, s, e in inside)]
-        hours = {r[0].replace(minute=0, second=0, microsecond=0) for r in ac + window}
+        outside = [energy for at, energy, _ in window if not self.counts_at(at)]
+        times = [r[0] for r in ac] + [r[0] for r in dc] + [r[0] for r in window]
+        hours = {time.replace(minute=0, second=0, microsecond=0) for time in times}
         return {
             "ac": sum((r[1] for r in ac), Decimal(0)),
             "dc": sum((r[1] for r in dc), Decimal(0)),
-            "outside": sum((r[1] for r in window), Decimal(0))
-            - sum((r[1] for r in dc), Decimal(0)),
+            "outside": sum(outside, Decimal(0)),
             "counts": (len(ac), len(dc), len(window), len(inside)),
             "minutes": int(sum((e - s for _, s, e in inside), timedelta()) / MINUTE),
             "hours": [iso(hour) for hour in sorted(hours)],
         }
+
+    def counts_at(self, time: datetime, meter: str | None = None) -> datetime | None:
+        """When a reading of the meter, or else of the vehicle, counts; None: in no session.
+
+        One at the very end of its session counts in the session's last microsecond.
+        """
+        found = [
+            (s, e)
+            for of, s, e in self.sessions
+            if meter in (None, of) and s <= time and (e is None or time <= e)
+        ]
+        if not found:
+            return None
+        _, end = max(found, key=lambda session: session[0])
+        return time if end is None or time < end else end - MICROSECOND
 
 
 @pytest.fixture
@@ -135,21 +161,26 @@ def test_random_stories_match_a_plain_recount(
         assert [hour["hour"] for hour in answer["hourlyBreakdown"]] == expected["hours"]
 
 
-def test_edges_are_half_open(api: httpx.Client, story: Callable[[], Story]) -> None:
+def test_a_reading_at_either_edge_of_a_session_is_in_and_one_outside_is_not(
+    api: httpx.Client, story: Callable[[], Story]
+) -> None:
     told = story()
     told.session(0, START, START + HOUR)
-    for hours in (0, 1):
-        for tick in (-1, 0):
-            time = START + hours * HOUR + timedelta(microseconds=tick)
-            told.add_ac(0, time, Decimal(10) ** (2 * hours + tick + 1))
-            told.add_dc(time, Decimal(10) ** (2 * hours + tick + 1), Decimal(20))
+    ticks = (-MICROSECOND, timedelta(), HOUR, HOUR + MICROSECOND)
+    for place, tick in enumerate(ticks):
+        told.add_ac(0, START + tick, Decimal(3) ** place)
+        told.add_dc(START + tick, Decimal(3) ** place, Decimal(20))
     answer = figures(api, told.vehicle, START, START + HOUR)
-    assert answer["metrics"]["totalEnergyConsumedAc"] == 10 + 100
-    assert answer["metrics"]["totalEnergyDeliveredDc"] == 10 + 100
+    assert answer["metrics"]["totalEnergyConsumedAc"] == 3 + 9
+    assert answer["metrics"]["totalEnergyDeliveredDc"] == 3 + 9
     assert answer["coverage"]["dcEnergyOutsideSessions"] == 0
+    assert (answer["coverage"]["dcReadings"], answer["metrics"]["readingCount"]) == (2, 1)
+    assert [hour["hour"] for hour in answer["hourlyBreakdown"]] == [iso(START)]
+    after = figures(api, told.vehicle, START + HOUR, START + 2 * HOUR)
+    assert after["metrics"]["totalEnergyDeliveredDc"] == 0
     wider = figures(api, told.vehicle, START - HOUR, START + 2 * HOUR)
-    assert wider["coverage"]["dcEnergyOutsideSessions"] == 1 + 1000
-    assert wider["metrics"]["totalEnergyDeliveredDc"] == 10 + 100
+    assert wider["coverage"]["dcEnergyOutsideSessions"] == 1 + 27
+    assert wider["metrics"]["totalEnergyDeliveredDc"] == 3 + 9
 
 
 def test_unknown_and_silent_vehicles(api: httpx.Client, environment: dict[str, str]) -> None:
@@ -193,20 +224,31 @@ def test_a_sessions_figures(api: httpx.Client, story: Callable[[], Story]) -> No
         api.get(f"/v1/analytics/sessions/{session['sessionId']}").json() for session in found
     )
     assert {name: first[name] for name in found[1]} == found[1]
-    assert (first["energyAc"], first["energyDc"], first["efficiency"]) == (24.0, 19.2, 0.8)
+    # The reading at its end is the first one's meter's, and the second one's vehicle's.
+    assert (first["energyAc"], first["energyDc"], first["efficiency"]) == (24.2, 19.2, 0.793)
     assert (first["durationMinutes"], first["avgTemp"]) == (120, 21.5)
     assert (first["socFrom"], first["socTo"]) == (20, 39.833332)
     assert first["coverage"] == {
         "dcEnergyOutsideSessions": 0,
-        "acReadings": 120,
+        "acReadings": 121,
         "acReadingsExpected": 120,
         "dcReadings": 120,
         "dcReadingsExpected": 120,
+        "sessionSeconds": 7200,
+        "acSecondsCovered": 7200,
+        "dcSecondsCovered": 7200,
+        "estimatedAc": 0,
+        "estimatedDc": 0,
         "counterResets": 0,
+        "dips": 0,
+        "spikes": 0,
+        "implausibleReadings": 0,
+        "rejectedReadings": 0,
         "quality": "complete",
     }
-    assert [alert["code"] for alert in first["alerts"]] == ["low_efficiency"]
-    assert (second["energyAc"], second["durationMinutes"]) == (12, 60)
+    (alert,) = first["alerts"]
+    assert (alert["code"], alert["certain"]) == ("low_efficiency", True)
+    assert (second["energyAc"], second["durationMinutes"]) == (12.2, 60)
     told.session(0, START + 4 * HOUR, None)
     (active, *_) = api.get("/v1/sessions", params={"vehicleId": told.vehicle}).json()
     answer = api.get(f"/v1/analytics/sessions/{active['sessionId']}").json()

@@ -9,13 +9,19 @@ import pytest
 from api.routes.devices import MAX_PAGE_BYTES
 from tests.connections import connect
 
+RULES = {"reportSeconds": 900, "registerTolerance": 0.5, "registerModulus": 100_000.5}
 KINDS: list[tuple[str, str, dict[str, Any]]] = [
     (
         "meters",
         "meterId",
-        {"location": "Depot A", "capacityKw": 22.1, "installedAt": "2024-02-29T12:00:00.500000Z"},
+        {"location": "Depot A", "capacityKw": 22.1, "installedAt": "2024-02-29T12:00:00.500000Z"}
+        | RULES,
     ),
-    ("vehicles", "vehicleId", {"vin": "1HGBH41JXMN109186", "batteryCapacityKwh": 75.5}),
+    (
+        "vehicles",
+        "vehicleId",
+        {"vin": "1HGBH41JXMN109186", "batteryCapacityKwh": 75.5, "maxChargeKw": 150.5} | RULES,
+    ),
 ]
 both = pytest.mark.parametrize(("plural", "id_field", "fields"), KINDS, ids=["meters", "vehicles"])
 
@@ -43,6 +49,41 @@ def test_register_read_change(
     assert api.patch(f"{path}/D-1", json={}).json() == changed.json()
     assert api.patch(f"{path}/D-1", json={id_field: "D-2"}).status_code == 400
     assert api.patch(f"{path}/nobody", json={"isActive": True}).status_code == 404
+
+
+@both
+def test_what_is_not_known_of_a_device_is_null(
+    api: httpx.Client, plural: str, id_field: str, fields: dict[str, Any]
+) -> None:
+    path = f"/v1/devices/{plural}"
+    created = api.post(path, json={id_field: "unknown"}).json()
+    assert {name: created[name] for name in fields} == dict.fromkeys(fields)
+    assert api.patch(f"{path}/unknown", json=fields).json().items() >= fields.items()
+    forgotten = api.patch(f"{path}/unknown", json=dict.fromkeys(fields)).json()
+    listed = api.get(path, params={"after": "unknow", "limit": 1}).json()
+    assert listed == [forgotten] == [created | {"updatedAt": forgotten["updatedAt"]}]
+
+
+@both
+def test_limits_of_the_fields(
+    api: httpx.Client, plural: str, id_field: str, fields: dict[str, Any]
+) -> None:
+    path = f"/v1/devices/{plural}"
+    assert api.post(path, json={id_field: "limits"}).status_code == 201
+    at_the_limit = {"reportSeconds": 86_400, "registerTolerance": 0, "registerModulus": 5e-324}
+    assert api.patch(f"{path}/limits", json=at_the_limit).json().items() >= at_the_limit.items()
+    bad = {
+        "reportSeconds": (0, 86_401, 1.5, "60", True),
+        "registerTolerance": (-0.1, "0.2"),
+        "registerModulus": (0, -1),
+        "maxChargeKw": (0, -1),
+    }
+    for name, values in bad.items():
+        for value in values:
+            answer = api.patch(f"{path}/limits", json={name: value})
+            assert answer.status_code == 400, (name, value)
+            assert [problem["field"] for problem in answer.json()["details"]] == [name]
+    assert api.get(f"{path}/limits").json().items() >= at_the_limit.items()
 
 
 @both

@@ -206,3 +206,41 @@ def test_any_reading_a_double_holds_has_figures(
 def printed(value: Decimal) -> float:
     """A number of any size as the API prints it."""
     return min(sys.float_info.max, round(float(value), 3))
+
+
+def test_expected_readings_are_counted_exactly(
+    api: httpx.Client, environment: dict[str, str], fleet: ReferenceFleet
+) -> None:
+    """A microsecond short of a reading is none, and three thirds are one: of a vehicle, of all."""
+    start, second = START - timedelta(days=40), timedelta(seconds=1)
+    lengths = {"short": [86_400 * second - timedelta(microseconds=1)], "thirds": 3 * [20 * second]}
+    lengths |= {f"third-{n}": [20 * second] for n in range(3)}
+    with connect(environment) as connection:
+        for name, all_of_it in lengths.items():
+            pace = 86_400 if name == "short" else None
+            for table in ("meter", "vehicle"):
+                connection.execute(
+                    f"INSERT INTO {table}s ({table}_id, report_seconds) VALUES (%s, %s)",
+                    (name, pace),
+                )
+            for number, length in enumerate(all_of_it):
+                at = start + number * MINUTE
+                connection.execute(
+                    "INSERT INTO charging_sessions VALUES (DEFAULT, %(name)s, %(name)s, %(at)s,"
+                    " %(end)s)",
+                    {"name": name, "at": at, "end": at + length},
+                )
+    window = {"startTime": iso(start), "endTime": iso(start + 24 * HOUR)}
+    body = get(api, "fleet", **window)
+    found = {vehicle["vehicleId"]: expected(vehicle) for vehicle in body["vehicles"]}
+    thirds = {f"third-{n}": (0, 0) for n in range(3)}
+    assert found == {"short": (0, 0), "thirds": (1, 1)} | thirds
+    for name, counts in found.items():
+        assert expected(get(api, f"performance/{name}", **window)) == counts
+    # One of the vehicle, one of the three, and all but nothing of the first.
+    assert expected(body) == (2, 2)
+
+
+def expected(figures: dict[str, Any]) -> tuple[int, int]:
+    coverage = figures["coverage"]
+    return coverage["acReadingsExpected"], coverage["dcReadingsExpected"]

@@ -1,8 +1,6 @@
 """The worked example of docs/analytics.md, against the running API."""
 
-import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,13 +8,13 @@ import pytest
 
 from ingest_worker.housekeeping.rollups import bring_up_to_date
 from tests.connections import connect
+from tests.figures_page import CLAIM, PAGE
 from tests.readings import iso
 from tests.settings import settings_of
 
-PAGE = (Path(__file__).parent.parent.parent / "docs" / "analytics.md").read_text()
-CLAIM = re.compile(r"`([\w.]+)`: ([-+*/(). \d]+?) = (\d+(?:\.\d+)?)")
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 WINDOW = {"startTime": "2026-03-02T10:00:00Z", "endTime": "2026-03-02T12:00:00Z"}
+SILENT = {"startTime": "2026-03-02T12:00:00Z", "endTime": "2026-03-02T13:00:00Z"}
 
 
 def at(clock: str) -> datetime:
@@ -52,14 +50,13 @@ def sessions(environment: dict[str, str]) -> dict[str, str]:
     with connect(environment) as connection:
         for history in ("meter_telemetry_history", "vehicle_telemetry_history"):
             connection.execute("SELECT create_day_partition(%s, %s)", (history, DAY.date()))
-        for name, mode in {(row[0], row[1]) for row in table("meter")}:
-            connection.execute(
-                "INSERT INTO meters (meter_id, energy_reading) VALUES (%s, %s)", (name, mode)
-            )
-        for name, mode in {(row[0], row[1]) for row in table("vehicle")}:
-            connection.execute(
-                "INSERT INTO vehicles (vehicle_id, energy_reading) VALUES (%s, %s)", (name, mode)
-            )
+        for kind in ("meter", "vehicle"):
+            for name, mode, pace in {tuple(row[:3]) for row in table(kind)}:
+                connection.execute(
+                    f"INSERT INTO {kind}s ({kind}_id, energy_reading, report_seconds)"
+                    " VALUES (%s, %s, %s)",
+                    (name, mode, pace or None),
+                )
         for name, meter, vehicle, start, end in table("session"):
             row = connection.execute(
                 "INSERT INTO charging_sessions (meter_id, vehicle_id, started_at, ended_at)"
@@ -68,13 +65,13 @@ def sessions(environment: dict[str, str]) -> dict[str, str]:
             ).fetchone()
             assert row
             ids[name] = row[0]
-        for name, _, time, kwh in table("meter"):
+        for name, _, _, time, kwh in table("meter"):
             connection.execute(
                 "INSERT INTO meter_telemetry_history"
                 ' (meter_id, "timestamp", kwh_consumed_ac, voltage) VALUES (%s, %s, %s, 230)',
                 (name, at(time), kwh),
             )
-        for name, _, time, *values in table("vehicle"):
+        for name, _, _, time, *values in table("vehicle"):
             connection.execute(
                 'INSERT INTO vehicle_telemetry_history (vehicle_id, "timestamp", kwh_delivered_dc,'
                 " battery_temp, soc) VALUES (%s, %s, %s, %s, %s)",
@@ -94,6 +91,7 @@ def look_up(body: Any, name: str) -> Any:
     ("heading", "path", "query"),
     [
         ("A vehicle", "performance/V-1", WINDOW),
+        ("A silent meter", "performance/V-2", SILENT),
         ("A session", "sessions/{B}", {}),
         ("A meter", "meters/M-1", WINDOW),
         ("The fleet", "fleet", {"startTime": iso(at("10:15")), "endTime": iso(at("11:30"))}),
@@ -114,7 +112,14 @@ def test_the_page_says_what_the_api_says(
 def test_what_the_page_says_in_words(api: httpx.Client, sessions: dict[str, str]) -> None:
     body = api.get("/v1/analytics/performance/V-1", params=WINDOW).json()
     assert body["coverage"]["quality"] == "complete"
-    assert [alert["code"] for alert in body["alerts"]] == ["low_efficiency"]
+    assert [(alert["code"], alert["certain"]) for alert in body["alerts"]] == [
+        ("low_efficiency", True)
+    ]
+    body = api.get("/v1/analytics/performance/V-2", params=SILENT).json()
+    assert (body["coverage"]["quality"], body["alerts"]) == ("partial", [])
+    assert [hour["hour"] for hour in body["hourlyBreakdown"]] == [SILENT["startTime"]]
+    body = api.get(f"/v1/analytics/sessions/{sessions['B']}").json()
+    assert [alert["code"] for alert in body["alerts"]] == ["impossible_efficiency"]
     narrow = {"startTime": iso(at("10:15")), "endTime": iso(at("11:30"))}
     fleet = api.get("/v1/analytics/fleet", params=narrow).json()
     assert fleet["period"] == {"start": WINDOW["startTime"], "end": WINDOW["endTime"]}

@@ -47,7 +47,7 @@ def judged_alike(found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert all(("why" in alert) is not alert["certain"] for alert in found["alerts"])
 
 
-@settings(fleets.UNSHRUNK, max_examples=100)
+@settings(fleets.UNSHRUNK, max_examples=60)
 @given(fleet=fleets.fleets(), window=fleets.windows)
 def test_vehicles(
     api: httpx.Client,
@@ -64,7 +64,7 @@ def test_vehicles(
         judged_alike(found, reference.performance(fleet, vehicle, *window))
 
 
-@settings(fleets.UNSHRUNK, max_examples=100)
+@settings(fleets.UNSHRUNK, max_examples=60)
 @given(fleet=fleets.fleets(), window=fleets.windows)
 def test_meters(
     api: httpx.Client,

@@ -80,7 +80,9 @@ def test_sessions_reach_the_api(api: httpx.Client, environment: dict[str, str]) 
         *("--live-interval-s", "0.2", "--seconds", "10", "--api", str(api.base_url)),
     )
     truth = truth_of(fleet)
-    assert len(api.get("/v1/devices/meters").json()) == 6
+    for plural in ("meters", "vehicles"):
+        paces = [device["reportSeconds"] for device in api.get(f"/v1/devices/{plural}").json()]
+        assert paces == [60] * 6
     sessions = api.get("/v1/sessions").json()
     assert len(sessions) == truth["sessions"] > 6
     assert {session["vehicleId"] for session in sessions} == {f"VH-{n:03}" for n in range(1, 7)}

@@ -35,8 +35,8 @@ class Hour(NamedTuple):
 
     energy_ac: Decimal
     energy_dc: Decimal
-    ac_readings: int = 50
-    dc_readings: int = 50
+    ac_readings: int = 60
+    dc_readings: int = 60
     sessions: int = 1
 
     @property
@@ -44,6 +44,11 @@ class Hour(NamedTuple):
         """DC / AC; None when nothing can be said of it."""
         judged = self.ac_readings and self.dc_readings and self.sessions and self.energy_ac
         return Fraction(self.energy_dc) / Fraction(self.energy_ac) if judged else None
+
+    @property
+    def certain(self) -> bool:
+        """Whether both sides are read often enough; one reading covers a minute."""
+        return min(self.ac_readings, self.dc_readings) >= 57
 
     @property
     def alert(self) -> str | None:
@@ -55,11 +60,13 @@ class Hour(NamedTuple):
 
 
 def hours() -> dict[str, Hour]:
-    """Vehicles on, just below and just above both limits; and those nobody can judge."""
+    """Vehicles on, just below and just above both limits, certain and not; and those nobody can
+    judge.
+    """
     limits, offs = (Decimal("0.85"), Decimal(1)), range(-2, 3)
     found = [
-        Hour(energy_ac, max(Decimal(0), limit * energy_ac + off * LITTLE))
-        for energy_ac, limit, off in product(ENERGIES, limits, offs)
+        Hour(energy_ac, max(Decimal(0), limit * energy_ac + off * LITTLE), ac_readings=readings)
+        for energy_ac, limit, off, readings in product(ENERGIES, limits, offs, (57, 56))
     ]
     for ratio in ("0.1", "0.9", "1.2"):
         energies = Decimal(10), Decimal(ratio) * 10
@@ -123,12 +130,22 @@ def test_a_vehicle_is_found_by_an_alert_just_when_it_has_it(
         assert all(codes(vehicle) == [alert] for vehicle in found["vehicles"])
         assert found["alertCounts"] == everyone["alertCounts"]
         assert found["alertCounts"][name] == len(names) > 0
+        certain = {name for name in names if fleet[name].certain}
+        assert found["certainAlertCounts"][name] == len(certain) > 0
+        for asked, wanted in ((True, certain), (False, names - certain)):
+            answer = ask(api, alert=alert, certain=str(asked).lower())
+            assert {vehicle["vehicleId"] for vehicle in answer["vehicles"]} == wanted
+            assert {a["certain"] for v in answer["vehicles"] for a in v["alerts"]} == {asked}
 
 
 def test_the_order_is_that_of_the_exact_ratios(api: httpx.Client, fleet: dict[str, Hour]) -> None:
-    def order(name: str) -> tuple[bool, Fraction, str]:
-        ratio = fleet[name].ratio
-        return ratio is None, ratio or Fraction(0), name
+    """Of the low ones the certain come first; how certain an impossible one is orders nothing."""
+
+    def order(name: str) -> tuple[int, Fraction, str]:
+        one = fleet[name]
+        low = one.alert == "low_efficiency"
+        place = 4 if one.ratio is None else 3 if not low else 1 if one.certain else 2
+        return place, one.ratio or Fraction(0), name
 
     names = [vehicle["vehicleId"] for vehicle in ask(api)["vehicles"]]
     assert names == sorted(fleet, key=order)

@@ -38,7 +38,9 @@ class Asker(NamedTuple):
 async def table() -> list[Asked]:
     """Every method of every path, HEAD too."""
     found = [
-        Asked(method, path.replace("{id}", ID), Endpoint(handler).access)
+        Asked(
+            method, path.replace("{id}", ID).replace("{exchangeId}", ID), Endpoint(handler).access
+        )
         for path, methods in routes(Parts(Settings())).items()
         for method, handler in methods.items()
     ]

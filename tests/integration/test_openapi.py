@@ -79,6 +79,10 @@ def filled(api: httpx.Client, environment: dict[str, str]) -> Iterator[dict[str,
                 json.dumps(meter("MTR-001")["payload"]).encode(),
             ),
         )
+    for path in ("meters/MTR-001", "vehicles/VH-001"):
+        exchange = api.post(f"/v1/devices/{path}/exchanges", json={"at": "2026-01-01T00:00:00Z"})
+        gone = f"/v1/devices/{path}/exchanges/{exchange.json()['exchangeId']}"
+        assert api.delete(gone).status_code == 204
     key = make_key(environment, "operator")["key"]
     assert api.post("/v1/session", json={"key": key}).status_code == 201
     assert api.delete("/v1/session").status_code == 204

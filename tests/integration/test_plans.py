@@ -1,22 +1,25 @@
 """How PostgreSQL answers: through the index, and from the day partitions of the window alone."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.rows import dict_row
 
-from api.routes.analytics import summing
+from api.database import Connection
+from api.routes.analytics import sums
+from api.routes.fleet import read_meter
 from schemas.analytics import Window
+from schemas.settings import Settings
 from schemas.streams import STREAMS
 from schemas.streams.stream import Stream
 from schemas.streams.times import to_micros
 from sql import store
 from sql.named import load, load_for
-from tests.connections import connect
+from tests.connections import connect, connect_async
 
 TODAY = datetime(2026, 3, 20, tzinfo=UTC)
 DAYS = 60
@@ -89,28 +92,47 @@ def history_days(found: dict[str, set[str]]) -> dict[str, set[str]]:
     }
 
 
-def window_of(first: datetime, past: datetime) -> dict[str, Any]:
-    return {"energy_reading": "interval", **Window(first, past).parameters()}
+class Explained:
+    """A connection that also notes what each of its queries looks into."""
+
+    def __init__(self, connection: psycopg.Connection[Any], answers: Connection) -> None:
+        self._explains, self._answers = connection, answers
+        self.found: dict[str, set[str]] = {}
+
+    async def execute(self, query: sql.SQL, parameters: dict[str, Any]) -> Any:
+        for table, kinds in scans(self._explains, query, parameters).items():
+            self.found.setdefault(table, set()).update(kinds)
+        return await self._answers.execute(query, parameters)
 
 
-def performance_scans(
-    connection: psycopg.Connection[Any], vehicle: str, first: datetime, past: datetime
-) -> dict[str, set[str]]:
-    """The scans of the second step of a vehicle's figures."""
-    parameters = {"vehicle_id": vehicle, **window_of(first, past)}
-    with connection.cursor(row_factory=dict_row) as cursor:
-        found = cursor.execute(load("analytics")["vehicle"], parameters).fetchall()
-    sessions = [row for row in found if row["meter_id"]]
-    query, columns = summing(found[0]["vehicle_mode"], sessions)
-    return scans(connection, query, parameters | columns)
+Asks = Callable[[Connection], Awaitable[Any]]
+
+
+@pytest.fixture(scope="module")
+def scans_of(
+    connection: psycopg.Connection[Any], environment: dict[str, str]
+) -> Callable[[Asks], dict[str, set[str]]]:
+    """The scans of all queries of a coroutine."""
+
+    async def ask(coroutine: Asks) -> dict[str, set[str]]:
+        async with await connect_async(environment) as answers:
+            explained = Explained(connection, answers)
+            await coroutine(cast(Connection, explained))
+        return explained.found
+
+    return lambda coroutine: asyncio.run(ask(coroutine))
+
+
+def of_vehicle(vehicle: str, first: datetime, past: datetime) -> Asks:
+    return lambda connection: sums(connection, Settings(), vehicle, Window(first, past))
 
 
 @pytest.mark.parametrize("vehicle", ["V1", "V2"])
 def test_a_vehicles_figures_are_read_from_the_index_of_its_days(
-    connection: psycopg.Connection[Any], vehicle: str
+    scans_of: Callable[[Asks], dict[str, set[str]]], vehicle: str
 ) -> None:
     start = TODAY - timedelta(days=2, hours=-2)
-    found = performance_scans(connection, vehicle, start, start + timedelta(days=1))
+    found = scans_of(of_vehicle(vehicle, start, start + timedelta(days=1)))
     window_days = {"2026_03_18", "2026_03_19"}
     assert history_days(found) == dict.fromkeys(HISTORIES, window_days)
     kinds = {kind for table, kinds in found.items() if "history" in table for kind in kinds}
@@ -118,16 +140,19 @@ def test_a_vehicles_figures_are_read_from_the_index_of_its_days(
 
 
 def test_a_base_is_looked_for_day_by_day_from_the_newest_on(
-    connection: psycopg.Connection[Any],
+    scans_of: Callable[[Asks], dict[str, set[str]]],
 ) -> None:
-    found = performance_scans(connection, "V2", TODAY, TODAY + timedelta(hours=24))
+    found = scans_of(of_vehicle("V2", TODAY, TODAY + timedelta(hours=21)))
     assert history_days(found) == {
         "meter_telemetry_history": {"2026_03_20"},
         "vehicle_telemetry_history": {"2026_03_19", "2026_03_20"},
     }
     before = TODAY - timedelta(days=10)
-    lonely = performance_scans(connection, "V2", before, before + timedelta(days=1))
-    assert len(history_days(lonely)["vehicle_telemetry_history"]) == 32
+    lonely = scans_of(of_vehicle("V2", before, before + timedelta(days=1)))
+    days = history_days(lonely)["vehicle_telemetry_history"]
+    assert (len(days), max(days)) == (31 + 1 + 7, "2026_03_17"), (
+        "31 days back, on to the next reading"
+    )
 
 
 @pytest.mark.parametrize("kind", ["meter", "vehicle"])
@@ -144,10 +169,11 @@ def test_history_is_read_through_the_key_of_its_days(
 
 
 def test_a_meters_figures_are_read_from_the_index_of_its_days(
-    connection: psycopg.Connection[Any],
+    scans_of: Callable[[Asks], dict[str, set[str]]],
 ) -> None:
-    window = window_of(TODAY - timedelta(days=2), TODAY - timedelta(days=1))
-    found = scans(connection, load("meter")["meter"], window | {"meter_id": "M3"})
+    first, past = TODAY - timedelta(days=2, hours=-2), TODAY - timedelta(days=1, hours=2)
+    window = Window(first, past)
+    found = scans_of(lambda connection: read_meter(connection, Settings(), "M3", window))
     assert history_days(found)["meter_telemetry_history"] == {"2026_03_18"}
     assert found["meter_telemetry_history_2026_03_18"] == {"Index Only Scan"}
 

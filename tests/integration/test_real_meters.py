@@ -1,5 +1,6 @@
 """The table of what real meters do, asked of the API: true values, qualities and alerts."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -12,6 +13,7 @@ from tests import fleets, real_meters, reference, stored_fleets
 from tests.agreement import agree, look_up
 from tests.api_process import ApiProcess
 from tests.connections import connect
+from tests.figures_page import CLAIM, PAGE
 from tests.readings import iso
 from tests.real_meters import AC, CASES, MOST_MINUTES, QUALITY, START, Case, after
 from tests.reference import Device, Reading, ReferenceFleet, Session
@@ -47,6 +49,17 @@ def test_real_meters(api: httpx.Client, prefixes: dict[str, str], name: str) -> 
     assert {path: look_up(body, path) for path in case.true} == case.true
     assert {alert["code"]: alert["certain"] for alert in body["alerts"]} == case.alerts
     agree(body, reference.performance(case.fleet, case.vehicle, START, after(MOST_MINUTES)))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_page_says_why(name: str) -> None:
+    """What the figures page computes for a case is what the API answers."""
+    (part,) = [line for line in re.split(r"\n+- |\n\n", PAGE) if line.startswith(f"**{name}**")]
+    said = [(path, eval(sum_), float(result)) for path, sum_, result in CLAIM.findall(part)]
+    assert said, "a worked sum"
+    for path, computed, result in said:
+        assert computed == pytest.approx(result, abs=0.0005), path
+        assert CASES[name].true[path] == result, path
 
 
 def test_the_deployments_pace_and_limit_hold_for_devices_that_say_nothing(

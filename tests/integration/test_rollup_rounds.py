@@ -24,7 +24,8 @@ from tests.sinks import VEHICLES, open_sink, parts
 DAY = datetime(2026, 1, 30, tzinfo=UTC)
 NOW = DAY + timedelta(days=1)
 HOUR = timedelta(hours=1)
-OF_NO_STEP = ("log_readings", "log_everything", "backlog", "set_energy_reading", "take_first_hours")
+MINUTE = timedelta(minutes=1)
+OF_NO_STEP = ("log_readings", "log_everything", "backlog", "set_made_by", "take_first_hours")
 OLD_DAY = "vehicle_telemetry_history_2026_01_20"
 
 
@@ -92,13 +93,17 @@ def is_gone(database: psycopg.Connection[Any], partition: str) -> bool:
     return row == (True,)
 
 
-def test_a_flush_logs_each_hour_once_with_its_devices(
+def test_a_flush_logs_each_hour_once_with_its_devices_from_the_first_reading_to_the_last(
     feed: Feed, database: psycopg.Connection[Any]
 ) -> None:
     feed(
         *(reading(name, 8 + minute / 60) for name in "BA" for minute in range(60)), reading("A", 9)
     )
-    assert entries(database) == [Entry("30 08", HOUR, ["A", "B"]), Entry("30 09", HOUR, ["A"])]
+    tick = timedelta(microseconds=1)
+    assert entries(database) == [
+        Entry("30 08", 59 * MINUTE + tick, ["A", "B"]),
+        Entry("30 09", tick, ["A"]),
+    ]
 
 
 def test_late_readings_are_logged_and_repeated_ones_are_not(

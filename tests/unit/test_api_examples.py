@@ -36,6 +36,7 @@ def test_the_limits_of_the_analytics_are_served_without_services() -> None:
         "lowEfficiency": 0.85,
         "impossibleEfficiency": 1.0,
         "completeShare": 0.95,
+        "estimatedShare": 0.05,
         "longestWindowDays": 31,
     }
 

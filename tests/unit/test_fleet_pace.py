@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from devstack.fleet.pace import Pace, SimulatedClock
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -21,6 +23,16 @@ def drive(pace: Pace, seconds: float, tick_s: float = 0.01) -> tuple[SimulatedCl
         clock.stepped()
         behind.append((now - clock.reached).total_seconds())
     return clock, behind
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "said"),
+    [(60.0, 60), (1.0, 1), (86_400.0, 86_400), (0.5, None), (1.5, None), (86_401.0, None)],
+)
+def test_devices_say_how_often_they_report_in_whole_seconds(
+    interval_s: float, said: int | None
+) -> None:
+    assert Pace(interval_s=interval_s, live_interval_s=1).report_seconds == said
 
 
 def test_real_time_starts_now() -> None:

@@ -188,7 +188,7 @@ def test_an_unknown_word_in_the_streams_templates_is_not_passed_over(directory: 
         named.load_for(METER)
 
 
-def test_how_far_back_a_base_may_lie_stands_in_no_statement() -> None:
+def test_how_far_a_previous_reading_may_lie_stands_in_no_statement() -> None:
     texts = {path.stem: path.read_text() for path in named.QUERIES_DIRECTORY.glob("*.sql")}
-    assert "base_reach" in texts["registers"]
+    assert "%(reach)s" in texts["increments"]
     assert not [file for file, text in texts.items() if "31 day" in text]

@@ -1,0 +1,41 @@
+"""Finds the readings around a window that its figures rest on, so that few days are planned for.
+
+They are looked for near by first: to plan for a month of day partitions takes longer than the rest.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from psycopg import sql
+
+from api.database import Connection
+from api.figures import Row
+from schemas.analytics import Window
+
+NEAR = timedelta(hours=2)
+
+
+async def rows_around(
+    connection: Connection, statement: sql.SQL, parameters: dict[str, Any], skew_s: float
+) -> list[Row]:
+    """The rows of a statement that includes `around`. No reading is ahead by more than `skew_s`."""
+    window = Window(parameters["start"], parameters["end"])
+    near = {
+        "base_start": max(window.base_start, window.start - NEAR),
+        "reach_end": min(window.reach_end, window.end + NEAR),
+    }
+    near["ends"] = near["reach_end"] > parameters["now"] + timedelta(seconds=skew_s)
+    found = await (await connection.execute(statement, parameters | near)).fetchall()
+    if all(row["is_enough"] for row in found):
+        return found
+    return await (await connection.execute(statement, parameters | {"ends": False})).fetchall()
+
+
+def bounds(window: Window, rows: list[Row], *sides: str) -> Row:
+    """From where to where these rows say that readings matter, as parameters."""
+    bases = [row[f"{side}base"] for row in rows for side in sides]
+    reaches = [row[f"{side}reach"] for row in rows for side in sides]
+    return {
+        "base_start": min(base or window.start for base in bases),
+        "reach_end": max(reach or window.end for reach in reaches),
+    }
