@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field
 
 from schemas.fields import DEFAULT_PAGE, DeviceId, Output, PageLimit, Text, TimesQuery
-from schemas.streams.decoder import REPAIRED
+from schemas.streams.rejection import REPAIRED
 from schemas.text import printable
 
 MAX_ID = 2**63 - 1

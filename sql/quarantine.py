@@ -6,7 +6,8 @@ reading from rejected to what it became. The operator's command and the HTTP API
 
 from typing import Any, NamedTuple
 
-from schemas.streams.decoder import REPAIRED, Decoder, Rejection
+from schemas.streams.decoder import Decoder
+from schemas.streams.rejection import REPAIRED, Rejection
 from schemas.streams.rescue import Rescue, dropped
 from schemas.streams.stream import Row
 from schemas.streams.times import ClockLimits

@@ -15,8 +15,9 @@ from typing import NamedTuple, Protocol
 
 from aiokafka import TopicPartition
 
-from schemas.streams.decoder import MAX_BAD_READINGS, REPAIRED, Decoder, Rejection, fold
+from schemas.streams.decoder import Decoder
 from schemas.streams.pieces import readings_of
+from schemas.streams.rejection import MAX_BAD_READINGS, REPAIRED, Rejection, fold
 from schemas.streams.stream import DEVICE, TIME, Row, Stream
 from schemas.streams.times import DAY_US, ClockLimits
 from schemas.text import one_line

@@ -17,7 +17,7 @@ from ingest_worker.errors import FencedError
 from ingest_worker.write.batch import Part, Record, Refusal
 from ingest_worker.write.quarantine import Quarantine
 from reporting.applications import Application
-from schemas.streams.decoder import Rejection
+from schemas.streams.rejection import Rejection
 from sql.connect import Connection
 from sql.named import load
 

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 
 from ingest_worker import metrics
 from ingest_worker.write.batch import Record
-from schemas.streams.decoder import Rejection
+from schemas.streams.rejection import Rejection
 from schemas.streams.rescue import dropped
 from schemas.text import one_line, storable
 from sql.connect import Connection

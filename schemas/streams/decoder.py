@@ -8,11 +8,12 @@ ignored fields) is checked here.
 import json
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from schemas.streams.pieces import CHUNK_BYTES, check_utf8, chunks, elements, split_record
+from schemas.streams.rejection import MAX_BAD_READINGS, REPAIRED, Rejection, fold
 from schemas.streams.salvage import Salvager
 from schemas.streams.stream import DEVICE, TIME, TIMESTAMP, Row, Stream
 from schemas.streams.times import (
@@ -24,42 +25,8 @@ from schemas.streams.times import (
 )
 from schemas.text import check_id, one_line
 
-MAX_BAD_READINGS = 10_000
-"""Of one record. When more are bad, they count as one rejected reading."""
-REPAIRED = "repaired"
-"""The reason of a reading that is stored without what was wrong in it."""
 MAX_MEMBERS = 10_000
 """Of a large reading whose keys have to be looked at one by one."""
-
-
-class Rejection(NamedTuple):
-    """Why one reading, or a record that could not be split, was not accepted."""
-
-    place: int | None
-    """Place in the record; None when the record could not be split."""
-    reason: str
-    """malformed, invalid, too_old, in_future, conflict, refused or repaired."""
-    detail: str
-    """One line for people."""
-    raw: bytes
-    """The bytes of that reading alone, or of the whole record."""
-    device_id: str | None = None
-    size: int | None = None
-    """How many bytes there were, where `raw` holds only the first of them."""
-    time: int | None = None
-    """The reading's own time, where it can be read: microseconds since 2000-01-01 UTC."""
-    same_energy: bool = False
-    """Whether it is a conflict whose energy is the stored one's."""
-    dropped: tuple[str, ...] = ()
-    """Of one that is repaired, the fields that it is stored without."""
-    outcome: str | None = None
-    """Of one that is repaired, what became of it: stored or duplicate."""
-
-    def cut(self, max_bytes: int) -> "Rejection":
-        """The same with no more than so many of its bytes, and their true number noted."""
-        if len(self.raw) <= max_bytes:
-            return self
-        return self._replace(raw=self.raw[:max_bytes], size=self.size or len(self.raw))
 
 
 @dataclass
@@ -295,15 +262,6 @@ class Decoder:
         except (ValueError, OverflowError, RecursionError):
             return None
         return time
-
-
-def fold(value: bytes, bad: int, total: int, first: Rejection) -> Rejection:
-    """One rejection for so many bad readings of the record's `total`; `first` is one of them."""
-    detail = (
-        f"{bad:,} of its {total:,} readings are bad, which count as one;"
-        f" the first, [{first.place}]: {first.reason}: {first.detail}"
-    )
-    return Rejection(None, "malformed", one_line(detail), value)
 
 
 def _shortest_reading(stream: Stream, salvage: Collection[str]) -> int:

@@ -9,8 +9,9 @@ from aiokafka import TopicPartition
 from ingest_worker.write.batch import LARGE_RECORD_BYTES, Batch, OversizedRecord, Refusal
 from ingest_worker.write.batch import Record as AnyRecord
 from schemas.streams import METER, VEHICLE
-from schemas.streams.decoder import MAX_BAD_READINGS, Decoder, Rejection
+from schemas.streams.decoder import Decoder
 from schemas.streams.pieces import readings_of
+from schemas.streams.rejection import MAX_BAD_READINGS, Rejection
 from schemas.streams.times import clock_limits
 from tests.readings import array_value, meter_value
 from tests.sinks import Record

@@ -8,7 +8,8 @@ import pytest
 from ingest_worker.write.batch import Batch
 from ingest_worker.write.cutting import cut_before
 from schemas.streams import METER, VEHICLE
-from schemas.streams.decoder import MAX_BAD_READINGS, REPAIRED, Decoder, Rejection
+from schemas.streams.decoder import Decoder
+from schemas.streams.rejection import MAX_BAD_READINGS, REPAIRED, Rejection
 from schemas.streams.stream import Row
 from schemas.streams.times import DAY_US, ClockLimits, parse_timestamp
 from tests.charger import CHARGER
