@@ -84,7 +84,8 @@ def test_null_equals_null_for_duplicates_and_conflicts(sink: Sink, database: Dat
         meter(2, voltage=230),  # stored
         meter(2, voltage="230"),  # a conflict of equal energy
     ]
-    sink.flush(parts(*values, salvage=True))
+    outcome = sink.flush(parts(*values, salvage=True))
+    assert outcome["meters"].repaired == 2
     assert books(database) == Books(6, read=6, stored=2, duplicate=1, rejected=3)
     assert [
         (one["offset"], one["reason"], one["outcome"], one["same_energy"])

@@ -20,6 +20,8 @@ AT = parse_timestamp(TIME)
 LIMITS = ClockLimits(AT - DAY_US, AT + DAY_US)
 SALVAGING = Decoder(VEHICLE, salvage=VEHICLE.expendable)
 STRICT = Decoder(VEHICLE)
+MANY = 5 * MAX_BAD_READINGS
+"""Bad readings: more than fold a record, and more than one chunk holds."""
 
 
 def vehicle(**fields: Any) -> dict[str, Any]:
@@ -147,13 +149,14 @@ def test_of_an_array_each_reading_is_what_it_is() -> None:
 
 def test_salvaged_readings_are_none_of_those_that_fold_a_record() -> None:
     short = {"meterId": "M", "kwhConsumedAc": 0, "timestamp": TIME}
-    value = json.dumps([0] * (MAX_BAD_READINGS + 5) + [short]).encode()
+    several = [0] * (MANY) + [short]
+    value = json.dumps(several, separators=(",", ":")).encode()
     rows, places, (folded, repaired) = Decoder(METER, salvage=METER.expendable).decode(
         value, LIMITS
     )
-    assert (rows, places) == ([(0, AT, None, "M")], [MAX_BAD_READINGS + 5])
+    assert (rows, places) == ([(0, AT, None, "M")], [MANY])
     assert (folded.place, folded.reason) == (None, "malformed")
-    assert (repaired.place, repaired.reason) == (MAX_BAD_READINGS + 5, REPAIRED)
+    assert (repaired.place, repaired.reason) == (MANY, REPAIRED)
 
 
 def test_a_part_that_is_cut_keeps_what_was_repaired_before() -> None:
