@@ -19,7 +19,8 @@ from schemas.errors import MAX_DETAILS, Problem, problem
 from schemas.keys import Caller
 from schemas.settings import Settings
 from schemas.streams import STREAMS
-from schemas.streams.decoder import Decoder, Rejection
+from schemas.streams.decoder import Decoder
+from schemas.streams.rejection import Rejection
 from schemas.streams.stream import DEVICE, Row
 from schemas.streams.times import ClockLimits
 from schemas.telemetry import (

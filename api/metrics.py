@@ -23,14 +23,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reporting.version import version
 from schemas.keys import Refusal, Role
-from schemas.rejected import REASONS
+from schemas.rejected import COUNTED_REASONS
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 METHODS = frozenset(HTTPMethod)
 NO_ROUTE = "none"
 TASKS = ("database", "keys", "kafka", "topics", "certificate")
 DELIVERED, FAILED = "delivered", "failed"
-REFUSALS = tuple(reason for reason in REASONS if reason not in ("conflict", "refused"))
+REFUSALS = tuple(reason for reason in COUNTED_REASONS if reason not in ("conflict", "refused"))
 """The reasons that a reading can be refused for before it is in Kafka."""
 RATE, IN_FLIGHT = "rate", "in_flight"
 """What a key can have too much of."""

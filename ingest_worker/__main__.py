@@ -13,7 +13,7 @@ from ingest_worker.commands.positions import list_positions, set_positions
 from ingest_worker.commands.reconcile import reconcile
 from ingest_worker.commands.rejected import list_rejected, replay_rejected, show_rejected
 from ingest_worker.errors import CommandRefusedError, FencedError, SideTaskError
-from ingest_worker.options import FILTERS, parser
+from ingest_worker.options import FILTERS, parser, rescue_of
 from ingest_worker.run import run
 from reporting import command
 from reporting.applications import Application
@@ -104,7 +104,10 @@ def _execute_rejected(settings: Settings, arguments: argparse.Namespace) -> int:
     if sum(named) != 1:
         command.fail("name either an id, or filters, or --all")
         return command.BAD_INPUT_STATUS
-    done = replay_rejected(settings, arguments.id, filters, dry_run=arguments.dry_run)
+    rescue = rescue_of(arguments)
+    done = replay_rejected(
+        settings, arguments.id, filters, rescue=rescue, dry_run=arguments.dry_run
+    )
     return 0 if done else 1
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from prometheus_client import Counter, Gauge, Histogram, Info, Metric
 
 from reporting.version import version
-from schemas.rejected import REASONS
+from schemas.rejected import COUNTED_REASONS
 
 FLUSH_CAUSES = ("full", "interval", "caught_up")
 TAKEOVER_CAUSES = (
@@ -50,6 +50,11 @@ READINGS_TOTAL = Counter(
     "energy_ingest_readings_total",
     "Readings by what became of them; outcome is stored, duplicate or a reason of rejection.",
     ["topic", "outcome"],
+)
+REPAIRED = Counter(
+    "energy_ingest_repaired_total",
+    "Of the stored and the duplicates, those taken without a value that was wrong.",
+    ["topic"],
 )
 FLUSHES = Counter(
     "energy_ingest_flushes_total",
@@ -159,8 +164,9 @@ def begin_at_zero(topics: Collection[str]) -> None:
     """
     BUILD.info({"version": version()})
     for topic in topics:
-        for outcome in ("stored", "duplicate", *REASONS):
+        for outcome in ("stored", "duplicate", *COUNTED_REASONS):
             READINGS_TOTAL.labels(topic, outcome)
+        REPAIRED.labels(topic)
         AGE_SECONDS.labels(topic)
         GAPS.labels(topic)
     for counter, values in (

@@ -1,16 +1,24 @@
 """The options of `python -m ingest_worker` and its commands, each checked where it is read."""
 
 import argparse
+import re
 from datetime import UTC, datetime
+from decimal import Decimal
+
+import msgspec
 
 from reporting.command import Parser
 from schemas.rejected import MAX_ID, REASONS
+from schemas.streams import STREAMS
+from schemas.streams.rescue import UNITS, Rescue, droppable
+from schemas.streams.times import SECOND_US
 from schemas.text import storable
 
 FILTERS = ("reason", "topic", "device_id", "since", "until")
 """The options that choose among rejected readings."""
 DEFAULT_LISTED, MAX_LISTED = 100, 10_000
 MAX_DIGITS = 19
+SHIFT = re.compile(r"[+-]?[0-9]{1,10}(\.[0-9]{1,6})?")
 KAFKA_BEGINS = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -64,6 +72,15 @@ def _add_rejected(rejected: argparse.ArgumentParser) -> None:
     command.add_argument("--all", action="store_true", help="every unresolved one")
     command.add_argument("--dry-run", action="store_true", help="say what would happen, only")
     _add_filters(command)
+    for name, check, metavar, text in (
+        ("--drop", _droppable, "FIELD", "store it without this field"),
+        ("--set", _value, "FIELD=VALUE", "a field's value, as JSON"),
+    ):
+        command.add_argument(
+            name, type=check, metavar=metavar, action="append", default=[], help=text
+        )
+    command.add_argument("--shift", type=_shift, default=0, metavar="SECONDS", help="move its time")
+    command.add_argument("--unit", choices=UNITS, help="what its energy was sent in")
 
 
 def _add_json(command: argparse.ArgumentParser) -> None:
@@ -76,6 +93,45 @@ def _add_filters(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device-id", type=_text)
     command.add_argument("--since", type=_time, metavar="TIME", help="rejected at or after")
     command.add_argument("--until", type=_time, metavar="TIME", help="rejected before")
+
+
+def rescue_of(arguments: argparse.Namespace) -> Rescue:
+    """How rejected readings are to be changed."""
+    return Rescue(
+        values=dict(arguments.set),
+        unit=arguments.unit,
+        shift_us=arguments.shift,
+        drop=tuple(dict.fromkeys(arguments.drop)),
+    )
+
+
+def _droppable(text: str) -> str:
+    names = droppable(STREAMS.values())
+    if text not in names:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(names)}")
+    return text
+
+
+def _value(text: str) -> tuple[str, bytes]:
+    name, _, value = text.partition("=")
+    names = dict.fromkeys(name for stream in STREAMS.values() for name in stream.json_names)
+    if name not in names:
+        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(names)}")
+    try:
+        return name, bytes(msgspec.json.decode(storable(value), type=msgspec.Raw)).strip()
+    except (ValueError, RecursionError):
+        raise argparse.ArgumentTypeError(
+            f"{value!r} is no JSON value such as 21.5 or '\"VH-1\"'"
+        ) from None
+
+
+def _shift(text: str) -> int:
+    """Microseconds."""
+    if not SHIFT.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of seconds such as -3600 or 0.5"
+        )
+    return int(Decimal(text) * SECOND_US)
 
 
 def _text(text: str) -> str:

@@ -121,7 +121,8 @@ def _state(stream: Stream) -> type[Output]:
     """The model of a device's newest reading, and when it was stored."""
     fields: dict[str, Any] = {stream.id_column: (str, Field(alias=stream.id_field))}
     for field in stream.fields:
-        kind, default = (float, ...) if field.required else (float | None, None)
+        kind: Any = float | None if field.nullable else float
+        default = ... if field.required else None
         fields[field.column] = (kind, Field(default, alias=field.name, examples=[field.example]))
     fields |= {TIMESTAMP: (datetime, ...), "updated_at": (datetime, ...)}
     word = stream.name.capitalize()
@@ -135,4 +136,4 @@ def _state(stream: Stream) -> type[Output]:
 
 
 STATES = {name: _state(stream) for name, stream in STREAMS.items()}
-"""By stream: the model of a device's newest reading, where optional values may be unset."""
+"""By stream: the model of a device's newest reading, where what may be missing is null."""

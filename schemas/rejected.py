@@ -7,14 +7,17 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field
 
 from schemas.fields import DEFAULT_PAGE, DeviceId, Output, PageLimit, Text, TimesQuery
+from schemas.streams.rejection import REPAIRED
 from schemas.text import printable
 
 MAX_ID = 2**63 - 1
 
-Reason = Literal["malformed", "invalid", "too_old", "in_future", "conflict", "refused"]
+Reason = Literal["malformed", "invalid", "too_old", "in_future", "conflict", "refused", "repaired"]
 Outcome = Literal["stored", "duplicate"]
 RejectedId = Annotated[int, Field(ge=1, le=MAX_ID)]
 REASONS: tuple[str, ...] = get_args(Reason)
+COUNTED_REASONS = tuple(reason for reason in REASONS if reason != REPAIRED)
+"""Of readings that count as rejected: what was repaired is stored."""
 
 
 class RejectedFilter(TimesQuery):
@@ -24,14 +27,14 @@ class RejectedFilter(TimesQuery):
     topic: Text | None = None
     device_id: DeviceId | None = None
     resolved: bool | None = None
-    """True: only those that were stored since, or found stored; false: only the others."""
+    """True: only those that are stored by now; false: only the others."""
     limit: PageLimit = DEFAULT_PAGE
     after: RejectedId | None = None
     """The last id of the page before."""
 
 
 class Rejected(Output):
-    """A reading that was not stored, where it came from, and why."""
+    """A reading that was not stored as it came, where it came from, and why."""
 
     id: int
     topic: str
@@ -40,6 +43,8 @@ class Rejected(Output):
     record_index: int | None
     """Its place in the record; null when the record could not be split."""
     device_id: str | None
+    reading_at: datetime | None
+    """The reading's own time, where it can be read."""
     reason: Reason
     detail: str
     raw_bytes: int | None
@@ -48,6 +53,8 @@ class Rejected(Output):
     rejected_at: datetime
     resolved_at: datetime | None
     resolved_by: str | None
+    changed: str | None
+    """How it differs from what is stored, such as `drop soc`; null when it is stored as it came."""
     outcome: Outcome | None
 
 

@@ -6,6 +6,7 @@ with the variable's name and what is allowed, before it touches Kafka or Postgre
 
 import os
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import ip_address, ip_network
@@ -213,6 +214,8 @@ class Settings(BaseSettings):
     """From this size of rejected_records no raw bytes are kept, from twice it no rows; 0 = any."""
     rejected_raw_bytes: int = Field(1024 * 1024, ge=0, le=64 * 1024 * 1024)
     """Most bytes kept of one rejected reading; its true size is noted."""
+    salvage_readings: bool = False
+    """Whether Kafka readings are stored without their soc, batteryTemp or voltage if it is bad."""
     session_idle_timeout_minutes: int = Field(0, ge=0, le=525_600)
     """Close a session once neither side was heard of for so long; 0 = never."""
     log_format: Literal["text", "json"] = "text"
@@ -269,9 +272,15 @@ class Settings(BaseSettings):
             max_skew_seconds=self.max_clock_skew_seconds,
         )
 
-    def decoders(self) -> dict[str, Decoder]:
-        """A decoder for each topic."""
-        return {topic: Decoder(stream) for topic, stream in self.streams.items()}
+    def decoders(self, drop: Iterable[str] = ()) -> dict[str, Decoder]:
+        """A decoder for each topic, of what comes from Kafka.
+
+        `drop`: fields that readings are taken without in any case, when they are wrong.
+        """
+        return {
+            topic: Decoder(stream, salvage=stream.expendable if self.salvage_readings else {*drop})
+            for topic, stream in self.streams.items()
+        }
 
 
 def _check_pairs(settings: Settings) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from schemas.errors import MAX_DETAILS, Problem, capped, problem
 from schemas.fields import Output
 from schemas.streams import STREAMS
-from schemas.streams.decoder import Rejection
+from schemas.streams.rejection import Rejection
 from schemas.streams.stream import TIMESTAMP, Stream
 from schemas.streams.times import parse_timestamp
 from schemas.text import check_id, one_line

@@ -47,7 +47,7 @@ READ_BY_ALL_PROCESSES = (
     "rollup_state",
     "schema_migrations",
 )
-RESOLVE = "UPDATE (resolved_at, resolved_by, outcome)"
+RESOLVE = "UPDATE (resolved_at, resolved_by, changed, outcome)"
 RIGHTS: Mapping[str, tuple[Rights, ...]] = {
     "worker": (
         dict.fromkeys(READ_BY_ALL_PROCESSES, ("SELECT",)),

@@ -130,11 +130,11 @@ def _words(stream: Stream) -> Texts:
 
 def _definitions(stream: Stream) -> Iterable[str]:
     """The columns of a table of rows, with their types."""
-    optional = {field.column for field in stream.fields if not field.required}
+    nullable = {field.column for field in stream.fields if field.nullable}
     types: Texts = {field.column: field.type for field in stream.fields}
     types |= {TIMESTAMP: "timestamptz", stream.id_column: 'text COLLATE "C"'}
     for column in stream.row_columns:
-        null = "" if column in optional else " NOT NULL"
+        null = "" if column in nullable else " NOT NULL"
         yield f"{_quoted(column)} {types[column]}{null}"
 
 

@@ -4,9 +4,11 @@ The reading goes straight into PostgreSQL, by the same rules as from Kafka; the 
 reading from rejected to what it became. The operator's command and the HTTP API both use this.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from schemas.streams.decoder import Decoder, Rejection
+from schemas.streams.decoder import Decoder
+from schemas.streams.rejection import REPAIRED, Rejection
+from schemas.streams.rescue import Rescue, dropped
 from schemas.streams.stream import Row
 from schemas.streams.times import ClockLimits
 from sql import store
@@ -30,6 +32,8 @@ class Replayed(NamedTuple):
     reason: str | None = None
     detail: str | None = None
     """Why it is still rejected."""
+    reading: dict[str, Any] | None = None
+    """What was stored, or would be."""
 
 
 def prepare(connection: Connection) -> None:
@@ -44,15 +48,17 @@ def replay(
     decoders: dict[str, Decoder],
     limits: ClockLimits,
     resolved_by: str,
+    rescue: Rescue | None = None,
     dry_run: bool = False,
 ) -> Replayed:
     """Store one rejected reading if it is valid by now; twice stores once.
 
-    `decoders` are by topic. A dry run says what would happen and changes nothing. Raises
-    UnknownRejectedError, or psycopg.Error when PostgreSQL cannot work.
+    `decoders` are by topic; those for a `rescue` that drops fields salvage. A dry run says what
+    would happen and changes nothing. Raises UnknownRejectedError, or psycopg.Error when PostgreSQL
+    cannot work.
     """
     with connection.transaction(force_rollback=dry_run):
-        return _replay(connection, rejected_id, decoders, limits, resolved_by)
+        return _replay(connection, rejected_id, decoders, limits, resolved_by, rescue or Rescue())
 
 
 def _replay(
@@ -61,6 +67,7 @@ def _replay(
     decoders: dict[str, Decoder],
     limits: ClockLimits,
     resolved_by: str,
+    rescue: Rescue,
 ) -> Replayed:
     queries = load("rejected")
     connection.execute(queries["lock"], {"id": rejected_id})
@@ -77,9 +84,12 @@ def _replay(
     if topic not in decoders:
         return Replayed(None, "unknown topic", f"{topic} is not a topic of this deployment")
     decoder = decoders[topic]
-    row = _decode(decoder, raw, limits, record_index)
-    if isinstance(row, Rejection):
-        return Replayed(None, row.reason, row.detail)
+    try:
+        row, why = _decode(decoder, rescue.apply(decoder.stream, raw), limits, record_index)
+    except ValueError as error:
+        return Replayed(None, "not changeable", str(error))
+    if row is None:
+        return Replayed(None, why.reason, why.detail) if why else Replayed(None)
     try:
         with connection.transaction():
             outcome = _store(connection, decoder, row)
@@ -88,22 +98,30 @@ def _replay(
     if outcome == "conflict":
         return Replayed(None, "conflict", "another reading of that device and time is stored")
     done = {"id": rejected_id, "resolved_by": resolved_by, "outcome": outcome}
-    connection.execute(queries["resolve"], done)
+    connection.execute(queries["resolve"], {**done, "changed": _changed(rescue, why)})
     connection.execute(queries["move_books"], done)
-    return Replayed(outcome)
+    return Replayed(outcome, reading=decoder.stream.payload(row))
 
 
 def _decode(
     decoder: Decoder, raw: bytes, limits: ClockLimits, record_index: int | None
-) -> Row | Rejection:
+) -> tuple[Row | None, Rejection | None]:
+    """The row, or why there is none; both when the reading was repaired."""
     if record_index is not None:
-        return decoder.decode_piece(raw, limits, record_index)
+        return decoder.read_piece(raw, limits, record_index)
     rows, _, rejections = decoder.decode(raw, limits)
-    if rejections:
-        return rejections[0]
+    first = rejections[0] if rejections else None
+    if first and first.reason != REPAIRED:
+        return None, first
     if len(rows) != 1:
-        return Rejection(None, "malformed", "a whole record; use replay from Kafka", raw)
-    return rows[0]
+        return None, Rejection(None, "malformed", "a whole record; use replay from Kafka", raw)
+    return rows[0], first
+
+
+def _changed(rescue: Rescue, repaired: Rejection | None) -> str | None:
+    """How the reading differs from what is stored."""
+    more = [name for name in repaired.dropped if name not in rescue.drop] if repaired else []
+    return ", ".join(filter(None, [str(rescue), *map(dropped, more)])) or None
 
 
 def _store(connection: Connection, decoder: Decoder, row: Row) -> str:
@@ -112,7 +130,7 @@ def _store(connection: Connection, decoder: Decoder, row: Row) -> str:
     if staged.conflicts:
         return "conflict"
     if staged.stored:
-        store.upsert_live(connection, decoder.stream, [row])
+        store.move_live(connection, decoder.stream, [row], late=False)
         store.enforce_constraints(connection)
         return "stored"
     return "duplicate"

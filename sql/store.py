@@ -5,7 +5,7 @@ caller owns the transaction. Times are microseconds since 2000-01-01 UTC, in and
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from typing import Any, NamedTuple
@@ -25,6 +25,9 @@ from sql.named import load, load_for
 from sql.rollup_log import log_changes
 
 log = logging.getLogger(__name__)
+
+
+FAR_AHEAD = 2**63
 
 
 class Staged(NamedTuple):
@@ -244,29 +247,54 @@ def newest_known(connection: Connection, stream: Stream, ids: Iterable[str]) -> 
         return dict(cursor.fetchall())
 
 
-def newest_of(rows: Iterable[Row]) -> list[Row]:
-    """The newest row of each device, in key order."""
+def transaction_time(connection: Connection) -> int:
+    """PostgreSQL's now(), to which live state yields."""
+    with connection.cursor(binary=True) as cursor:
+        row = cursor.execute(load("snapshots")["now"]).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def newest_of(rows: Iterable[Row], now: int = FAR_AHEAD) -> dict[str, Row]:
+    """By device, the row that live state comes to when they come in this order.
+
+    That is the newest; but a time after `now` yields to the next one that is not.
+    """
     newest: dict[str, Row] = {}
     for row in rows:
         known = newest.get(row[DEVICE])
-        if known is None or row[TIME] > known[TIME]:
+        if known is None or row[TIME] > known[TIME] or known[TIME] > now >= row[TIME]:
             newest[row[DEVICE]] = row
-    return [newest[device_id] for device_id in sorted(newest)]
+    return newest
 
 
-def upsert_live(connection: Connection, stream: Stream, newest: Sequence[Row]) -> None:
-    """Move live state to these rows, unless it is newer already.
+def move_live(connection: Connection, stream: Stream, rows: Sequence[Row], *, late: bool) -> None:
+    """Move live state to what it comes to when these rows, which are stored, come in this order.
 
-    One row a device, in key order: so that workers cannot deadlock. Raises RowsRefusedError.
+    `late`: not all of them are newer than what was known of their devices. Raises RowsRefusedError.
     """
+    newest = newest_of(rows)
+    _upsert_live(connection, stream, newest)
+    if not late:
+        return
+    # A time in the future goes first: that it was there has to stay known.
+    in_the_end = newest_of(rows, transaction_time(connection))
+    yielded = {one: row for one, row in in_the_end.items() if row is not newest[one]}
+    if yielded:
+        empty_staging(connection, stream)
+        _upsert_live(connection, stream, yielded)
+
+
+def _upsert_live(connection: Connection, stream: Stream, newest: Mapping[str, Row]) -> None:
+    """One row a device, in key order: so that workers cannot deadlock."""
     if not newest:
         return
     queries = load_for(stream)
     with carrying_rows(), connection.cursor() as cursor:
         with cursor.copy(queries["copy_newest"]) as copy:
             copy.set_types(stream.copy_types)
-            for row in newest:
-                copy.write_row(row)
+            for device_id in sorted(newest):
+                copy.write_row(newest[device_id])
         cursor.execute(queries["upsert_live"])
 
 

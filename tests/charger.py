@@ -26,6 +26,7 @@ CHARGER = Stream(
             maximum=150,
             example=31.5,
             required=False,
+            expendable=True,
         ),
         Field(
             name="powerKw",
@@ -43,6 +44,7 @@ CREATE TABLE charger_live_state (
     power_kw double precision NOT NULL,
     "timestamp" timestamptz NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT now(),
+    newest_at timestamptz,
     cable_temp real,
     charger_id text COLLATE "C" PRIMARY KEY
 ) WITH (fillfactor = 50);

@@ -1,6 +1,6 @@
 """The sink of a worker in the test's own process, and batches for it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -61,24 +61,34 @@ def open_sink(environment: dict[str, str], *partitions: TopicPartition) -> Itera
     sink.close()
 
 
-def new_batch() -> Batch:
-    """An empty batch of both streams, with room for all that tests put in."""
-    return Batch(
-        {"meters": Decoder(METER), "vehicles": Decoder(VEHICLE)},
-        max_readings=10**6,
-        max_bytes=10**9,
-        max_record_bytes=MAX_RECORD_BYTES,
-        limits=limits,
-    )
-
-
 def limits() -> ClockLimits:
     """The clock limits of someone who reads at NOW."""
     return clock_limits(NOW, max_age_days=730, retention_days=0, max_skew_seconds=0)
 
 
-def parts(*values: bytes, start: int = 0, source: TopicPartition = METERS) -> list[Part]:
+def new_batch(*, salvage: bool = False, clock: Callable[[], ClockLimits] = limits) -> Batch:
+    """An empty batch of both streams, with room for all that tests put in."""
+    topics = {"meters": METER, "vehicles": VEHICLE}
+    return Batch(
+        {
+            topic: Decoder(stream, salvage=stream.expendable if salvage else ())
+            for topic, stream in topics.items()
+        },
+        max_readings=10**6,
+        max_bytes=10**9,
+        max_record_bytes=MAX_RECORD_BYTES,
+        limits=clock,
+    )
+
+
+def parts(
+    *values: bytes,
+    start: int = 0,
+    source: TopicPartition = METERS,
+    salvage: bool = False,
+    clock: Callable[[], ClockLimits] = limits,
+) -> list[Part]:
     """One part: each value a record, from `start` on."""
-    batch = new_batch()
+    batch = new_batch(salvage=salvage, clock=clock)
     batch.add(source, start, [Record(start + n, value) for n, value in enumerate(values)])
     return list(batch.parts.values())

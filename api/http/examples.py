@@ -12,7 +12,8 @@ import orjson
 from schemas.errors import ErrorBody
 from schemas.fields import parse_time
 from schemas.streams import METER, STREAMS
-from schemas.streams.decoder import Decoder, Rejection
+from schemas.streams.decoder import Decoder
+from schemas.streams.rejection import Rejection
 from schemas.streams.stream import TIMESTAMP
 from schemas.streams.times import ClockLimits
 from schemas.telemetry import problems

@@ -135,7 +135,12 @@ class Devices:
             row = await (await connection.execute(query, {"id": device_id})).fetchone()
         if row is None:
             raise ApiError(404, f"{self.kind.word} {device_id} has not been heard of yet")
-        sent = {column: value for column, value in row.items() if value is not None}
+        optional = {field.column for field in self.kind.stream.fields if not field.required}
+        sent = {
+            column: value
+            for column, value in row.items()
+            if value is not None or column not in optional
+        }
         return JsonResponse(self.kind.state.model_validate(sent), exclude_unset=True)
 
     def _query(self, name: str) -> sql.SQL:

@@ -48,7 +48,7 @@ class History:
     """The route .../:id/history of one kind of device."""
 
     def __init__(self, stream: Stream, database: Database) -> None:
-        self.sent = list[stream.reading]  # type: ignore[name-defined]
+        self.sent = list[stream.stored_reading]  # type: ignore[name-defined]
         self.id_type = device_id_of(stream)
         self.csv_example = _csv_header(stream.json_names) + "..."
         self._stream = stream

@@ -14,6 +14,7 @@ from reporting.progress import Progress
 from reporting.tables import to_the_second
 from schemas.rejected import Rejected, RejectedDetail
 from schemas.settings import Settings
+from schemas.streams.rescue import Rescue, as_sent
 from schemas.text import printable
 from sql import quarantine
 from sql.connect import connect, conninfo
@@ -78,13 +79,19 @@ def show_rejected(settings: Settings, rejected_id: int, *, as_json: bool) -> Non
 
 
 def replay_rejected(
-    settings: Settings, rejected_id: int | None, filters: dict[str, Any], *, dry_run: bool
+    settings: Settings,
+    rejected_id: int | None,
+    filters: dict[str, Any],
+    *,
+    rescue: Rescue,
+    dry_run: bool,
 ) -> bool:
     """Replay one rejected reading, or all unresolved ones that match; print what became of them.
 
-    True when all of them are stored by now. Raises UnknownRejectedError.
+    A dry run also prints what would be stored of each. True when all of them are stored by now.
+    Raises UnknownRejectedError.
     """
-    decoders = settings.decoders()
+    decoders = settings.decoders(drop=rescue.drop)
     who = operator()
     outcomes: Counter[str] = Counter()
     where = conninfo(settings, Application.REJECTED)
@@ -99,16 +106,27 @@ def replay_rejected(
                 decoders=decoders,
                 limits=settings.clock_limits(datetime.now(UTC)),
                 resolved_by=who,
+                rescue=rescue,
                 dry_run=dry_run,
             )
             outcomes[replayed.outcome or f"still rejected: {replayed.reason}"] += 1
-            if rejected_id is not None and replayed.detail:
+            if dry_run:
+                print(f"{one}: {_would_be(replayed)}")
+            elif rejected_id is not None and replayed.detail:
                 print(replayed.detail)
             progress.advance(1)
         progress.close()
     for outcome, count in sorted(outcomes.items()):
         print(f"{'would be ' if dry_run else ''}{outcome}: {count}")
     return set(outcomes) <= {"stored", "duplicate"}
+
+
+def _would_be(replayed: quarantine.Replayed) -> str:
+    """What a dry run says of one reading."""
+    if replayed.reading is None:
+        said = [replayed.outcome or f"still rejected: {replayed.reason}", replayed.detail]
+        return ": ".join(filter(None, said))
+    return f"{replayed.outcome}: {as_sent(replayed.reading)}"
 
 
 def _open_ids(connection: psycopg.Connection[Any], filters: dict[str, Any]) -> list[int]:

@@ -190,6 +190,7 @@ class BatchWriter:
             counts = {"stored": outcome.stored, "duplicate": outcome.duplicate, **outcome.rejected}
             for name, count in counts.items():
                 metrics.READINGS_TOTAL.labels(topic, name).inc(count)
+            metrics.REPAIRED.labels(topic).inc(outcome.repaired)
 
 
 async def _flush(sink: Sink, parts: Sequence[Part]) -> dict[str, Outcome]:

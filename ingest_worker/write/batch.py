@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from aiokafka import TopicPartition
 
-from schemas.streams.decoder import MAX_BAD_READINGS, Decoder, Rejection, fold
+from schemas.streams.decoder import Decoder
 from schemas.streams.pieces import readings_of
+from schemas.streams.rejection import MAX_BAD_READINGS, REPAIRED, Rejection, fold
 from schemas.streams.stream import DEVICE, TIME, Row, Stream
 from schemas.streams.times import DAY_US, ClockLimits
 from schemas.text import one_line
@@ -38,6 +39,16 @@ class Record(Protocol):
 
     @property
     def value(self) -> bytes | None: ...
+
+
+class Refusal(NamedTuple):
+    """Why a row that was decoded is not stored."""
+
+    reason: str
+    """conflict or refused."""
+    detail: str
+    same_energy: bool = False
+    """Whether it is a conflict whose energy is the stored one's."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,8 @@ class Part:
     places: dict[int, list[int]] = field(default_factory=dict)
     """By number in `records`: the rows' places in a record whose readings are not all rows."""
     rejected: list[tuple[Record, Rejection]] = field(default_factory=list)
+    repaired: dict[int, Rejection] = field(default_factory=dict)
+    """By row, what was wrong with those that were salvaged."""
     first: Record | None = None
     last: Record | None = None
 
@@ -88,10 +101,10 @@ class Part:
             place = self.places[number][place]
         return self.records[number], place
 
-    def rejections(self, refused: Mapping[int, tuple[str, str]]) -> list[tuple[Record, Rejection]]:
+    def rejections(self, refused: Mapping[int, Refusal]) -> list[tuple[Record, Rejection]]:
         """All rejections, with those of rows that were decoded but cannot be stored.
 
-        `refused` holds reason and detail by row. Of a record with more than MAX_BAD_READINGS there
+        `refused` says why, by row. Of a record with more than MAX_BAD_READINGS there
         is one for all of them, as in decoding.
         """
         found = list(self.rejected)
@@ -110,22 +123,27 @@ class Part:
                 found.append((record, self._fold(number, own, refused_here, refused)))
             else:
                 found += [
-                    (record, Rejection(place, *refused[row], piece, self.rows[row][DEVICE]))
+                    (record, self._rejection(place, row, piece, refused[row]))
                     for place, row, piece in _pieces(record, refused_here)
                 ]
         return found
+
+    def _rejection(self, place: int, row: int, piece: bytes, why: Refusal) -> Rejection:
+        time, device_id = self.rows[row][TIME], self.rows[row][DEVICE]
+        found = Rejection(place, why.reason, why.detail, piece, device_id, time=time)
+        return found._replace(same_energy=why.same_energy)
 
     def _fold(
         self,
         number: int,
         own: Sequence[Rejection],
         rows: Mapping[int, int],
-        refused: Mapping[int, tuple[str, str]],
+        refused: Mapping[int, Refusal],
     ) -> Rejection:
         """One rejection for `own`, those of decoding, and for these rows, which come by place."""
         record = self.records[number]
         place, row = next(iter(rows.items()))
-        first = Rejection(place, *refused[row], b"")
+        first = Rejection(place, refused[row].reason, refused[row].detail, b"")
         if own and own[0].place is None:  # decoding has found too many already
             more = f"{len(rows):,} more are bad, the first {first.reason}: {first.detail}"
             return own[0]._replace(detail=one_line(f"{own[0].detail}; {more}"))
@@ -246,7 +264,9 @@ class Batch:
             late = is_large(record) or time.monotonic() > deadline
             if self.full or (late and not (first and taken == 0)):
                 return taken
-            rows, places, rejections = self._decode(decoder, record, limits)
+            rows, places, found = self._decode(decoder, record, limits)
+            repaired = {one.place: one for one in found if one.reason == REPAIRED}
+            rejections = [one for one in found if one.reason != REPAIRED] if repaired else found
             count = len(rows) + len(rejections)
             if self.readings and self.readings + count > self._max_readings:
                 self._max_readings = self.readings
@@ -256,11 +276,14 @@ class Batch:
             if rows:
                 if places:
                     part.places[len(part.records)] = places
+                for row, place in enumerate(places if places and repaired else ()):
+                    if place in repaired:
+                        part.repaired[len(part.rows) + row] = repaired[place]
                 part.records.append(record)
                 part.first_rows.append(len(part.rows))
                 part.rows += rows
+            self._bytes += sum(len(one.raw) for one in found)
             if rejections:
-                self._bytes += sum(len(rejection.raw) for rejection in rejections)
                 part.rejected += [(record, rejection) for rejection in rejections]
         return len(records)
 

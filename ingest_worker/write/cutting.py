@@ -32,5 +32,6 @@ def cut_before(part: Part, days: Collection[int]) -> Part | None:
         first_rows=part.first_rows[:number],
         places={n: places for n, places in part.places.items() if n < number},
         rejected=rejected,
+        repaired={n: one for n, one in part.repaired.items() if n < part.first_rows[number]},
         last=last,
     )

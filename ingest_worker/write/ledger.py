@@ -6,6 +6,7 @@ Every method takes the caller's connection, and joins its transaction.
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
@@ -13,9 +14,10 @@ from psycopg import errors
 
 from brokers.partitions import name_of
 from ingest_worker.errors import FencedError
-from ingest_worker.write.batch import Part
+from ingest_worker.write.batch import Part, Record, Refusal
 from ingest_worker.write.quarantine import Quarantine
 from reporting.applications import Application
+from schemas.streams.rejection import Rejection
 from sql.connect import Connection
 from sql.named import load
 
@@ -45,12 +47,30 @@ class PartBooks:
         self.rejected = part.rejected
         self.newly_rejected = 0
         """How many of `rejected` were not rejected before; the others are duplicates."""
+        self.repaired_as = dict.fromkeys(part.repaired, "stored")
+        """By row, what became of those that were salvaged: stored or duplicate."""
         self._refused_rows = 0
 
-    def refuse(self, refused: Mapping[int, tuple[str, str]]) -> None:
-        """Note the rows of the part that cannot be stored, with reason and detail of each."""
+    def repeat(self, row: int) -> None:
+        """Note that a row is stored already."""
+        self.duplicate_rows += 1
+        if row in self.repaired_as:
+            self.repaired_as[row] = "duplicate"
+
+    def refuse(self, refused: Mapping[int, Refusal]) -> None:
+        """Note the rows of the part that cannot be stored, and why."""
         self.rejected = self.part.rejections(refused)
         self._refused_rows = len(refused)
+        for row in refused:
+            self.repaired_as.pop(row, None)
+
+    def repaired(self) -> list[tuple[Record, Rejection]]:
+        """What was wrong with the rows that were salvaged, and what became of each."""
+        part = self.part
+        return [
+            (part.origin(row)[0], part.repaired[row]._replace(outcome=outcome))
+            for row, outcome in self.repaired_as.items()
+        ]
 
     @property
     def duplicate(self) -> int:
@@ -163,10 +183,13 @@ class Ledger:
             raise FencedError(text, offset=position, **partition._asdict())
 
     def reject(self, connection: Connection, books: Sequence[PartBooks]) -> None:
-        """Keep the rejected readings; those that were kept before count as duplicates."""
+        """Keep the rejected readings; those that were kept before count as duplicates.
+
+        Those that were repaired are kept besides, and count as what their rows became.
+        """
         fresh = self._quarantine.keep(
             connection,
-            [(b.part.partition, *rejected) for b in books for rejected in b.rejected],
+            [(b.part.partition, *kept) for b in books for kept in chain(b.rejected, b.repaired())],
         )
         for b in books:
             b.newly_rejected = fresh[b.part.partition]

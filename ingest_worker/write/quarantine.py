@@ -12,7 +12,8 @@ from aiokafka import TopicPartition
 
 from ingest_worker import metrics
 from ingest_worker.write.batch import Record
-from schemas.streams.decoder import Rejection
+from schemas.streams.rejection import Rejection
+from schemas.streams.rescue import dropped
 from schemas.text import one_line, storable
 from sql.connect import Connection
 from sql.named import load
@@ -47,7 +48,10 @@ class Quarantine:
         return size
 
     def keep(self, connection: Connection, entries: Sequence[Entry]) -> Counter[TopicPartition]:
-        """Keep or count these; returns how many were not kept before, by partition."""
+        """Keep or count these; returns how many were not kept before, by partition.
+
+        Those that have an outcome are resolved, and never counted.
+        """
         fresh: Counter[TopicPartition] = Counter()
         if not entries:
             return fresh
@@ -56,6 +60,7 @@ class Quarantine:
             [(at, record, one.cut(self._max_raw_bytes)) for at, record, one in entries]
         ):
             if 0 < self._max_bytes * FULL_AT <= size:
+                some = [entry for entry in some if entry[2].outcome is None]
                 found = self._count_only(connection, some)
                 metrics.REJECTED_ONLY_COUNTED.inc(found.total())
             else:
@@ -76,6 +81,10 @@ class Quarantine:
             "details": [_sendable_line(one.detail, encoding) for _, _, one in entries],
             "raws": raws if with_raw else [None] * len(raws),
             "raw_bytes": [rejection.size or len(rejection.raw) for _, _, rejection in entries],
+            "times": [rejection.time for _, _, rejection in entries],
+            "outcomes": [rejection.outcome for _, _, rejection in entries],
+            "changes": [", ".join(map(dropped, one.dropped)) or None for _, _, one in entries],
+            "same_energy": [rejection.same_energy for _, _, rejection in entries],
         }
         rows = connection.execute(QUERIES["insert"], self._origins(entries) | columns)
         return Counter(TopicPartition(*row) for row in rows)

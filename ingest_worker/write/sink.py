@@ -17,7 +17,7 @@ from psycopg import errors
 
 from ingest_worker import metrics
 from ingest_worker.connections import Connections
-from ingest_worker.write.batch import Part
+from ingest_worker.write.batch import Part, Refusal
 from ingest_worker.write.known_days import KnownDays, locked_tables
 from ingest_worker.write.ledger import LOCK_TIMEOUT_S, Ledger, PartBooks, Position
 from ingest_worker.write.newest_known import NewestKnown
@@ -61,6 +61,8 @@ class Outcome(NamedTuple):
     stored: int
     duplicate: int
     rejected: Counter[str]
+    repaired: int = 0
+    """How many of `stored` and `duplicate` were salvaged."""
 
 
 class Sink:
@@ -179,8 +181,9 @@ class Sink:
             return books[number], place - starts[number]
 
         for place in written.duplicates:
-            locate(place)[0].duplicate_rows += 1
-        refused: dict[TopicPartition, dict[int, tuple[str, str]]] = defaultdict(dict)
+            b, row = locate(place)
+            b.repeat(row)
+        refused: dict[TopicPartition, dict[int, Refusal]] = defaultdict(dict)
         for place, why in written.rejected.items():
             b, row = locate(place)
             refused[b.part.partition][row] = why
@@ -231,7 +234,11 @@ def _outcomes(books: Sequence[PartBooks]) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
     for b in books:
         topic = b.part.partition.topic
-        stored, duplicate, rejected = outcomes.get(topic, Outcome(0, 0, Counter()))
-        reasons = Counter(rejection.reason for _, rejection in b.rejected)
-        outcomes[topic] = Outcome(stored + b.stored, duplicate + b.duplicate, rejected + reasons)
+        so_far = outcomes.get(topic, Outcome(0, 0, Counter()))
+        outcomes[topic] = Outcome(
+            so_far.stored + b.stored,
+            so_far.duplicate + b.duplicate,
+            so_far.rejected + Counter(rejection.reason for _, rejection in b.rejected),
+            so_far.repaired + len(b.repaired_as),
+        )
     return outcomes

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
+from ingest_worker.write.batch import Refusal
 from ingest_worker.write.newest_known import NewestKnown
-from schemas.streams.stream import TIME, Row, Stream
+from schemas.streams.stream import DEVICE, ENERGY, TIME, Row, Stream
 from schemas.streams.times import DAY_US
 from sql import store
 from sql.connect import Connection
@@ -23,8 +24,7 @@ class Written(NamedTuple):
     """What became of the rows of one stream, by place; all others are stored."""
 
     duplicates: list[int]
-    rejected: dict[int, tuple[str, str]]
-    """Reason and detail."""
+    rejected: dict[int, Refusal]
 
 
 def write_new(
@@ -48,9 +48,20 @@ def write_new(
     new = [by_device[device_id] for device_id in sorted(by_device) if by_device[device_id]]
     if new:
         _copy(connection, stream, new, partitions)
-        store.upsert_live(connection, stream, [device_rows[-1] for device_rows in new])
         log_changes(connection, stream, new, late=False)
-    written, _ = _stage(connection, stream, rows, others)
+    written, late = _stage(connection, stream, rows, others)
+    newest = [device_rows[-1] for device_rows in new]
+    if late:
+        # Of a device that has late rows the order matters: live state may yield to one of them.
+        devices = {rows[place][DEVICE] for place in late}
+        not_stored = {*others}.difference(late)
+        newest = [row for row in newest if row[DEVICE] not in devices]
+        newest += [
+            row
+            for place, row in enumerate(rows)
+            if row[DEVICE] in devices and place not in not_stored
+        ]
+    store.move_live(connection, stream, newest, late=bool(late))
     return written
 
 
@@ -80,7 +91,7 @@ def write_any(
     """Stage every row. What is known of the devices was wrong, and is forgotten."""
     newest_known.forget()
     written, stored = _stage(connection, stream, rows, range(len(rows)))
-    store.upsert_live(connection, stream, store.newest_of(stored))
+    store.move_live(connection, stream, [rows[place] for place in stored], late=True)
     return written
 
 
@@ -95,7 +106,7 @@ def write_piecewise(
     newest_known.forget()
     store.enforce_constraints(connection)
     refused = _refused(connection, stream, rows)
-    written = Written([], {place: ("refused", detail) for place, detail in refused.items()})
+    written = Written([], {place: Refusal("refused", detail) for place, detail in refused.items()})
     pending: list[Sequence[int]] = [[place for place in range(len(rows)) if place not in refused]]
     while pending:
         places = pending.pop()
@@ -103,14 +114,14 @@ def write_piecewise(
             with connection.transaction():
                 store.empty_staging(connection, stream)
                 piece, stored = _stage(connection, stream, rows, places)
-                store.upsert_live(connection, stream, store.newest_of(stored))
+                store.move_live(connection, stream, [rows[place] for place in stored], late=True)
         except RowsSwallowedError as swallowed:
             gone = {places[seq] for seq in swallowed.places}
-            written.rejected.update(dict.fromkeys(gone, ("refused", swallowed.detail)))
+            written.rejected.update(dict.fromkeys(gone, Refusal("refused", swallowed.detail)))
             pending.append([place for place in places if place not in gone])
         except RowsRefusedError as refused:
             if len(places) == 1:
-                written.rejected[places[0]] = ("refused", refused.detail)
+                written.rejected[places[0]] = Refusal("refused", refused.detail)
             else:
                 pending += store.halves(places)
         else:
@@ -133,8 +144,8 @@ def _refused(connection: Connection, stream: Stream, rows: Sequence[Row]) -> dic
 
 def _stage(
     connection: Connection, stream: Stream, rows: Sequence[Row], places: Sequence[int]
-) -> tuple[Written, list[Row]]:
-    """Store what is new of the rows at these places; returns it too."""
+) -> tuple[Written, list[int]]:
+    """Store what is new of the rows at these places; returns the places of it, too."""
     if not places:
         return Written([], {}), []
     staged_rows = [rows[place] for place in places]
@@ -143,11 +154,13 @@ def _stage(
     written = Written(
         [place for seq, place in enumerate(places) if seq not in told_apart],
         {
-            places[seq]: ("conflict", _describe(stream, stored))
+            places[seq]: Refusal(
+                "conflict", _describe(stream, stored), stored[ENERGY] == staged_rows[seq][ENERGY]
+            )
             for seq, stored in staged.conflicts.items()
         },
     )
-    return written, [staged_rows[seq] for seq in staged.stored]
+    return written, [places[seq] for seq in staged.stored]
 
 
 def _describe(stream: Stream, stored: tuple[Any, ...]) -> str:

@@ -6,43 +6,27 @@ ignored fields) is checked here.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from schemas.streams.pieces import CHUNK_BYTES, check_utf8, chunks, elements, split_record
+from schemas.streams.rejection import MAX_BAD_READINGS, REPAIRED, Rejection, fold
+from schemas.streams.salvage import Salvager
 from schemas.streams.stream import DEVICE, TIME, TIMESTAMP, Row, Stream
-from schemas.streams.times import ClockLimits, format_micros, parse_timestamp
+from schemas.streams.times import (
+    SECOND_US,
+    ClockLimits,
+    format_micros,
+    parse_timestamp,
+    to_datetime,
+)
 from schemas.text import check_id, one_line
 
-MAX_BAD_READINGS = 10_000
-"""Of one record. When more are bad, they count as one rejected reading."""
 MAX_MEMBERS = 10_000
 """Of a large reading whose keys have to be looked at one by one."""
-
-
-class Rejection(NamedTuple):
-    """Why one reading, or a record that could not be split, was not accepted."""
-
-    place: int | None
-    """Place in the record; None when the record could not be split."""
-    reason: str
-    """malformed, invalid, too_old, in_future, conflict or refused."""
-    detail: str
-    """One line for people."""
-    raw: bytes
-    """The bytes of that reading alone, or of the whole record."""
-    device_id: str | None = None
-    size: int | None = None
-    """How many bytes there were, where `raw` holds only the first of them."""
-
-    def cut(self, max_bytes: int) -> "Rejection":
-        """The same with no more than so many of its bytes, and their true number noted."""
-        if len(self.raw) <= max_bytes:
-            return self
-        return self._replace(raw=self.raw[:max_bytes], size=self.size or len(self.raw))
 
 
 @dataclass
@@ -53,6 +37,7 @@ class _Found:
     places: list[int] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     """Of the bad readings, the first MAX_BAD_READINGS."""
+    repaired: list[Rejection] = field(default_factory=list)
     bad: int = 0
     total: int = 0
 
@@ -60,8 +45,10 @@ class _Found:
 class Decoder:
     """Decodes the record values of one stream."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, *, salvage: Collection[str] = ()) -> None:
+        """`salvage`: the expendable fields that readings are taken without when they are wrong."""
         self.stream = stream
+        self._salvager = Salvager(stream, salvage) if salvage else None
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(
             stream.reading | list[stream.reading]  # type: ignore[name-defined]
         ).decode
@@ -69,9 +56,11 @@ class Decoder:
         self._rows = stream.rows
         self._texts = {stream.id_field: check_id, TIMESTAMP: parse_timestamp}
         self._keys = [f'"{name}"'.encode() for name in self._texts]
-        self._shortest = _shortest_reading(stream)
+        self._shortest = _shortest_reading(stream, salvage)
         only_id = msgspec.defstruct("OnlyId", [(stream.id_field, str)], gc=False)
         self._decode_id: Callable[[bytes], Any] = msgspec.json.Decoder(only_id).decode
+        only_time = msgspec.defstruct("OnlyTime", [(TIMESTAMP, str)], gc=False)
+        self._decode_time: Callable[[bytes], Any] = msgspec.json.Decoder(only_time).decode
         only_texts = msgspec.defstruct(
             "OnlyTexts", [(name, str | None, None) for name in self._texts], gc=False
         )
@@ -84,7 +73,8 @@ class Decoder:
 
         Returns (rows, places, rejections): `places` holds each row's index in the record, or is
         None when row n is simply reading n. Never raises for bad input. When more than
-        MAX_BAD_READINGS are bad there is one rejection for all of them, of the whole record.
+        MAX_BAD_READINGS are bad there is one rejection for all of them, of the whole record. What
+        was salvaged is a row, and has a rejection as REPAIRED besides.
         """
         rows = self._decode_at_once(value, limits) if value else None
         if rows is not None:
@@ -153,7 +143,7 @@ class Decoder:
                 self._sort(elements(array), limits, found)
         if found.bad > MAX_BAD_READINGS:
             found.rejections = [fold(value, found.bad, found.total, found.rejections[0])]
-        return found.rows, found.places, found.rejections
+        return found.rows, found.places, found.rejections + found.repaired
 
     def _sort(self, pieces: list[msgspec.Raw], limits: ClockLimits, found: "_Found") -> None:
         """Add what each of these pieces is: a row, or a rejection if there are not many yet."""
@@ -167,14 +157,39 @@ class Decoder:
             found.bad += len(pieces) - len(long)
             numbered = long
         for place, piece in numbered:
-            result = self.decode_piece(bytes(piece), limits, place)
-            if isinstance(result, Rejection):
+            row, rejection = self.read_piece(bytes(piece), limits, place)
+            if row:
+                found.rows.append(row)
+                found.places.append(place)
+                if rejection:
+                    found.repaired.append(rejection)
+            elif rejection:
                 found.bad += 1
                 if found.bad <= MAX_BAD_READINGS:
-                    found.rejections.append(result)
-            else:
-                found.rows.append(result)
-                found.places.append(place)
+                    found.rejections.append(rejection)
+
+    def read_piece(
+        self, piece: bytes, limits: ClockLimits, place: int
+    ) -> tuple[Row | None, Rejection | None]:
+        """Decode one reading that is known to be well-formed JSON, or salvage it.
+
+        One that is salvaged has both a row and a rejection, as REPAIRED.
+        """
+        found = self.decode_piece(piece, limits, place)
+        if not isinstance(found, Rejection):
+            return found, None
+        if self._salvager is None or found.reason != "invalid":
+            return None, found
+        try:
+            row, dropped = self._salvager.read(piece)
+            check_id(row[DEVICE])
+            if not self._keys_once(piece, 1):
+                self._check_repeated(piece)
+        except (ValueError, RecursionError):
+            return None, found
+        if untimely := self._untimely(place, row, piece, limits):
+            return None, untimely
+        return row, found._replace(reason=REPAIRED, dropped=dropped)
 
     def decode_piece(self, piece: bytes, limits: ClockLimits, place: int) -> Row | Rejection:
         """Decode one reading that is known to be well-formed JSON."""
@@ -186,16 +201,26 @@ class Decoder:
             if not self._keys_once(piece, 1):
                 self._check_repeated(piece)
         except (ValueError, RecursionError) as error:
-            return Rejection(place, "invalid", one_line(error), piece, self._device_id(piece))
+            return self._invalid(place, error, piece)
+        return self._untimely(place, row, piece, limits) or row
+
+    def _untimely(
+        self, place: int, row: Row, piece: bytes, limits: ClockLimits
+    ) -> Rejection | None:
+        """The rejection of a row whose time is not accepted now."""
         if row[TIME] < limits.oldest:
             reason, bound = "too_old", limits.oldest
         elif row[TIME] > limits.newest:
             reason, bound = "in_future", limits.newest
         else:
-            return row
+            return None
         side = "before the oldest" if reason == "too_old" else "after the newest"
         detail = f"{format_micros(row[TIME])} is {side} accepted time, {format_micros(bound)}"
-        return Rejection(place, reason, detail, piece, row[DEVICE])
+        return Rejection(place, reason, detail, piece, row[DEVICE], time=row[TIME])
+
+    def _invalid(self, place: int, error: Exception, piece: bytes) -> Rejection:
+        device_id, time = self._device_id(piece), self._time(piece)
+        return Rejection(place, "invalid", one_line(error), piece, device_id, time=time)
 
     def _keys_once(self, value: bytes, readings: int) -> bool:
         """Whether the keys of texts surely come once a reading."""
@@ -229,18 +254,19 @@ class Decoder:
         except (ValueError, RecursionError):
             return None
 
+    def _time(self, piece: bytes) -> int | None:
+        """The time of an invalid reading, where it has one of the years 1 to 9999."""
+        try:
+            time = parse_timestamp(self._decode_time(piece).timestamp)
+            to_datetime(time - SECOND_US), to_datetime(time + SECOND_US)  # PostgreSQL may round it
+        except (ValueError, OverflowError, RecursionError):
+            return None
+        return time
 
-def fold(value: bytes, bad: int, total: int, first: Rejection) -> Rejection:
-    """One rejection for so many bad readings of the record's `total`; `first` is one of them."""
-    detail = (
-        f"{bad:,} of its {total:,} readings are bad, which count as one;"
-        f" the first, [{first.place}]: {first.reason}: {first.detail}"
-    )
-    return Rejection(None, "malformed", one_line(detail), value)
 
-
-def _shortest_reading(stream: Stream) -> int:
+def _shortest_reading(stream: Stream, salvage: Collection[str]) -> int:
     """How many bytes the shortest reading has, as an id of one character and one digit a value."""
-    values: dict[str, Any] = {field.name: 0 for field in stream.fields if field.required}
+    needed = [f for f in stream.fields if f.required and f.name not in salvage]
+    values: dict[str, Any] = {f.name: 0 for f in needed}
     values |= {stream.id_field: "M", TIMESTAMP: "2000-01-01T00:00:00Z"}
     return len(msgspec.json.encode(values))

@@ -25,6 +25,7 @@ METER = Stream(
             minimum=0,
             maximum=500,
             example=230.5,
+            expendable=True,
         ),
     ),
     devices_table="meters",

@@ -49,6 +49,13 @@ class Field:
     example: float
     required: bool = True
     """One that is not required may be missing or null."""
+    expendable: bool = False
+    """With SALVAGE_READINGS a reading is stored without it, where it is wrong or missing."""
+
+    @property
+    def nullable(self) -> bool:
+        """Whether its column may be NULL."""
+        return self.expendable or not self.required
 
     @property
     def limits(self) -> str:
@@ -91,7 +98,7 @@ class Stream:
         names = [self.id_field, *(field.name for field in self.fields)]
         if not all(name.isidentifier() for name in names) or len({*names, TIMESTAMP}) <= len(names):
             raise ValueError(f"stream {self.name}: a field's name must be an identifier of its own")
-        if not self.row_fields[0].required:
+        if self.row_fields[0].nullable:
             raise ValueError(f"stream {self.name}: a row's first value must be a required field")
 
     @property
@@ -115,6 +122,11 @@ class Stream:
         return frozenset(field.name for field in self.fields if not field.required)
 
     @cached_property
+    def expendable(self) -> frozenset[str]:
+        """The JSON names of the fields that a reading may be stored without."""
+        return frozenset(field.name for field in self.fields if field.expendable)
+
+    @cached_property
     def row_fields(self) -> tuple[Field, ...]:
         """The values in the order of a Row: wide ones first, so that columns need no padding."""
         return tuple(sorted(self.fields, key=lambda field: field.type != "float8"))
@@ -134,20 +146,39 @@ class Stream:
     @cached_property
     def reading(self) -> type[msgspec.Struct]:
         """The struct that checks the types and limits of one reading in JSON."""
+        return _struct(f"{self.name.capitalize()}Reading", self._members.values())
+
+    @cached_property
+    def stored_reading(self) -> type[msgspec.Struct]:
+        """The struct of a reading as it is stored, where expendable values may be null."""
+        members = dict(self._members)
+        for field in self.fields:
+            if field.expendable and field.required:
+                members[field.name] = (field.name, field.json_type | None)
+        return _struct(f"Stored{self.name.capitalize()}Reading", members.values())
+
+    def part(self, names: Iterable[str], *, optional: bool = False) -> type[msgspec.Struct]:
+        """A struct of some members of a reading; `optional`: each is None where it is missing."""
+        members = [self._members[name] for name in names]
+        if optional:
+            members = [(name, kind, None) for name, kind, *_ in members]
+        return _struct(f"Some{self.name.capitalize()}Fields", members)
+
+    @cached_property
+    def _members(self) -> dict[str, Any]:
+        """What a reading's struct is made of, by name, in the order of `json_names`."""
         id_limits = msgspec.Meta(
             min_length=1,
             max_length=MAX_ID_CHARACTERS,
             examples=[self.id_example],
             extra_json_schema={"pattern": ID_PATTERN},
         )
-        fields: list[Any] = [(self.id_field, Annotated[str, id_limits])]
+        time = msgspec.Meta(extra_json_schema={"format": "date-time"})
+        members: dict[str, Any] = {self.id_field: (self.id_field, Annotated[str, id_limits])}
         for field in self.fields:
             default = () if field.required else (None,)
-            fields.append((field.name, field.json_type, *default))
-        time = msgspec.Meta(extra_json_schema={"format": "date-time"})
-        fields.append((TIMESTAMP, Annotated[str, time]))
-        name = f"{self.name.capitalize()}Reading"
-        return msgspec.defstruct(name, fields, module=__name__, kw_only=True, gc=False)
+            members[field.name] = (field.name, field.json_type, *default)
+        return members | {TIMESTAMP: (TIMESTAMP, Annotated[str, time])}
 
     @cached_property
     def rows(self) -> Rows:
@@ -165,11 +196,11 @@ class Stream:
         return rows
 
     def row(self, device_id: str, micros: int, **values: float) -> Row:
-        """The row of these values, given by their names in JSON; optional ones may be left out.
+        """The row of these values, by their names in JSON; what may be NULL may be left out.
 
-        Raises ValueError when a required value is missing or a name is no field's.
+        Raises ValueError when another value is missing or a name is no field's.
         """
-        missing = {field.name for field in self.fields if field.required} - values.keys()
+        missing = {field.name for field in self.fields if not field.nullable} - values.keys()
         unknown = values.keys() - {field.name for field in self.fields}
         if missing or unknown:
             raise ValueError(f"stream {self.name}: missing {missing}, unknown {unknown}")
@@ -187,6 +218,10 @@ class Stream:
         shown: dict[str, Any] = {self.id_field: row[DEVICE]}
         shown |= {field.name: values[field.column] for field in self.fields}
         return shown | {TIMESTAMP: row[TIME]}
+
+
+def _struct(name: str, members: Iterable[Any]) -> type[msgspec.Struct]:
+    return msgspec.defstruct(name, members, module=__name__, kw_only=True, gc=False)
 
 
 def _value(field: Field) -> str:

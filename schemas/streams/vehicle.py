@@ -17,6 +17,7 @@ VEHICLE = Stream(
             minimum=0,
             maximum=100,
             example=75.5,
+            expendable=True,
         ),
         Field(
             name="kwhDeliveredDc",
@@ -34,6 +35,7 @@ VEHICLE = Stream(
             minimum=-50,
             maximum=100,
             example=32.5,
+            expendable=True,
         ),
     ),
     devices_table="vehicles",

@@ -1,8 +1,8 @@
 -- The quarantine: rejected readings, found, read and resolved when a replay stores them.
 
 -- fragment: rejected_columns
-id, topic, partition, "offset", record_index, device_id, reason, detail,
-CASE WHEN raw IS NOT NULL THEN coalesce(raw_bytes, octet_length(raw)) END AS raw_bytes, rejected_at, resolved_at, resolved_by, outcome
+id, topic, partition, "offset", record_index, device_id, reading_at, reason, detail,
+CASE WHEN raw IS NOT NULL THEN coalesce(raw_bytes, octet_length(raw)) END AS raw_bytes, rejected_at, resolved_at, resolved_by, changed, outcome
 
 -- fragment: rejected_filters
 -- Each filter is off when it is null.
@@ -13,17 +13,27 @@ AND (%(since)s::timestamptz IS NULL OR rejected_at >= %(since)s)
 AND (%(until)s::timestamptz IS NULL OR rejected_at < %(until)s)
 
 -- name: insert
--- One row a rejected reading; one that is here already is not inserted again. Returns where those
--- that were new came from.
+-- One row a rejected reading; one that is here already is not inserted again. What was repaired has
+-- an outcome, and is resolved. Returns where those that were new and are not resolved came from.
+WITH kept AS (
 INSERT INTO rejected_records
     (group_id, topic, partition, "offset", record_index, record_ms, device_id, reason, detail, raw,
-     raw_bytes)
-SELECT %(group_id)s, * FROM unnest(
+     raw_bytes, reading_at, same_energy, outcome, changed, resolved_at, resolved_by)
+SELECT %(group_id)s, topic, partition, "offset", record_index, record_ms, device_id, reason, detail,
+       raw, raw_bytes, from_micros(micros), same_energy, outcome, changed,
+       CASE WHEN outcome IS NOT NULL THEN now() END,
+       CASE WHEN outcome IS NOT NULL THEN 'SALVAGE_READINGS' END
+FROM unnest(
     %(topics)s::text[], %(partitions)s::int[], %(offsets)s::int8[], %(record_indexes)s::int[],
     %(record_ms)s::int8[], %(device_ids)s::text[], %(reasons)s::text[], %(details)s::text[],
-    %(raws)s::bytea[], %(raw_bytes)s::int8[])
+    %(raws)s::bytea[], %(raw_bytes)s::int8[], %(times)s::int8[], %(same_energy)s::bool[],
+    %(outcomes)s::text[], %(changes)s::text[])
+    AS rejected (topic, partition, "offset", record_index, record_ms, device_id, reason, detail,
+                 raw, raw_bytes, micros, same_energy, outcome, changed)
 ON CONFLICT ON CONSTRAINT rejected_once DO NOTHING
-RETURNING topic, partition
+RETURNING topic, partition, resolved_at
+)
+SELECT topic, partition FROM kept WHERE resolved_at IS NULL
 
 -- name: count_only
 -- Counts rejected readings that there is no room for; those that are kept already are not counted.
@@ -105,7 +115,7 @@ WHERE id = %(id)s
 
 -- name: resolve
 UPDATE rejected_records
-SET resolved_at = now(), resolved_by = %(resolved_by)s, outcome = %(outcome)s
+SET resolved_at = now(), resolved_by = %(resolved_by)s, outcome = %(outcome)s, changed = %(changed)s
 WHERE id = %(id)s
 
 -- name: move_books

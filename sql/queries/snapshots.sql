@@ -6,3 +6,7 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
 
 -- name: ping
 SELECT 1
+
+-- name: now
+-- When the transaction began.
+SELECT now()

@@ -62,23 +62,27 @@ SELECT seq, state, left(message, 1000), violated FROM try_each_row('{staged}', $
     ON CONFLICT ({id}) DO UPDATE
     SET {changes}
     WHERE live."timestamp" < EXCLUDED."timestamp"
+        OR (live."timestamp" > now() AND EXCLUDED."timestamp" <= now())
 $store_one$)
 
 -- name: select_newest
 -- The newest stored time of each of these devices that was ever heard of.
-SELECT {id}, "timestamp" FROM {live} WHERE {id} = ANY (%s)
+SELECT {id}, greatest("timestamp", newest_at) FROM {live} WHERE {id} = ANY (%s)
 
 -- name: copy_newest
 COPY {newest} FROM STDIN (FORMAT binary)
 
 -- name: upsert_live
--- Rows come in key order, so that workers cannot deadlock. Older readings change nothing.
+-- Rows come in key order, so that workers cannot deadlock. Older readings change nothing; but a time
+-- in the future yields to one that is not, and stays known as the newest.
 INSERT INTO {live} AS live ({columns})
 SELECT {columns}
 FROM {newest}
 ON CONFLICT ({id}) DO UPDATE
-SET {changes}, updated_at = now()
+SET {changes}, updated_at = now(), newest_at = nullif(
+    greatest(live.newest_at, live."timestamp", EXCLUDED."timestamp"), EXCLUDED."timestamp")
 WHERE live."timestamp" < EXCLUDED."timestamp"
+    OR (live."timestamp" > now() AND EXCLUDED."timestamp" <= now())
 
 -- name: count_history
 SELECT count(*) AS rows FROM {history}

@@ -69,12 +69,14 @@ def test_filters_and_pages(api: httpx.Client, quarantined: dict[str, str]) -> No
         "offset": 0,
         "recordIndex": 0,
         "deviceId": "OLD-0",
+        "readingAt": iso(OLD),
         "reason": "too_old",
         "detail": "",
         "rawBytes": len(OLD_READINGS[0]),
         "rejectedAt": "",
         "resolvedAt": None,
         "resolvedBy": None,
+        "changed": None,
         "outcome": None,
     }
     assert listed(api, reason="too_old", topic=topic) == old

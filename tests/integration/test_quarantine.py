@@ -58,7 +58,9 @@ def ids(environment: dict[str, str]) -> dict[str, str]:
 def test_one_that_is_valid_by_now_is_stored_once(quarantined: dict[str, str]) -> None:
     one = ids(quarantined)["too_old"]
     dry = rejected(quarantined, "replay", one, "--dry-run")
-    assert (dry.returncode, dry.stdout) == (0, "would be stored: 1\n")
+    what, summary = dry.stdout.splitlines()
+    assert what.startswith(f'{one}: stored: {{"meterId": "A", "kwhConsumedAc": 1.0')
+    assert (dry.returncode, summary) == (0, "would be stored: 1")
     assert outcomes(quarantined)["stored"] == 2
     for _ in range(2):
         done = rejected(quarantined, "replay", one)

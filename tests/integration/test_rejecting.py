@@ -11,7 +11,7 @@ from ingest_worker.commands.reconcile import make_report
 from ingest_worker.write import quarantine
 from ingest_worker.write.batch import OversizedRecord, Part
 from ingest_worker.write.sink import Sink
-from schemas.streams.decoder import MAX_BAD_READINGS
+from schemas.streams.rejection import MAX_BAD_READINGS
 from sql.named import load
 from tests.readings import array_value, meter_value
 from tests.sinks import MAX_RECORD_BYTES, METERS, Record, new_batch, new_sink, parts

@@ -18,6 +18,7 @@ from psycopg.rows import dict_row
 from tests.charger import CHARGER, MIGRATION
 from tests.conftest import create_topics
 from tests.connections import connect
+from tests.kafka import send
 from tests.rights import all_by_owner
 from tests.workers import ROOT, command, wait_until
 
@@ -104,19 +105,30 @@ def test_a_third_stream_goes_the_whole_way(environment: dict[str, str], api: htt
     assert (error["index"], error["reason"]) == (6, "invalid")
     assert "powerKw" in error["message"]
 
-    with running({**environment, "METRICS_PORT": "0"}, "ingest_worker"):
+    # Only from Kafka is a reading taken without its bad cable, and never without its power.
+    topic = {"KAFKA_METER_TOPIC": environment["KAFKA_CHARGER_TOPIC"]}
+    salvaged, hopeless = reading(4, cableTemp=999), reading(5, cableTemp=999, powerKw=-1)
+    send({**environment, **topic}, json.dumps([salvaged, hopeless]).encode())
+    worker = {**environment, "METRICS_PORT": "0", "SALVAGE_READINGS": "true"}
+    with running(worker, "ingest_worker"):
         wait_until(
-            lambda: sum(t["read"] for t in api.get("/v1/telemetry/stats").json()["topics"]) == 6,
+            lambda: sum(t["read"] for t in api.get("/v1/telemetry/stats").json()["topics"]) == 8,
             "all were read",
         )
     report = books(environment)
-    assert report["total"] == {"read": 6, "stored": 3, "duplicate": 1, "rejected": 2}
+    assert report["total"] == {"read": 8, "stored": 4, "duplicate": 1, "rejected": 3}
     assert {row["topic"] for row in report["partitions"] if row["read"]} == {
         environment["KAFKA_CHARGER_TOPIC"]
     }
 
     with connect(environment) as connection, connection.cursor(row_factory=dict_row) as cursor:
-        rejected = cursor.execute("SELECT detail FROM rejected_records ORDER BY id").fetchall()
+        (repaired,) = cursor.execute(
+            "SELECT changed, outcome FROM rejected_records WHERE reason = 'repaired'"
+        ).fetchall()
+        assert repaired == {"changed": "drop cableTemp", "outcome": "stored"}
+        rejected = cursor.execute(
+            "SELECT detail FROM rejected_records WHERE reason = 'conflict' ORDER BY id"
+        ).fetchall()
         assert [row["detail"] for row in rejected] == [
             "stored already with powerKw 11.5, cableTemp 40.25",
             "stored already with powerKw 11.5, cableTemp null",
@@ -129,12 +141,12 @@ def test_a_third_stream_goes_the_whole_way(environment: dict[str, str], api: htt
 
     history = f"/v1/telemetry/{CHARGER.plural}/C-1/history"
     shown = api.get(history).json()
-    assert [one.get("cableTemp") for one in shown] == [40.25, None, None]
-    assert list(shown[0]) == ["chargerId", "cableTemp", "powerKw", "timestamp"]
-    assert "cableTemp" not in shown[1]
+    assert [one.get("cableTemp") for one in shown] == [None, 40.25, None, None]
+    assert list(shown[1]) == ["chargerId", "cableTemp", "powerKw", "timestamp"]
+    assert "cableTemp" not in shown[0]
     header, *lines = api.get(history, params={"format": "csv"}).text.splitlines()
     assert header == "chargerId,cableTemp,powerKw,timestamp"
-    assert [line.split(",")[1] for line in lines] == ["40.25", "", ""]
+    assert [line.split(",")[1] for line in lines] == ["", "40.25", "", ""]
     assert api.get(f"/v1/telemetry/{CHARGER.plural}/C-2/history").status_code == 404
 
     schemas = api.get("/openapi.json").json()["components"]["schemas"]

@@ -11,7 +11,7 @@ from schemas.devices import NewMeter
 from schemas.fields import MAX_METADATA_DEPTH, parse_time
 from schemas.sessions import SessionStart
 from schemas.streams import METER
-from schemas.streams.decoder import Rejection
+from schemas.streams.rejection import Rejection
 from schemas.telemetry import envelope_problems, problems
 
 NOW = datetime(2026, 2, 1, 12, tzinfo=UTC)

@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiokafka import TopicPartition
 
-from ingest_worker.write.batch import LARGE_RECORD_BYTES, Batch, OversizedRecord
+from ingest_worker.write.batch import LARGE_RECORD_BYTES, Batch, OversizedRecord, Refusal
 from ingest_worker.write.batch import Record as AnyRecord
 from schemas.streams import METER, VEHICLE
-from schemas.streams.decoder import MAX_BAD_READINGS, Decoder, Rejection
+from schemas.streams.decoder import Decoder
 from schemas.streams.pieces import readings_of
+from schemas.streams.rejection import MAX_BAD_READINGS, Rejection
 from schemas.streams.times import clock_limits
 from tests.readings import array_value, meter_value
 from tests.sinks import Record
@@ -81,7 +82,7 @@ def test_every_row_knows_its_record_and_place() -> None:
         (10, 1, "invalid"),
         (13, None, "malformed"),
     ]
-    *decoded, (record, rejection) = part.rejections({1: ("conflict", "differs")})
+    *decoded, (record, rejection) = part.rejections({1: Refusal("conflict", "differs")})
     assert decoded == part.rejected
     assert (record, rejection.place, rejection.raw) == (first, 2, reading("B"))
     assert rejection[1:3] == ("conflict", "differs")
@@ -130,7 +131,7 @@ def test_a_record_is_split_once_however_many_of_its_rows_are_rejected(
     batch = new_batch()
     batch.add(METERS, 0, [Record(0, value)])
     part = batch.parts[METERS]
-    refused = dict.fromkeys(range(5), ("conflict", "differs"))
+    refused = dict.fromkeys(range(5), Refusal("conflict", "differs"))
     assert [one.raw for _, one in part.rejections(refused)] == list(readings_of(value))
     assert split == [value]
 
@@ -154,7 +155,7 @@ def test_a_record_larger_than_the_bound_is_not_looked_into(size: int) -> None:
         assert (len(part.rows), part.rejected) == (3, [])
         return
     assert len(part.rows) == 2
-    place, reason, detail, raw, device_id, true_size = only_rejection(batch)
+    place, reason, detail, raw, device_id, true_size, *_ = only_rejection(batch)
     assert (place, reason, device_id, true_size, len(raw)) == (None, "malformed", None, size, size)
     assert "2,000,001 bytes" in detail
     assert "2,000,000" in detail
@@ -206,9 +207,9 @@ def test_too_many_bad_readings_of_one_record_count_as_one_whoever_finds_them() -
     batch.add(METERS, taken, [other])
     part = batch.parts[METERS]
     assert len(part.rejected) == seconds + 1
-    conflicts = dict.fromkeys(range(seconds), ("conflict", "differs"))
+    conflicts = dict.fromkeys(range(seconds), Refusal("conflict", "differs"))
     assert len(part.rejections(conflicts)) == 2 * seconds + 1
-    (_, kept), (at, folded) = part.rejections(conflicts | {seconds: ("refused", "no")})
+    (_, kept), (at, folded) = part.rejections(conflicts | {seconds: Refusal("refused", "no")})
     assert (kept.place, kept.raw) == (1, b"null")
     assert at is record
     assert (folded.place, folded.reason, folded.raw) == (None, "malformed", record.value)
@@ -224,7 +225,7 @@ def test_what_is_refused_of_a_record_with_too_many_bad_readings_joins_them() -> 
     batch.add(METERS, 0, [record])
     part = batch.parts[METERS]
     assert (len(part.rows), part.readings) == (2, 3)
-    ((_, folded),) = part.rejections({1: ("conflict", "differs")})
+    ((_, folded),) = part.rejections({1: Refusal("conflict", "differs")})
     assert folded.place is None
     assert folded.detail.startswith("10,001 of its 10,003 readings are bad")
     assert folded.detail.endswith("1 more are bad, the first conflict: differs")

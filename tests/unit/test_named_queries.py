@@ -110,13 +110,15 @@ ON CONFLICT DO NOTHING
 RETURNING "meter_id", "timestamp"'''
     )
     assert statements["upsert_live"].endswith(
-        f'''
+        f"""
 INSERT INTO "meter_live_state" AS live ({columns})
 SELECT {columns}
 FROM "newest_meter"
 ON CONFLICT ("meter_id") DO UPDATE
-SET {changes}, updated_at = now()
-WHERE live."timestamp" < EXCLUDED."timestamp"'''
+SET {changes}, updated_at = now(), newest_at = nullif(
+    greatest(live.newest_at, live."timestamp", EXCLUDED."timestamp"), EXCLUDED."timestamp")
+WHERE live."timestamp" < EXCLUDED."timestamp"
+    OR (live."timestamp" > now() AND EXCLUDED."timestamp" <= now())"""
     )
 
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.streams import METER
-from schemas.streams.decoder import MAX_BAD_READINGS, Decoder
+from schemas.streams.decoder import Decoder
 from schemas.streams.pieces import CHUNK_BYTES, check_utf8, chunks, readings_of
+from schemas.streams.rejection import MAX_BAD_READINGS
 from schemas.streams.times import ClockLimits
 from tests.readings import array_value
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.streams import METER, VEHICLE
-from schemas.streams.decoder import Decoder, Rejection
+from schemas.streams.decoder import Decoder
+from schemas.streams.rejection import Rejection
 from schemas.streams.stream import DEVICE, TIME, Row, Stream
 from schemas.streams.times import (
     clock_limits,
