@@ -1,5 +1,5 @@
--- A vehicle's sums where nothing is to be said about its readings: what `sums` of analytics.sql gives,
--- in a quarter of the time. Of a plain vehicle no pace is known, and of the meters of its sessions; none
+-- A vehicle's sums where nothing is to be said about its readings: what `sums` of analytics.sql gives, but
+-- sooner. Of a plain vehicle no pace is known, and of the meters of its sessions; none
 -- is a register. Each session has a length, and no other of the vehicle or the meter meets it.
 
 -- name: plain_sums
