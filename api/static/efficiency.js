@@ -1,23 +1,35 @@
 // How good an efficiency is, by the limits of the API (`limits` is the answer of
-// /v1/analytics/limits), and what the figure rests on.
+// /v1/analytics/limits), and where a fault is suspected.
 
-import { count, kwh, limitPercent, plural } from "./format.js";
+import { kwh, limitPercent, plural } from "./format.js";
 
 // The API judges before it rounds: a ratio that prints as 0.85 may be under it. Its alerts tell.
 const hasAlert = ({ alerts }, code) => alerts.some((alert) => alert.code === code);
 export const isLow = (figures) => hasAlert(figures, "low_efficiency");
 const isImpossible = (figures) => hasAlert(figures, "impossible_efficiency");
 
-// A ratio in words, and as good or bad: [words, judged]. `judged` is that of a tile.
+// An alert is certain when the figures are complete; so all of one answer are, or none.
+export const isCertain = ({ alerts }) => alerts.some((alert) => alert.certain);
+
+// A ratio in words, and as good, warn or bad: [words, judged]. `judged` is that of a tile. Figures that
+// are not complete are neither good nor bad for certain.
 export function judgement(figures, limits) {
   const ratio = figures.metrics.efficiencyRatio;
   if (figures.coverage.quality === "none") return ["no alert without readings of both sides", ""];
   if (ratio === null) return ["nothing was charged", ""];
-  if (isLow(figures)) return [lowWords(ratio, limits), "bad"];
-  const low = limitPercent(limits.lowEfficiency);
-  if (!isImpossible(figures)) return [`not under ${low}`, "good"];
-  const just = ratio > limits.impossibleEfficiency ? "" : "just ";
-  return [`${just}over ${limitPercent(limits.impossibleEfficiency)}: impossible`, "bad"];
+  const isComplete = figures.coverage.quality === "complete";
+  const certainty = isComplete ? "" : ", but uncertain";
+  if (!(isLow(figures) || isImpossible(figures))) {
+    const words = `not under ${limitPercent(limits.lowEfficiency)}`;
+    return [words + certainty, isComplete ? "good" : ""];
+  }
+  const words = isLow(figures) ? lowWords(ratio, limits) : impossibleWords(ratio, limits);
+  return [words + certainty, isComplete ? "bad" : "warn"];
+}
+
+function impossibleWords(ratio, { impossibleEfficiency }) {
+  const just = ratio > impossibleEfficiency ? "" : "just ";
+  return `${just}over ${limitPercent(impossibleEfficiency)}: impossible`;
 }
 
 // The words for a low ratio, which may print as the limit itself.
@@ -39,14 +51,6 @@ export const isLowHour = (hour, { lowEfficiency }) =>
   hour.efficiency !== null && comparedToLimit(hour, lowEfficiency) < 0;
 export const isImpossibleHour = (hour, { impossibleEfficiency }) =>
   hour.efficiency !== null && comparedToLimit(hour, impossibleEfficiency) > 0;
-
-// What a figure rests on, in words.
-export function coverageText(coverage) {
-  if (coverage.quality === "none") return "rests on nothing: a side has no reading";
-  const ac = `AC ${count(coverage.acReadings)} of ${count(coverage.acReadingsExpected)}`;
-  const dc = `DC ${count(coverage.dcReadings)} of ${count(coverage.dcReadingsExpected)}`;
-  return `${coverage.quality} readings: ${ac}, ${dc}`;
-}
 
 // The DC energy that was delivered while no session was open, in words.
 export function outsideSessionsText({ dcEnergyOutsideSessions: outside }) {

@@ -1,21 +1,17 @@
-// The fleet's efficiency over 24 hours, and the vehicles whose figures have an alert, the worst
-// first.
+// The fleet's efficiency over 24 hours: a verdict, tiles, and the vehicles whose figures have an alert.
 
+import { coverageText } from "./coverage.js";
 import { h, say, vehicleLink } from "./dom.js";
-import { coverageText, isLow, judgement, lowWords, outsideSessionsText } from "./efficiency.js";
+import { judgement, lowWords, outsideSessionsText } from "./efficiency.js";
 import { FigureTile, tileRow } from "./figure_tiles.js";
-import { ago, clock, count, energy, kwh, limitPercent, percent, plural } from "./format.js";
-import { ask } from "./http.js";
+import { alertLists, askAlerts, uncertainAlertCounts } from "./fleet_alerts.js";
+import { ago, clock, count, kwh, limitPercent, percent, plural } from "./format.js";
 import { askLimits } from "./limits.js";
 import { Panel } from "./panel.js";
 import { serverNow } from "./server_clock.js";
-import { Table } from "./table.js";
 
 const EVERY_MS = 15_000;
-const VEHICLES_ASKED = 100;
-const SHOWN_AT_FIRST = 12;
 const OLD_MS = 10 * 60_000;
-const FLEET = "/v1/analytics/fleet";
 
 export function fleetEfficiencyPanel() {
   const panel = new Panel("Efficiency over 24 hours", {
@@ -25,41 +21,25 @@ export function fleetEfficiencyPanel() {
   const verdict = h("p", { class: "verdict" });
   const unjudged = h("p", { class: "note warn" });
   const tiles = fleetTiles();
-  const table = new Table("Vehicles to look at, the worst first", COLUMNS, {
-    key: ({ vehicleId }) => vehicleId,
-    first: SHOWN_AT_FIRST,
-    rowClass: (vehicle) => (isLow(vehicle) ? "low" : "odd"),
-  });
+  const lists = alertLists();
   const note = h("p", { class: "note" });
-  panel.body.append(verdict, unjudged, tiles.node, table.node, note);
+  panel.body.append(verdict, unjudged, tiles.node, lists.node, note);
 
   panel.poll(EVERY_MS, askFleet, ({ fleet, limits }) => {
-    const { vehicles } = fleet;
     verdict.className = `verdict ${fleetJudged(fleet)}`;
     verdict.replaceChildren(...verdictParts(fleet, limits, vehicleLink));
     say(unjudged, unjudgedText(fleet.unjudgedCounts));
     unjudged.hidden = unjudged.textContent === "";
     tiles.show(fleet, limits);
-    table.show(vehicles, alertCount(fleet));
-    table.node.hidden = vehicles.length === 0;
+    lists.show(fleet);
     note.textContent = noteText(fleet);
     note.classList.toggle("warn", isOld(fleet) || fleet.beingRedone);
   });
   return panel;
 }
 
-// Vehicles with either alert are asked for apart, because a fleet may have thousands of others.
 async function askFleet(signal) {
-  const vehiclesWith = (alert) =>
-    ask(`${FLEET}?alert=${alert}&limit=${VEHICLES_ASKED}`, { signal });
-  const [limits, { body: fleet }] = await Promise.all([
-    askLimits(signal),
-    vehiclesWith("low_efficiency"),
-  ]);
-  if (fleet.alertCounts.impossibleEfficiency) {
-    const { body } = await vehiclesWith("impossible_efficiency");
-    fleet.vehicles.push(...body.vehicles);
-  }
+  const [limits, fleet] = await Promise.all([askLimits(signal), askAlerts(signal)]);
   return { fleet, limits };
 }
 
@@ -80,16 +60,17 @@ function fleetTiles() {
   return { node: tileRow(efficiency, low, drawn, delivered), show };
 }
 
-// How many vehicles have an alert, listed or not; and how many were judged at all.
-const alertCount = ({ alertCounts }) =>
-  alertCounts.lowEfficiency + alertCounts.impossibleEfficiency;
+// Whether any alert is counted, of any kind; and how many vehicles were judged at all.
+const hasAny = (counts) => Object.values(counts).some((found) => found > 0);
 const judgedCount = ({ vehicleCount, unjudgedCounts: { noSession, noReadings, noEnergy } }) =>
   vehicleCount - noSession - noReadings - noEnergy;
 
-// The fleet as good or bad; empty when no vehicle was judged: no alert means nothing then. Nor is it
-// good when its sums have an alert, because of vehicles that were not judged.
+// The fleet as good, warn or bad; empty when no vehicle was judged: no alert means nothing then. Only
+// certain alerts make it bad. Nor is it good when its sums have an alert, because of vehicles that
+// were not judged.
 export function fleetJudged(fleet) {
-  if (alertCount(fleet) > 0) return "bad";
+  if (hasAny(fleet.certainAlertCounts)) return "bad";
+  if (hasAny(fleet.alertCounts)) return "warn";
   return judgedCount(fleet) > 0 && fleet.alerts.length === 0 ? "good" : "";
 }
 
@@ -100,7 +81,8 @@ export function fleetJudgement(fleet, limits) {
 
 // What the tile of low vehicles shows: [value, note, judged, more].
 export function lowShown(fleet) {
-  const { lowEfficiency } = fleet.alertCounts;
+  const low = fleet.alertCounts.lowEfficiency;
+  const certain = fleet.certainAlertCounts.lowEfficiency;
   const judged = judgedCount(fleet);
   const { noSession, noReadings, noEnergy } = fleet.unjudgedCounts;
   const others = [
@@ -109,74 +91,74 @@ export function lowShown(fleet) {
   ];
   const more = others.filter((text) => text).join(", ");
   if (judged === 0) return ["–", "no vehicle can be judged", "", more];
-  return [count(lowEfficiency), `of ${count(judged)} judged`, lowEfficiency ? "bad" : "good", more];
+  const sure = certain < low ? `, ${certain ? count(certain) : "none"} for certain` : "";
+  return [count(low), `of ${count(judged)} judged${sure}`, lowJudged(low, certain), more];
 }
 
-// The API's own words, and the energy they stand for.
-export function alertText({ metrics, alerts }) {
-  const lost = metrics.totalEnergyConsumedAc - metrics.totalEnergyDeliveredDc;
-  const text = alerts.map((alert) => alert.message).join("; ");
-  return lost > 0 ? `${text}: ${kwh(lost)} never reached the battery` : text;
+function lowJudged(low, certain) {
+  if (certain) return "bad";
+  return low ? "warn" : "good";
 }
 
-const reasonNode = (vehicle) =>
-  h("div", {}, alertText(vehicle), h("div", { class: "detail" }, coverageText(vehicle.coverage)));
-
-const COLUMNS = [
-  {
-    title: "Vehicle",
-    value: ({ vehicleId }) => vehicleId,
-    render: ({ vehicleId }) => vehicleLink(vehicleId),
-  },
-  {
-    title: "Efficiency",
-    className: "number ratio",
-    value: ({ metrics }) => percent(metrics.efficiencyRatio),
-  },
-  {
-    title: "Why it is flagged",
-    className: "why",
-    value: (vehicle) => alertText(vehicle) + coverageText(vehicle.coverage),
-    render: reasonNode,
-  },
-  {
-    title: "AC kWh",
-    className: "number minor",
-    value: ({ metrics }) => energy(metrics.totalEnergyConsumedAc),
-  },
-  {
-    title: "DC kWh",
-    className: "number minor",
-    value: ({ metrics }) => energy(metrics.totalEnergyDeliveredDc),
-  },
-];
-
-// The fleet's verdict as texts and nodes; `link` makes the node of a vehicle's id.
+// The fleet's verdict as texts and nodes; `link` makes the node of a vehicle's id. It is about the
+// certain alerts where there is any, and else about the others.
 export function verdictParts(fleet, limits, link) {
-  const { vehicles, vehicleCount, alertCounts, metrics } = fleet;
-  const under = `under ${limitPercent(limits.lowEfficiency)}`;
+  const { vehicleCount, certainAlertCounts, metrics } = fleet;
   if (vehicleCount === 0) return ["No vehicle has reported or charged in the last 24 hours."];
   if (metrics.chargingSessions === 0) return ["No vehicle has charged in the last 24 hours."];
-  if (alertCount(fleet) === 0) {
-    const judged = judgedCount(fleet);
-    if (judged === 0) return ["Nothing can be said of the fleet yet."];
-    const mark = fleetJudged(fleet) === "good" ? "✓ " : "";
-    return [`${mark}None of ${plural(judged, "judged vehicle")} is ${under}.`];
+  const uncertain = uncertainAlertCounts(fleet);
+  if (hasAny(certainAlertCounts)) {
+    return [...certainParts(fleet, limits, link), uncertainText(uncertain, limits, " Uncertain: ")];
   }
-  if (alertCounts.lowEfficiency === 0) {
-    const counted = plural(alertCounts.impossibleEfficiency, "vehicle");
+  if (hasAny(uncertain)) {
+    const none = " No alert is certain, since the figures behind them are not complete.";
+    return [uncertainText(uncertain, limits, "▲ "), ...lowestParts(fleet, uncertain, link), none];
+  }
+  const judged = judgedCount(fleet);
+  if (judged === 0) return ["Nothing can be said of the fleet yet."];
+  const mark = fleetJudged(fleet) === "good" ? "✓ " : "";
+  return [`${mark}None of ${plural(judged, "judged vehicle")} is ${underLimit(limits)}.`];
+}
+
+const underLimit = ({ lowEfficiency }) => `under ${limitPercent(lowEfficiency)}`;
+
+function certainParts({ vehicles, vehicleCount, certainAlertCounts }, limits, link) {
+  const under = underLimit(limits);
+  if (certainAlertCounts.lowEfficiency === 0) {
+    const counted = plural(certainAlertCounts.impossibleEfficiency, "vehicle");
     return [`✕ ${counted} delivered more than was drawn: check the meters.`];
   }
-  const meaning = `Under ${limitPercent(limits.lowEfficiency)} means a fault or a leak.`;
   const [worst] = vehicles;
   const ratio = worst.metrics.efficiencyRatio;
   const share = ratio < limits.lowEfficiency ? percent(ratio) : lowWords(ratio, limits);
-  const counted = `${count(alertCounts.lowEfficiency)} of ${plural(vehicleCount, "vehicle")}`;
+  const counted = `${count(certainAlertCounts.lowEfficiency)} of ${plural(vehicleCount, "vehicle")}`;
   return [
     `✕ ${counted} are ${under}. The worst is `,
     link(worst.vehicleId),
-    `: only ${share} of the energy drawn reached its battery. ${meaning}`,
+    `: only ${share} of the energy drawn reached its battery. ` +
+      `U${under.slice(1)} means a fault or a leak.`,
   ];
+}
+
+function lowestParts({ vehicles: [lowest] }, { lowEfficiency }, link) {
+  if (lowEfficiency === 0) return [];
+  return [
+    " The lowest is ",
+    link(lowest.vehicleId),
+    `: ${percent(lowest.metrics.efficiencyRatio)}.`,
+  ];
+}
+
+// How many vehicles have which alert, without being sure of it.
+function uncertainText(counts, limits, before) {
+  const { lowEfficiency: low, impossibleEfficiency: impossible, implausibleEnergy } = counts;
+  const vehicles = (number) => plural(number, "vehicle");
+  const found = [
+    low ? `${vehicles(low)} may be ${underLimit(limits)}` : null,
+    impossible ? `${vehicles(impossible)} may have delivered more than was drawn` : null,
+    implausibleEnergy ? `${vehicles(implausibleEnergy)} with implausible readings` : null,
+  ].filter((text) => text);
+  return found.length ? `${before}${found.join(", ")}.` : "";
 }
 
 // The vehicles that charged, and of which still nothing can be said.
@@ -191,10 +173,9 @@ export function unjudgedText({ noReadings, noEnergy }) {
 
 const isOld = (fleet) => serverNow() - Date.parse(fleet.asOf) > OLD_MS;
 
-// How old the figures are, how many vehicles are shown, and what the figures rest on.
+// How old the figures are, and what they rest on.
 export function noteText(fleet) {
-  const { period, asOf, coverage, vehicles } = fleet;
-  const all = alertCount(fleet);
+  const { period, asOf, coverage } = fleet;
   const sentences = [];
   if (fleet.beingRedone) {
     sentences.push(
@@ -204,9 +185,6 @@ export function noteText(fleet) {
   if (isOld(fleet)) {
     const since = `${clock(asOf)} (${ago(asOf)})`;
     sentences.push(`The figures are old: what came in since ${since} is not in them yet.`);
-  }
-  if (all > vehicles.length) {
-    sentences.push(`The worst ${count(vehicles.length)} of ${count(all)} are listed.`);
   }
   const start = clock(period.start, { seconds: false });
   const basis = coverageText(coverage);

@@ -1,6 +1,8 @@
 // The charging sessions of a vehicle's day, with the figures of each as a whole.
 
+import { coverageText } from "./coverage.js";
 import { h, idText } from "./dom.js";
+import { isCertain } from "./efficiency.js";
 import { clock, duration, energy, percent, stateOfCharge } from "./format.js";
 import { ask } from "./http.js";
 import { serverNow } from "./server_clock.js";
@@ -16,7 +18,7 @@ export function vehicleSessions() {
   const note = h("p", { class: "note" });
   const table = new Table("The vehicle's charging sessions, newest first", COLUMNS, {
     key: ({ sessionId }) => sessionId,
-    rowClass: (session) => (session.alerts.length ? "low" : ""),
+    rowClass,
   });
   const figures = new SessionFigures();
   return {
@@ -35,6 +37,12 @@ export function vehicleSessions() {
       note.textContent = noteText(sessions, more);
     },
   };
+}
+
+// Certain alerts stand out, uncertain ones less.
+function rowClass(session) {
+  if (session.alerts.length === 0) return "";
+  return isCertain(session) ? "low" : "unsure";
 }
 
 // The figures of sessions. Those of sessions that ended long ago are asked for less often.
@@ -90,5 +98,9 @@ const COLUMNS = [
     className: "number minor",
     value: ({ socFrom, socTo }) => `${stateOfCharge(socFrom)} → ${stateOfCharge(socTo)}`,
   },
-  { title: "Rests on", className: "minor", value: ({ coverage }) => coverage.quality },
+  {
+    title: "Rests on",
+    className: "minor basis",
+    value: ({ coverage }) => coverageText(coverage),
+  },
 ];

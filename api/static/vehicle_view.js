@@ -1,14 +1,9 @@
 // A vehicle's view: what it does now, and the figures of a day by the hour and by the session.
 
 import { vehicleAddress } from "./address.js";
+import { basisSentences } from "./coverage.js";
 import { h, idText, say } from "./dom.js";
-import {
-  coverageText,
-  isLow,
-  judgement,
-  outsideSessionsText,
-  suspectedFault,
-} from "./efficiency.js";
+import { judgement, outsideSessionsText } from "./efficiency.js";
 import { FigureTile, tileRow } from "./figure_tiles.js";
 import { ago, celsius, count, kwh, percent, plural, stateOfCharge } from "./format.js";
 import { ask, pathSegment } from "./http.js";
@@ -16,6 +11,7 @@ import { askLimits } from "./limits.js";
 import { Panel } from "./panel.js";
 import { serverNow } from "./server_clock.js";
 import { calendarDay, isoDay, isoTime, shiftedDay, windowOf } from "./time_window.js";
+import { alertNodes } from "./vehicle_alerts.js";
 import { vehicleHours } from "./vehicle_hours.js";
 import { vehicleSessions } from "./vehicle_sessions.js";
 
@@ -50,11 +46,12 @@ function figuresPanel(id, day) {
   });
   const alerts = h("div", { class: "alerts" });
   const tiles = vehicleTiles();
+  const basis = basisList();
   const hours = vehicleHours();
   const sessions = vehicleSessions();
   const title = h("h3", {}, "Its sessions");
   const readings = h("a", { class: "button more" }, "Its readings, as CSV");
-  panel.body.append(alerts, tiles.node, hours.node, title, sessions.node, readings);
+  panel.body.append(alerts, tiles.node, basis.node, hours.node, title, sessions.node, readings);
   panel.poll(
     FIGURES_EVERY_MS,
     (signal) => askFigures(id, day, sessions, signal),
@@ -65,6 +62,7 @@ function figuresPanel(id, day) {
       }
       alerts.replaceChildren(...alertNodes(figures, found, limits));
       tiles.show(figures, limits);
+      basis.show(figures.coverage);
       sessions.show(found);
       hours.show(figures, found.sessions, window, limits);
       readings.href = csvPath(id, window);
@@ -165,11 +163,8 @@ function vehicleTiles() {
     const { metrics, coverage } = figures;
     const judged = judgement(figures, limits);
     const sessions = `in ${plural(metrics.chargingSessions, "session")}`;
-    const resets = coverage.counterResets
-      ? `, ${plural(coverage.counterResets, "counter reset")}`
-      : "";
-    const readings = `${count(metrics.readingCount)} readings${resets}`;
-    efficiency.show(percent(metrics.efficiencyRatio), ...judged, coverageText(coverage));
+    const readings = `${count(metrics.readingCount)} readings`;
+    efficiency.show(percent(metrics.efficiencyRatio), ...judged, qualityText(coverage));
     drawn.show(kwh(metrics.totalEnergyConsumedAc), sessions);
     delivered.show(kwh(metrics.totalEnergyDeliveredDc), outsideSessionsText(coverage));
     temperature.show(celsius(metrics.averageBatteryTemp), readings);
@@ -177,17 +172,19 @@ function vehicleTiles() {
   return { node: tileRow(efficiency, drawn, delivered, temperature), show };
 }
 
-function alertNodes(figures, found, limits) {
-  const explanation = alertExplanation(figures, found, limits);
-  return figures.alerts.map(({ message }) =>
-    h("p", { class: "callout bad" }, h("strong", {}, `✕ ${message}. `), explanation),
-  );
-}
+const qualityText = ({ quality }) =>
+  quality === "none" ? "rests on nothing: a side has no reading" : `rests on ${quality} readings`;
 
-// What an alert means in energy, and where to look first, if all sessions are known.
-export function alertExplanation(figures, { sessions, more }, limits) {
-  if (!isLow(figures)) return "A meter or its assignment to the sessions is wrong.";
-  const { totalEnergyConsumedAc: drawn, totalEnergyDeliveredDc: delivered } = figures.metrics;
-  const lost = `${kwh(drawn - delivered)} of ${kwh(drawn)} did not reach the battery.`;
-  return more ? lost : `${lost} ${suspectedFault(sessions, limits)}`;
+// What the figures rest on: a list that changes only when its sentences do.
+function basisList() {
+  const list = h("ul", { class: "basis note", "aria-label": "What the figures rest on" });
+  let shown = null;
+  const show = (coverage) => {
+    const sentences = basisSentences(coverage);
+    list.hidden = sentences.length === 0;
+    if (shown === sentences.join()) return;
+    shown = sentences.join();
+    list.replaceChildren(...sentences.map((sentence) => h("li", {}, sentence)));
+  };
+  return { node: list, show };
 }

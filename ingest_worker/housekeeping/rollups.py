@@ -104,6 +104,7 @@ def _step(connection: Connection, limits: dict[str, Any], deployment: dict[str, 
         rows = connection.execute(QUERIES["entries"], limits).fetchall()
         if not rows:
             return False
+        connection.execute(QUERIES["say_edition"], {"edition": EDITION})
         connection.execute(QUERIES["begin"])
         taken = _take(connection, [Entry(*row) for row in rows], limits)
         window = _find_units(connection, deployment, taken)

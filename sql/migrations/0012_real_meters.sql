@@ -301,6 +301,18 @@ ALTER TABLE rollup_state
     ADD max_plausible_kw double precision,
     ADD edition integer NOT NULL DEFAULT 1;
 
+-- Older code, which says no edition, may go on for a while: what it writes is made anew, too.
+CREATE FUNCTION note_edition() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    said integer := coalesce(nullif(current_setting('energy_ingest.edition', true), '')::integer, 1);
+BEGIN
+    UPDATE rollup_state SET edition = said WHERE edition > said;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER note_edition AFTER INSERT OR UPDATE ON vehicle_hours
+    FOR EACH STATEMENT EXECUTE FUNCTION note_edition();
+
 -- Late readings change what was made of those after them; others have none after them.
 ALTER TABLE rollup_log ADD late boolean NOT NULL DEFAULT true;
 

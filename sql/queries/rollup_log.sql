@@ -25,6 +25,10 @@ ON CONFLICT (only_row) DO UPDATE
 SET energy_reading = EXCLUDED.energy_reading, report_seconds = EXCLUDED.report_seconds,
     max_plausible_kw = EXCLUDED.max_plausible_kw, edition = EXCLUDED.edition
 
+-- name: say_edition
+-- Of the rules by which the transaction makes rollups.
+SELECT set_config('energy_ingest.edition', %(edition)s::text, true)
+
 -- name: backlog
 -- How many entries wait, and the age in seconds of the oldest.
 SELECT count(*), coalesce(extract(epoch FROM now() - min(logged_at)), 0)::float8 FROM rollup_log

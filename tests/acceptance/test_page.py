@@ -69,7 +69,9 @@ def test_the_fleet_is_shown_as_the_api_and_the_fleet_know_it(
         metrics = one["metrics"]
         assert row[1] == percent(metrics["efficiencyRatio"])
         assert row[2].startswith(one["alerts"][0]["message"])
-        assert f"{one['coverage']['acReadings']:,} of" in row[2]
+        alert, quality = one["alerts"][0], one["coverage"]["quality"]
+        assert f"{quality}: AC readings cover" in row[2]
+        assert alert["certain"] or f"Uncertain: {alert['why']}" in row[2]
         assert row[3] == tenths(metrics["totalEnergyConsumedAc"])
         assert row[4] == tenths(metrics["totalEnergyDeliveredDc"])
     low = {v["vehicleId"]: v for v in truth["vehicles"] if (v["efficiency"] or 1) < LOW}
@@ -77,7 +79,9 @@ def test_the_fleet_is_shown_as_the_api_and_the_fleet_know_it(
     verdict = part.locator(".verdict")
     worst = fleet["vehicles"][0]
     expect(verdict).to_contain_text(f"The worst is {worst['vehicleId']}: only {shown[0][1]}")
-    expect(verdict).to_contain_text(f"{len(low)} of {len(truth['vehicles'])} vehicles")
+    certain = fleet["certainAlertCounts"]["lowEfficiency"]
+    expect(verdict).to_contain_text(f"{certain} of {len(truth['vehicles'])} vehicles")
+    expect(part.locator("tbody tr.low")).to_have_count(certain)
 
     metrics = fleet["metrics"]
     assert tile(part, "Fleet efficiency") == percent(metrics["efficiencyRatio"])

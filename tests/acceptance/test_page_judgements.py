@@ -30,7 +30,7 @@ def api(environment: dict[str, str]) -> Iterator[httpx.Client]:
 
 
 def charge(environment: dict[str, str], prefix: str, count: int, *, dc: float, read: int) -> None:
-    """So many vehicles that charged in a past hour, their figures made of `read` readings."""
+    """So many vehicles that charged in a past hour, a minute a reading, of 50 minutes."""
     names = [f"{prefix}-{number:04}" for number in range(count)]
     with connect(environment) as connection:
         connection.execute("INSERT INTO meters (meter_id) SELECT unnest(%s::text[])", (names,))
@@ -43,10 +43,11 @@ def charge(environment: dict[str, str], prefix: str, count: int, *, dc: float, r
         for rollup, start in {"vehicle_hours": HOUR, "vehicle_days": HOUR.replace(hour=0)}.items():
             connection.execute(
                 f"INSERT INTO {rollup} (hour, vehicle_id, readings, ac_readings, dc_readings,"
+                " ac_seconds, dc_seconds,"
                 " counter_resets, temp_sum, energy_ac, energy_dc, energy_outside)"
-                " SELECT %s, name, %s, 50, %s, 0, 0, 10, %s + row_number() OVER () * 0.0001, 0"
-                " FROM unnest(%s::text[]) AS name".encode(),
-                (start, read, read, dc, names),
+                " SELECT %s, name, %s, 50, %s, 3000, %s, 0, 0, 10,"
+                " %s + row_number() OVER () * 0.0001, 0 FROM unnest(%s::text[]) AS name".encode(),
+                (start, read, read, read * 60, dc, names),
             )
         connection.execute("DELETE FROM rollup_log")
 
@@ -82,6 +83,15 @@ def test_a_tick_stands_only_for_what_was_judged(
         "of 60 judged",
     )
 
+    charge(environment, "unsure", 3, dc=8, read=40)
+    shown(page, api)
+    expect(verdict).to_contain_text("▲ 3 vehicles may be under 85 %. The lowest is unsure-0000")
+    assert note(part, "Vehicles under 85 %") == "of 63 judged, none for certain"
+    expect(part.locator(".bad")).to_have_count(0)
+    expect(part.locator("h3:visible")).to_have_text("Uncertain: 3 vehicles")
+    why = "Uncertain: DC readings are missing for 20% of the time"
+    assert all(why in row[2] for row in rows(part)) and len(rows(part)) == 3
+
     charge(environment, "low", LOW, dc=7, read=50)
     with connect(environment) as connection:
         connection.execute(
@@ -90,10 +100,16 @@ def test_a_tick_stands_only_for_what_was_judged(
         )
     shown(page, api)
     all_of_them = f"{LOW:,}"
-    expect(verdict).to_contain_text(f"✕ {all_of_them} of {LOW + 62:,} vehicles are under 85 %")
-    assert tile(part, "Vehicles under 85 %") == all_of_them
+    expect(verdict).to_contain_text(f"✕ {all_of_them} of {LOW + 65:,} vehicles are under 85 %")
+    expect(verdict).to_contain_text("Uncertain: 3 vehicles may be under 85 %.")
+    assert tile(part, "Vehicles under 85 %") == f"{LOW + 3:,}"
+    assert note(part, "Vehicles under 85 %").endswith(f"judged, {all_of_them} for certain")
+    expect(part.locator("h3:visible")).to_have_text(
+        [f"Certain: {all_of_them} vehicles", "Uncertain: 3 vehicles"]
+    )
     more = part.get_by_role("button", name=f"Show {ASKED} of {all_of_them}")
     more.click()
-    assert len(rows(part)) == ASKED
+    expect(part.locator("tr.low")).to_have_count(ASKED)
+    expect(part.locator("tr.unsure")).to_have_count(3)
     expect(part).to_contain_text(f"The worst {ASKED} of {all_of_them} are listed.")
     expect(part).to_contain_text("until all is added up again, old and new mix")

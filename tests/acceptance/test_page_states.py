@@ -117,7 +117,7 @@ def test_ids_are_text_whatever_they_hold(filled: httpx.Client, opened: Opener) -
     expect(part.locator("tbody tr")).to_have_count(len(HOSTILE) + 1)
     assert [row[0] for row in rows(part)] == [*HOSTILE, "V-odd"]
     assert "is over 1" in rows(part)[-1][2]
-    expect(part.locator(".verdict")).to_contain_text(f"The worst is {MARKUP}: only 70.0 %")
+    expect(part.locator(".verdict")).to_contain_text(f"The lowest is {MARKUP}: 70.0 %")
     charging = panel(page, "Charging now")
     expect(charging.locator("tbody tr")).to_have_count(len(HOSTILE) + 1)
     assert {(row[0], row[1]) for row in rows(charging)} == {(n, n) for n in HOSTILE} | {ODD}
@@ -132,7 +132,7 @@ def test_ids_are_text_whatever_they_hold(filled: httpx.Client, opened: Opener) -
         assert page.url.endswith("#vehicle=" + quote(name, safe="!'()*~-._"))
         day = panel(page, "The last 24 hours")
         expect(day.locator(".callout")).to_contain_text("under 0.85")
-        assert note(day, "Efficiency") == "under 85 %"
+        assert note(day, "Efficiency") == "under 85 %, but uncertain"
         expect(day.locator("path.too-low")).not_to_have_count(0)
         expect(panel(page, "Now")).to_contain_text("last heard")
         page.go_back()
@@ -231,11 +231,14 @@ def test_what_prints_as_the_limit_is_judged_as_the_api_does(
     day = panel(page, "The last 24 hours")
     expect(day.locator(".callout")).to_contain_text("Efficiency 0.8496 is under 0.85")
     expect(day.locator(".callout")).to_contain_text("1 session under 85 %, at charger M-edge")
-    assert (tile(day, "Efficiency"), note(day, "Efficiency")) == ("85.0 %", "just under 85 %")
-    expect(day.locator(".tile.bad")).to_have_count(1)
+    assert (tile(day, "Efficiency"), note(day, "Efficiency")) == (
+        "85.0 %",
+        "just under 85 %, but uncertain",
+    )
+    expect(day.locator(".tile.warn")).to_have_count(1)
     chart = day.locator("svg.day")
     expect(chart.locator(".too-low")).to_have_count(1)
     assert "Under 85 % in 1 of 1 charging hour" in (chart.get_attribute("aria-label") or "")
     page.goto(str(filled.base_url))
     row = panel(page, "Efficiency over 24 hours").locator("tbody tr").filter(has_text="V-edge")
-    expect(row).to_have_class("low")
+    expect(row).to_have_class("unsure")

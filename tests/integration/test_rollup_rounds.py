@@ -185,6 +185,18 @@ def test_another_energy_reading_of_the_deployment_redoes_everything(
     assert [row.energy for row in hours(database)] == [0, 2]
 
 
+def test_what_older_code_writes_meanwhile_is_made_anew(
+    feed: Feed, database: psycopg.Connection[Any], own_environment: dict[str, str]
+) -> None:
+    """It says no edition, and works the log off by its own rules."""
+    feed(reading("A", 8, 10))
+    settings = settings_of(own_environment)
+    bring_up_to_date(database, settings, NOW, 10)
+    database.execute("UPDATE vehicle_hours SET energy_outside = 7")
+    bring_up_to_date(database, settings, NOW, 10)
+    assert [row.energy for row in hours(database)] == [10]
+
+
 def test_a_whole_history_is_the_hours_that_have_readings_or_had(
     feed: Feed,
     database: psycopg.Connection[Any],

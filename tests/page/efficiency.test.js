@@ -4,7 +4,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { markName } from "../../api/static/day_chart.js";
 import {
-  coverageText,
   isImpossibleHour,
   isLowHour,
   judgement,
@@ -14,8 +13,8 @@ import {
 } from "../../api/static/efficiency.js";
 
 const LIMITS = { lowEfficiency: 0.85, impossibleEfficiency: 1 };
-const LOW = [{ code: "low_efficiency" }];
-const IMPOSSIBLE = [{ code: "impossible_efficiency" }];
+const LOW = [{ code: "low_efficiency", certain: true }];
+const IMPOSSIBLE = [{ code: "impossible_efficiency", certain: true }];
 
 const figures = (efficiencyRatio, alerts = [], quality = "complete") => ({
   metrics: { efficiencyRatio },
@@ -36,6 +35,16 @@ test("a ratio is judged by the API's alerts, not by how it prints", () => {
   assert.deepEqual(judgement(figures(1.2, IMPOSSIBLE), LIMITS), ["over 100 %: impossible", "bad"]);
   const just = ["just over 100 %: impossible", "bad"];
   assert.deepEqual(judgement(figures(1, IMPOSSIBLE), LIMITS), just);
+});
+
+test("a ratio on partial readings is no more than a warning, and never good", () => {
+  const fine = judgement(figures(0.9, [], "partial"), LIMITS);
+  assert.deepEqual(fine, ["not under 85 %, but uncertain", ""]);
+  const unsure = (alerts) => alerts.map((alert) => ({ ...alert, certain: false }));
+  const low = judgement(figures(0.7, unsure(LOW), "partial"), LIMITS);
+  assert.deepEqual(low, ["under 85 %, but uncertain", "warn"]);
+  const impossible = judgement(figures(1.2, unsure(IMPOSSIBLE), "partial"), LIMITS);
+  assert.deepEqual(impossible, ["over 100 %: impossible, but uncertain", "warn"]);
 });
 
 test("what rests on nothing is not judged", () => {
@@ -93,17 +102,7 @@ test("the vehicle is suspected when several chargers are low, and nothing withou
   assert.equal(suspectedFault([], LIMITS), "");
 });
 
-test("coverage and energy outside of sessions in words", () => {
-  const coverage = {
-    quality: "partial",
-    acReadings: 1200,
-    acReadingsExpected: 1440,
-    dcReadings: 0,
-    dcReadingsExpected: 1440,
-  };
-  assert.equal(coverageText(coverage), "partial readings: AC 1,200 of 1,440, DC 0 of 1,440");
-  const none = "rests on nothing: a side has no reading";
-  assert.equal(coverageText({ ...coverage, quality: "none" }), none);
+test("energy outside of sessions in words", () => {
   assert.equal(outsideSessionsText({ dcEnergyOutsideSessions: 0 }), "all of it in sessions");
   const outside = outsideSessionsText({ dcEnergyOutsideSessions: 2.5 });
   assert.equal(outside, "and 2.5 kWh outside sessions");

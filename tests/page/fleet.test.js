@@ -4,6 +4,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  alertGroups,
+  alertText,
+  cutText,
+  furtherAlerts,
+  headingText,
+} from "../../api/static/fleet_alerts.js";
+import {
   fleetJudged,
   fleetJudgement,
   lowShown,
@@ -13,21 +20,35 @@ import {
 } from "../../api/static/fleet_efficiency.js";
 import { nobodyText, silenceShown } from "../../api/static/silent_devices.js";
 import { showMore } from "../../api/static/table.js";
-import { alertExplanation } from "../../api/static/vehicle_view.js";
+import { alertMeaning, uncertainText } from "../../api/static/vehicle_alerts.js";
 
 const LIMITS = { lowEfficiency: 0.85, impossibleEfficiency: 1 };
 const COVERAGE = { quality: "complete", dcEnergyOutsideSessions: 0 };
-const vehicle = (efficiencyRatio) => ({ vehicleId: "V", metrics: { efficiencyRatio } });
+const vehicle = (efficiencyRatio, certain = true) => ({
+  vehicleId: "V",
+  metrics: { efficiencyRatio, totalEnergyConsumedAc: 10, totalEnergyDeliveredDc: 7 },
+  alerts: [{ code: "low_efficiency", message: "Low", certain, why: certain ? undefined : "Gaps" }],
+});
 
-// A fleet's answer: how many vehicles are low, impossible, fine, and unjudged, each for one reason.
-function fleetOf({ low = 0, impossible = 0, fine = 0, vehicles = [], ...more }) {
+const NONE = { lowEfficiency: 0, impossibleEfficiency: 0, implausibleEnergy: 0 };
+
+// A fleet's answer: how many vehicles are low or impossible for certain, fine, and unjudged, each for
+// one reason; and how many have which alert without being certain.
+function fleetOf({ low = 0, impossible = 0, fine = 0, vehicles = [], unsure = {}, ...more }) {
+  const uncertain = { ...NONE, ...unsure };
   const { noSession = 0, noReadings = 0, noEnergy = 0, sessions = 5, ...fields } = more;
   return {
-    vehicleCount: low + impossible + fine + noSession + noReadings + noEnergy,
+    vehicleCount:
+      low + uncertain.lowEfficiency + impossible + fine + noSession + noReadings + noEnergy,
     metrics: { chargingSessions: sessions, efficiencyRatio: 0.9 },
     coverage: COVERAGE,
     alerts: [],
-    alertCounts: { lowEfficiency: low, impossibleEfficiency: impossible },
+    alertCounts: {
+      lowEfficiency: low + uncertain.lowEfficiency,
+      impossibleEfficiency: impossible + uncertain.impossibleEfficiency,
+      implausibleEnergy: uncertain.implausibleEnergy,
+    },
+    certainAlertCounts: { ...NONE, lowEfficiency: low, impossibleEfficiency: impossible },
     unjudgedCounts: { noSession, noReadings, noEnergy },
     vehicles,
     period: { start: "2026-01-01T00:00:00Z" },
@@ -88,10 +109,64 @@ test("the tile of low vehicles counts those that were judged", () => {
   assert.deepEqual(lowShown(fleetOf({ fine: 8 })), ["0", "of 8 judged", "good", ""]);
 });
 
-test("the note says what is cut, and what is being redone", () => {
-  const cut = noteText(fleetOf({ low: 1234, vehicles: [vehicle(0.7), vehicle(0.8)] }));
-  assert.match(cut, /The worst 2 of 1,234 are listed\./);
-  assert.doesNotMatch(cut, /added up again/);
+test("an uncertain alert is no fault yet, and never hides a certain one", () => {
+  const unsure = { lowEfficiency: 2 };
+  const fleet = { fine: 1, unsure, vehicles: [vehicle(0.7, false)] };
+  assert.equal(fleetJudged(fleetOf(fleet)), "warn");
+  assert.equal(
+    verdict(fleet),
+    "▲ 2 vehicles may be under 85 %. The lowest is [V]: 70.0 %. " +
+      "No alert is certain, since the figures behind them are not complete.",
+  );
+  assert.deepEqual(lowShown(fleetOf(fleet)).slice(0, 3), [
+    "2",
+    "of 3 judged, none for certain",
+    "warn",
+  ]);
+  const both = { low: 1, unsure: { ...unsure, implausibleEnergy: 1 }, vehicles: [vehicle(0.7)] };
+  assert.equal(fleetJudged(fleetOf(both)), "bad");
+  assert.match(verdict(both), /^✕ 1 of 3 vehicles are under 85 %/);
+  const others = / Uncertain: 2 vehicles may be under 85 %, 1 vehicle with implausible readings\.$/;
+  assert.match(verdict(both), others);
+  assert.equal(lowShown(fleetOf(both))[1], "of 3 judged, 1 for certain");
+});
+
+test("certain and uncertain alerts are listed apart", () => {
+  const vehicles = [vehicle(0.7), vehicle(0.6, false), vehicle(0.8)];
+  const [certain, uncertain] = alertGroups(
+    fleetOf({ low: 2, unsure: { lowEfficiency: 1 }, vehicles }),
+  );
+  assert.deepEqual(certain, { vehicles: [vehicles[0], vehicles[2]], isCut: false, all: 2 });
+  assert.deepEqual(uncertain, { vehicles: [vehicles[1]], isCut: false, all: 1 });
+  assert.equal(headingText("Certain", certain), "Certain: 2 vehicles");
+  assert.equal(alertText(vehicles[0]), "Low: 3.0 kWh never reached the battery");
+  assert.equal(alertText(vehicles[1]), "Low. Uncertain: Gaps");
+});
+
+test("each alert is asked for where there is any, certain or not", () => {
+  assert.deepEqual(furtherAlerts(fleetOf({ low: 3 })), []);
+  const unsure = { lowEfficiency: 1, impossibleEfficiency: 1, implausibleEnergy: 1 };
+  assert.deepEqual(furtherAlerts(fleetOf({ impossible: 1, unsure })), [
+    ["low_efficiency", false],
+    ["impossible_efficiency", true],
+    ["impossible_efficiency", false],
+    ["implausible_energy", false],
+  ]);
+});
+
+test("a list says that it was cut, and of how many where somebody knows", () => {
+  const vehicles = [vehicle(0.7), vehicle(0.8)];
+  const [certain] = alertGroups(fleetOf({ low: 1234, vehicles }));
+  assert.equal(cutText(certain), "The worst 2 of 1,234 are listed.");
+  const unsure = { lowEfficiency: 101, implausibleEnergy: 1 };
+  const [, uncertain] = alertGroups(fleetOf({ unsure, vehicles: [vehicle(0.7, false)] }));
+  assert.equal(uncertain.all, null);
+  assert.equal(cutText(uncertain), "The worst 1 are listed.");
+  assert.equal(headingText("Uncertain", uncertain), "Uncertain: at least 1 vehicle");
+});
+
+test("the note says what is being redone", () => {
+  assert.doesNotMatch(noteText(fleetOf({ low: 1 })), /added up again/);
   assert.match(noteText(fleetOf({ beingRedone: true })), /until all is added up again/);
 });
 
@@ -116,13 +191,29 @@ test("nobody is silent where nobody is known", () => {
   assert.match(nobodyText(all), /^Every device/);
 });
 
+const LOW = { code: "low_efficiency", message: "Low", certain: true };
+const meaning = (alert, more = false) => {
+  const metrics = { totalEnergyConsumedAc: 10, totalEnergyDeliveredDc: 7 };
+  const sessions = [{ meterId: "M", alerts: [LOW], coverage: COVERAGE }];
+  return alertMeaning(alert, { metrics, alerts: [LOW] }, { sessions, more }, LIMITS);
+};
+
 test("no charger is suspected by some of the sessions alone", () => {
-  const low = [{ code: "low_efficiency" }];
-  const figures = {
-    metrics: { totalEnergyConsumedAc: 10, totalEnergyDeliveredDc: 7 },
-    alerts: low,
-  };
-  const sessions = [{ meterId: "M", alerts: low, coverage: COVERAGE }];
-  assert.match(alertExplanation(figures, { sessions, more: false }, LIMITS), /at charger M/);
-  assert.doesNotMatch(alertExplanation(figures, { sessions, more: true }, LIMITS), /charger/);
+  assert.match(meaning(LOW), /at charger M/);
+  assert.doesNotMatch(meaning(LOW, true), /charger/);
+});
+
+test("what is not certain says why, and what it would mean", () => {
+  const alert = { ...LOW, certain: false, why: "rejected readings: 20" };
+  assert.equal(uncertainText(alert), "Uncertain: Low. Why: rejected readings: 20.");
+  assert.match(meaning(alert), /^Should it be true: 3\.0 kWh of 10\.0 kWh did not reach/);
+});
+
+test("a pace that is wrong says how to set it", () => {
+  const text = meaning({ code: "cadence_mismatch", message: "Every 10 s", certain: true });
+  assert.match(text, /POST \/v1\/devices\/adopt-cadence .* reportSeconds .* Past figures change/);
+  assert.match(
+    meaning({ code: "implausible_energy", certain: false }),
+    /capacityKw or maxChargeKw/,
+  );
 });
