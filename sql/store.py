@@ -268,34 +268,38 @@ def newest_of(rows: Iterable[Row], now: int = FAR_AHEAD) -> dict[str, Row]:
     return newest
 
 
-def move_live(connection: Connection, stream: Stream, rows: Sequence[Row], *, late: bool) -> None:
+def move_live(
+    connection: Connection, stream: Stream, rows: Sequence[Row], *, late: bool
+) -> set[str]:
     """Move live state to what it comes to when these rows, which are stored, come in this order.
 
-    `late`: not all of them are newer than what was known of their devices. Raises RowsRefusedError.
+    `late`: not all of them are newer than what was known of their devices. Returns the devices of
+    which a newer time was stored before. Raises RowsRefusedError.
     """
     newest = newest_of(rows)
-    _upsert_live(connection, stream, newest)
+    overtaken = _upsert_live(connection, stream, newest)
     if not late:
-        return
+        return overtaken
     # A time in the future goes first: that it was there has to stay known.
     in_the_end = newest_of(rows, transaction_time(connection))
     yielded = {one: row for one, row in in_the_end.items() if row is not newest[one]}
     if yielded:
         empty_staging(connection, stream)
         _upsert_live(connection, stream, yielded)
+    return overtaken
 
 
-def _upsert_live(connection: Connection, stream: Stream, newest: Mapping[str, Row]) -> None:
+def _upsert_live(connection: Connection, stream: Stream, newest: Mapping[str, Row]) -> set[str]:
     """One row a device, in key order: so that workers cannot deadlock."""
     if not newest:
-        return
+        return set()
     queries = load_for(stream)
     with carrying_rows(), connection.cursor() as cursor:
         with cursor.copy(queries["copy_newest"]) as copy:
             copy.set_types(stream.copy_types)
             for device_id in sorted(newest):
                 copy.write_row(newest[device_id])
-        cursor.execute(queries["upsert_live"])
+        return {device_id for (device_id,) in cursor.execute(queries["upsert_live"])}
 
 
 def day_of(row: Row) -> int:

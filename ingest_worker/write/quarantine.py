@@ -50,7 +50,8 @@ class Quarantine:
     def keep(self, connection: Connection, entries: Sequence[Entry]) -> Counter[TopicPartition]:
         """Keep or count these; returns how many were not kept before, by partition.
 
-        Those that have an outcome are resolved, and never counted.
+        Those that have an outcome are resolved: they count for nothing, and are kept only while
+        there is room for their bytes.
         """
         fresh: Counter[TopicPartition] = Counter()
         if not entries:
@@ -59,8 +60,9 @@ class Quarantine:
         for some in _in_pieces(
             [(at, record, one.cut(self._max_raw_bytes)) for at, record, one in entries]
         ):
-            if 0 < self._max_bytes * FULL_AT <= size:
+            if 0 < self._max_bytes <= size:
                 some = [entry for entry in some if entry[2].outcome is None]
+            if 0 < self._max_bytes * FULL_AT <= size:
                 found = self._count_only(connection, some)
                 metrics.REJECTED_ONLY_COUNTED.inc(found.total())
             else:

@@ -48,7 +48,6 @@ def write_new(
     new = [by_device[device_id] for device_id in sorted(by_device) if by_device[device_id]]
     if new:
         _copy(connection, stream, new, partitions)
-        log_changes(connection, stream, new, late=False)
     written, late = _stage(connection, stream, rows, others)
     newest = [device_rows[-1] for device_rows in new]
     if late:
@@ -61,7 +60,10 @@ def write_new(
             for place, row in enumerate(rows)
             if row[DEVICE] in devices and place not in not_stored
         ]
-    store.move_live(connection, stream, newest, late=bool(late))
+    overtaken = store.move_live(connection, stream, newest, late=bool(late))
+    for is_late in (False, True):  # others may have stored what is newer, unseen by us
+        some = [rows_ for rows_ in new if (rows_[0][DEVICE] in overtaken) is is_late]
+        log_changes(connection, stream, some, late=is_late)
     return written
 
 

@@ -74,15 +74,21 @@ COPY {newest} FROM STDIN (FORMAT binary)
 
 -- name: upsert_live
 -- Rows come in key order, so that workers cannot deadlock. Older readings change nothing; but a time
--- in the future yields to one that is not, and stays known as the newest.
-INSERT INTO {live} AS live ({columns})
-SELECT {columns}
-FROM {newest}
-ON CONFLICT ({id}) DO UPDATE
-SET {changes}, updated_at = now(), newest_at = nullif(
-    greatest(live.newest_at, live."timestamp", EXCLUDED."timestamp"), EXCLUDED."timestamp")
-WHERE live."timestamp" < EXCLUDED."timestamp"
-    OR (live."timestamp" > now() AND EXCLUDED."timestamp" <= now())
+-- in the future yields to one that is not, and stays known as the newest. Returns the devices of
+-- which a newer time was stored before.
+WITH moved AS (
+    INSERT INTO {live} AS live ({columns})
+    SELECT {columns}
+    FROM {newest}
+    ON CONFLICT ({id}) DO UPDATE
+    SET {changes}, updated_at = now(), newest_at = nullif(
+        greatest(live.newest_at, live."timestamp", EXCLUDED."timestamp"), EXCLUDED."timestamp")
+    WHERE live."timestamp" < EXCLUDED."timestamp"
+        OR (live."timestamp" > now() AND EXCLUDED."timestamp" <= now())
+    RETURNING {id}, newest_at
+)
+SELECT {id} FROM {newest}
+WHERE {id} NOT IN (SELECT {id} FROM moved WHERE newest_at IS NULL)
 
 -- name: count_history
 SELECT count(*) AS rows FROM {history}

@@ -82,8 +82,22 @@ def test_a_worker_that_has_not_seen_the_future_makes_it_yield(
     another.take({METERS: 0})
     start = flush(another, start, AHEAD)
     assert live(database) == AHEAD
+    database.execute("DELETE FROM rollup_log")
     flush(sink, start, -10)  # newer than all that this one knows
     assert live(database) == -10
+    assert database.execute("SELECT late FROM rollup_log").fetchall() == [(True,)]
+
+
+def test_a_worker_that_was_overtaken_unseen_calls_its_readings_late(
+    sink: Sink, another: Sink, database: Database
+) -> None:
+    start = flush(sink, 0, -30)
+    another.take({METERS: 0})
+    start = flush(another, start, -10)
+    database.execute("DELETE FROM rollup_log")
+    flush(sink, start, -20)
+    assert live(database) == -10
+    assert database.execute("SELECT late FROM rollup_log").fetchall() == [(True,)]
 
 
 @pytest.mark.parametrize("flushes", [[[AHEAD], [-10]], [[AHEAD, -10]], [[-60], [AHEAD, -10], [-5]]])

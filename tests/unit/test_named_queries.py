@@ -111,14 +111,19 @@ RETURNING "meter_id", "timestamp"'''
     )
     assert statements["upsert_live"].endswith(
         f"""
-INSERT INTO "meter_live_state" AS live ({columns})
-SELECT {columns}
-FROM "newest_meter"
-ON CONFLICT ("meter_id") DO UPDATE
-SET {changes}, updated_at = now(), newest_at = nullif(
-    greatest(live.newest_at, live."timestamp", EXCLUDED."timestamp"), EXCLUDED."timestamp")
-WHERE live."timestamp" < EXCLUDED."timestamp"
-    OR (live."timestamp" > now() AND EXCLUDED."timestamp" <= now())"""
+WITH moved AS (
+    INSERT INTO "meter_live_state" AS live ({columns})
+    SELECT {columns}
+    FROM "newest_meter"
+    ON CONFLICT ("meter_id") DO UPDATE
+    SET {changes}, updated_at = now(), newest_at = nullif(
+        greatest(live.newest_at, live."timestamp", EXCLUDED."timestamp"), EXCLUDED."timestamp")
+    WHERE live."timestamp" < EXCLUDED."timestamp"
+        OR (live."timestamp" > now() AND EXCLUDED."timestamp" <= now())
+    RETURNING "meter_id", newest_at
+)
+SELECT "meter_id" FROM "newest_meter"
+WHERE "meter_id" NOT IN (SELECT "meter_id" FROM moved WHERE newest_at IS NULL)"""
     )
 
 

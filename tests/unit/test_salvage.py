@@ -149,7 +149,7 @@ def test_of_an_array_each_reading_is_what_it_is() -> None:
 
 def test_salvaged_readings_are_none_of_those_that_fold_a_record() -> None:
     short = {"meterId": "M", "kwhConsumedAc": 0, "timestamp": TIME}
-    several = [0] * (MANY) + [short]
+    several = [0] * MANY + [short]
     value = json.dumps(several, separators=(",", ":")).encode()
     rows, places, (folded, repaired) = Decoder(METER, salvage=METER.expendable).decode(
         value, LIMITS
