@@ -47,7 +47,7 @@ def judged_alike(found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert all(("why" in alert) is not alert["certain"] for alert in found["alerts"])
 
 
-@settings(fleets.UNSHRUNK, max_examples=60)
+@settings(fleets.UNSHRUNK, max_examples=40)
 @given(fleet=fleets.fleets(), window=fleets.windows)
 def test_vehicles(
     api: httpx.Client,
@@ -64,7 +64,7 @@ def test_vehicles(
         judged_alike(found, reference.performance(fleet, vehicle, *window))
 
 
-@settings(fleets.UNSHRUNK, max_examples=60)
+@settings(fleets.UNSHRUNK, max_examples=40)
 @given(fleet=fleets.fleets(), window=fleets.windows)
 def test_meters(
     api: httpx.Client,
@@ -82,7 +82,7 @@ def test_meters(
         judged_alike(found, reference.meter(fleet, meter, *window))
 
 
-@settings(fleets.UNSHRUNK, max_examples=60)
+@settings(fleets.UNSHRUNK, max_examples=40)
 @given(fleet=fleets.fleets())
 def test_sessions(
     api: httpx.Client,
@@ -104,7 +104,7 @@ def test_sessions(
         judged_alike(found, reference.session(fleet, session))
 
 
-@settings(fleets.UNSHRUNK, max_examples=40)
+@settings(fleets.UNSHRUNK, max_examples=20)
 @given(fleet=fleets.fleets(), cuts=fleets.cuts)
 def test_windows_side_by_side_add_up(
     api: httpx.Client,

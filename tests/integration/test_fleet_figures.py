@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 
 from ingest_worker.housekeeping.rollups import backlog, bring_up_to_date
 from tests import fleets, stored_fleets
@@ -37,7 +37,7 @@ def loaded(environment: dict[str, str]) -> list[Loaded]:
     found: list[Loaded] = []
     numbers = count(1)
 
-    @settings(fleets.UNSHRUNK, max_examples=80, phases=[Phase.generate])
+    @settings(fleets.UNSHRUNK, max_examples=60)
     @given(fleet=fleets.fleets())
     def load(fleet: ReferenceFleet) -> None:
         found.append(Loaded(f"{next(numbers)}-", fleet))

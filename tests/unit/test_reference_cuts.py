@@ -16,7 +16,7 @@ NOT_ADDING_UP = {"sessions", "rejected"}
 that see a session on it."""
 
 
-@settings(fleets.UNSHRUNK, max_examples=60)
+@settings(fleets.UNSHRUNK, max_examples=30)
 @given(fleet=fleets.fleets(), cuts=fleets.cuts)
 def test_windows_side_by_side_add_up(fleet: ReferenceFleet, cuts: list[datetime]) -> None:
     ends = sorted({WHOLE[0], *cuts, WHOLE[1]})
@@ -33,7 +33,7 @@ def without_counts(value: Any) -> Any:
     return vars(value) | {"readings": 0} if isinstance(value, reference.Side) else value
 
 
-@settings(fleets.UNSHRUNK, max_examples=60)
+@settings(fleets.UNSHRUNK, max_examples=30)
 @given(fleet=fleets.fleets())
 def test_no_energy_is_lost_or_made(fleet: ReferenceFleet) -> None:
     """A meter's is that of its sessions and the rest; a session's is that of its own window."""
@@ -48,7 +48,7 @@ def test_no_energy_is_lost_or_made(fleet: ReferenceFleet) -> None:
                 assert whole in [one["energyAc"] for one in own if one["endedAt"] == session.end]
 
 
-@settings(fleets.UNSHRUNK, max_examples=40)
+@settings(fleets.UNSHRUNK, max_examples=20)
 @given(fleet=fleets.fleets(), window=fleets.windows)
 def test_hours_add_up(fleet: ReferenceFleet, window: tuple[datetime, datetime]) -> None:
     for vehicle in fleet.vehicles:
