@@ -23,8 +23,8 @@ UNSHRUNK = settings(
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-"""The same fleets each time; without `derandomize`, and with more examples, others. A failing one is
-shown as it is: making it smaller takes minutes with a database."""
+"""The same fleets each time; without `derandomize`, and with more examples, others. A failing one
+is shown as it is: making it smaller takes minutes with a database."""
 GRID = timedelta(minutes=15)
 SLOTS = 20
 """Of the grid, after START: the time most things happen in."""
