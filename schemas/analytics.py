@@ -51,12 +51,12 @@ class Window(NamedTuple):
     @property
     def base_start(self) -> datetime:
         """The earliest time of a reading that may be the previous one of the first."""
-        return self.start - min(REACH, self.start - EARLIEST)
+        return self.start - min(2 * REACH, self.start - EARLIEST)
 
     @property
     def reach_end(self) -> datetime:
         """The latest time of a reading that may speak of the window."""
-        return self.end + min(REACH, LATEST - self.end)
+        return self.end + min(2 * REACH, LATEST - self.end)
 
     def parameters(self) -> dict[str, Any]:
         """What statements that sum readings are told of the window."""

@@ -1,13 +1,14 @@
 """The whole fleet's figures from the rollups by hour, and a single meter's from its readings."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from api.around import bounds, rows_around
 from api.database import Connection, Database
-from api.figures import EXACT, FLAGS, Figures, Row, implausible_message, rounded, total
+from api.figures import EXACT, FLAGS, Figures, Row, Side, implausible_message, rounded, total
 from api.http.beside import beside
 from api.http.endpoint import allows, answers
 from api.http.errors import not_found
@@ -145,12 +146,13 @@ def meter(
     flags = {flag: int(total(whole, flag)) for flag in FLAGS}
     gaps = next(row for row in whole if row["gaps"] is not None)
     pace = Pace("AC", gaps["gap"], gaps["gaps"], device["pace_s"])
+    inside = Side(EXACT.subtract(energy, energy_outside), total(shares, "estimated"))
     return MeterFigures(
         meter_id=meter_id,
         period=Period(start=window.start, end=window.end),
         metrics=MeterMetrics(
             total_energy_consumed_ac=rounded(energy, 3),
-            energy_in_sessions=rounded(EXACT.subtract(energy, energy_outside), 3),
+            energy_in_sessions=rounded(inside.energy, 3),
             energy_outside_sessions=rounded(energy_outside, 3),
             charging_sessions=len(sessions),
             reading_count=_readings(read),
@@ -159,21 +161,22 @@ def meter(
         hourly_breakdown=list(_hours(shares, read)),
         sessions=[_session(row, shares) for row in sessions],
         coverage=MeterCoverage(
-            estimated_ac=rounded(total(shares, "estimated"), 3),
+            estimated_ac=rounded(inside.estimated, 3),
             dips=flags["dips"],
             spikes=flags["spikes"],
             implausible_readings=flags["implausible"],
             rejected_readings=device["rejected"],
             observed_seconds=pace.shown,
         ),
-        alerts=list(_meter_alerts(flags["implausible"], device["rejected"], pace)),
+        alerts=list(_meter_alerts(inside, flags["implausible"], device["rejected"], pace)),
     )
 
 
-def _meter_alerts(implausible: int, rejected: int, pace: Pace) -> Iterator[Alert]:
+def _meter_alerts(inside: Side, implausible: int, rejected: int, pace: Pace) -> Iterator[Alert]:
     """A meter's alerts: there are no sides to compare."""
     found = [("implausible_energy", implausible_message(implausible))] if implausible else []
-    doubts = [f"implausible readings: {implausible:,}"] if implausible else []
+    doubts = [*inside.doubts("the energy in sessions", Decimal())]
+    doubts += [f"implausible readings: {implausible:,}"] if implausible else []
     doubts += [f"rejected readings: {rejected:,}"] if rejected else []
     why = "; ".join(doubts) or None
     for code, message in (*found, *mismatches([pace])):

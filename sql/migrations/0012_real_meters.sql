@@ -101,6 +101,7 @@ DECLARE
     count numeric;
     rolled numeric;
     next integer;
+    settles boolean;
 BEGIN
     IF (SELECT count(*) FROM unnest(times) AS at WHERE at < since) < 14
         OR EXISTS (
@@ -162,19 +163,21 @@ BEGIN
             ELSIF count >= previous - tolerance THEN
                 kind := 'dip';
             ELSE
-                -- Which of the next two readings takes it back, with no break before?
+                -- Which of the next two readings takes it back, with no break before? What comes
+                -- later than `reach` does not settle it.
                 kind := 'pending';
                 FOR ahead IN place + 1..place + 2 LOOP
+                    settles := times[ahead] <= t + reach;
                     IF EXISTS (
                         SELECT FROM unnest(breaks) AS at
-                        WHERE at > times[ahead - 1] AND at <= coalesce(times[ahead], 'infinity'))
-                        OR times[ahead] - times[ahead - 1] > reach
+                        WHERE at > times[ahead - 1]
+                            AND at <= CASE WHEN settles THEN times[ahead] ELSE t + reach END)
                     THEN
                         kind := 'reset';
-                    ELSIF counts[ahead]::numeric >= previous - tolerance THEN
+                    ELSIF settles AND counts[ahead]::numeric >= previous - tolerance THEN
                         kind := 'spike';
                     END IF;
-                    EXIT WHEN kind <> 'pending' OR ahead > total;
+                    EXIT WHEN kind <> 'pending' OR settles IS NOT TRUE;
                     IF ahead = place + 2 THEN
                         kind := 'reset';
                     END IF;
@@ -220,11 +223,13 @@ END $$;
 
 -- The shares of a long gap's energy among the sessions that overlap it, by time, each at most what
 -- the device can carry in the time in common. The last one takes what rounding leaves; what exceeds
--- belongs to none. `earlier` is the instant of the share before it that the same vehicle has.
+-- belongs to none. `earlier` is the instant of the share before it that the same vehicle has; the last
+-- share of each vehicle `counts`.
 CREATE FUNCTION long_shares(
     stream text, device text, gap_start timestamptz, t timestamptz, energy numeric, kw numeric)
 RETURNS TABLE (
-    session_id uuid, instant timestamptz, share numeric, earlier timestamptz, counts boolean)
+    session_id uuid, instant timestamptz, share numeric, earlier timestamptz, counts boolean,
+    is_last boolean)
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     session record;
@@ -236,6 +241,7 @@ BEGIN
         SELECT found.*, extract(epoch FROM overlap) AS overlap_s,
             sum(extract(epoch FROM overlap)) OVER () AS all_s,
             lag(found.instant) OVER (PARTITION BY vehicle_id ORDER BY started_at) AS before,
+            lead(started_at) OVER (PARTITION BY vehicle_id ORDER BY started_at) IS NULL AS counts,
             lead(started_at) OVER (ORDER BY started_at) IS NULL AS is_last
         FROM (
             SELECT sessions.session_id, vehicle_id, started_at,
@@ -248,7 +254,8 @@ BEGIN
         session_id := session.session_id;
         instant := session.instant;
         earlier := session.before;
-        counts := session.is_last;
+        counts := session.counts;
+        is_last := session.is_last;
         share := CASE WHEN session.is_last THEN energy - shared
             ELSE round(energy * session.overlap_s / session.all_s, 15) END;
         shared := shared + share;
@@ -258,6 +265,7 @@ BEGIN
     END LOOP;
     IF kept < energy OR session_id IS NULL THEN
         counts := session_id IS NULL;
+        is_last := counts;
         session_id := NULL;
         instant := t;
         earlier := NULL;

@@ -8,18 +8,18 @@
 -- What span.device_id is like; a device that is not registered is as the deployment says.
 coalesce(energy_reading, %(energy_reading)s) = 'register' AS is_register,
 coalesce(report_seconds, %(report_seconds)s) * interval '1 second' AS pace,
-coalesce(register_tolerance, %(tolerance)s)::numeric AS tolerance,
+least(coalesce(register_tolerance, %(tolerance)s), 1e300)::numeric AS tolerance,
 register_modulus::numeric AS modulus,
 CASE WHEN coalesce(report_seconds, %(report_seconds)s) IS NOT NULL
-    THEN max_charge_kw::numeric END AS own_kw
+    THEN (CASE WHEN max_charge_kw < 1e-9 THEN 1e-9 ELSE max_charge_kw END)::numeric END AS own_kw
 
 -- fragment: meter_like
 coalesce(energy_reading, %(energy_reading)s) = 'register' AS is_register,
 coalesce(report_seconds, %(report_seconds)s) * interval '1 second' AS pace,
-coalesce(register_tolerance, %(tolerance)s)::numeric AS tolerance,
+least(coalesce(register_tolerance, %(tolerance)s), 1e300)::numeric AS tolerance,
 register_modulus::numeric AS modulus,
 CASE WHEN coalesce(report_seconds, %(report_seconds)s) IS NOT NULL
-    THEN capacity_kw::numeric END AS own_kw
+    THEN (CASE WHEN capacity_kw < 1e-9 THEN 1e-9 ELSE capacity_kw END)::numeric END AS own_kw
 
 -- name: vehicle
 -- The vehicle's sessions that meet the window, oldest first, cut to it; one row without a session when

@@ -11,7 +11,7 @@
 -- The increments of span.device_id, or the shares of those that several sessions have, whose instant
 -- lies in [span.start, span.past). `t` is the reading's time, `p` that of the one before. `earlier` is
 -- the instant of the share before it that a session of the same vehicle has; `counts` is true for one
--- share of each reading, which its flags count with.
+-- share that each vehicle has of a reading, which its flags count with, and `is_last` for one of all.
 --
 -- Only the first reading after a session can belong to it, so one more than the span has is needed,
 -- and two that follow it, since a drop may be taken back.
@@ -34,7 +34,7 @@ WITH reading AS MATERIALIZED (
         (SELECT "timestamp", {energy}
         FROM {history}
         WHERE {id} = span.device_id AND "timestamp" >= span.past
-            AND "timestamp" <= span.past + %(reach)s
+            AND "timestamp" <= span.past + 2 * %(reach)s
             AND "timestamp" >= %(start)s AND "timestamp" <= %(reach_end)s
         ORDER BY "timestamp"
         LIMIT CASE WHEN is_register THEN 3 ELSE 1 END)) AS near
@@ -129,14 +129,14 @@ increment AS (
             AND energy > most_kwh(%(sane_kw)s, greatest(lasts, '1 minute')) AS is_insane) AS judged
     WHERE t >= span.start AND (t < span.past OR t = closing)
 )
-SELECT t, p, instant, session_id, energy, estimated, earlier, counts,
+SELECT t, p, instant, session_id, energy, estimated, earlier, counts, is_last,
     coalesce(kind = 'reset', false) AS is_reset, coalesce(kind = 'dip', false) AS is_dip,
     coalesce(kind = 'spike', false) AS is_spike, is_implausible, covered
 FROM (
     SELECT t, last_t AS p, NULL::text AS kind, false AS is_implausible, owner AS session_id,
         t AS instant,
         CASE WHEN is_register THEN kwh::numeric - last_kwh::numeric ELSE kwh::numeric END AS energy,
-        0.0 AS estimated, NULL::timestamptz AS earlier, true AS counts,
+        0.0 AS estimated, NULL::timestamptz AS earlier, true AS counts, true AS is_last,
         CASE WHEN owner = coalesce(span.session_id, owner) THEN t - last_t END AS covered
     FROM placed
     WHERE is_plain
@@ -144,7 +144,7 @@ FROM (
     -- Of a device whose pace is not known: the session that contains the time; where one ends and
     -- another starts, the one that starts.
     SELECT t, p, kind, is_implausible, session_id,
-        CASE WHEN ended_at <= t THEN last_instant ELSE t END, energy, 0.0, NULL, true, NULL
+        CASE WHEN ended_at <= t THEN last_instant ELSE t END, energy, 0.0, NULL, true, true, NULL
     FROM increment
     LEFT JOIN session ON started_at <= t AND (t < ended_at OR (t = ended_at AND NOT yields))
     WHERE pace IS NULL
@@ -152,7 +152,7 @@ FROM (
     -- Of an ordinary gap: the session that it lies in, or else the one that overlaps it longest.
     SELECT t, p, kind, is_implausible, coalesce(around.session_id, nearest.session_id),
         coalesce(nearest.instant, t), energy, coalesce(estimated, 0.0), NULL, true,
-        NULL
+        true, NULL
     FROM increment
     LEFT JOIN session AS around ON around.started_at <= gap_start AND t < around.ended_at
     LEFT JOIN LATERAL (
@@ -168,14 +168,14 @@ FROM (
     UNION ALL
     -- Of a long gap: each of its sessions.
     SELECT t, p, kind, is_implausible, session_id, instant, share,
-        CASE WHEN session_id IS NULL THEN 0.0 ELSE share END, earlier, counts, NULL
+        CASE WHEN session_id IS NULL THEN 0.0 ELSE share END, earlier, counts, is_last, NULL
     FROM increment
     CROSS JOIN LATERAL long_shares('{name}', span.device_id, gap_start, t, energy,
         coalesce(own_kw, %(sane_kw)s)) AS long
     WHERE is_long) AS share
 WHERE instant >= span.start AND instant < span.past
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, NULL, NULL, NULL, NULL, (
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, false, NULL, NULL, NULL, NULL, (
     SELECT sum(
         -- include: covered
     )
@@ -233,7 +233,7 @@ FROM (
         (SELECT "timestamp"
         FROM {history}
         WHERE {id} = span.device_id AND "timestamp" >= span.past
-            AND "timestamp" <= span.past + %(reach)s
+            AND "timestamp" <= span.past + 2 * %(reach)s
             AND "timestamp" >= %(start)s AND "timestamp" <= %(reach_end)s
         ORDER BY "timestamp"
         LIMIT 1)) AS near) AS reading
@@ -263,7 +263,7 @@ CROSS JOIN (
         SELECT "timestamp" AS t
         FROM {history}
         WHERE {id} = span.device_id AND "timestamp" >= span.past
-            AND "timestamp" <= span.past + %(reach)s
+            AND "timestamp" <= span.past + 2 * %(reach)s
             AND "timestamp" >= %(start)s AND "timestamp" <= %(reach_end)s
         ORDER BY "timestamp"
         LIMIT 3) AS after) AS after

@@ -28,9 +28,9 @@ SELECT 'share' AS side, date_bin('1 hour', instant, 'epoch') AS hour, session_id
 FROM share
 GROUP BY hour, session_id
 UNION ALL
-SELECT 'share', NULL, NULL, NULL, NULL, NULL, count(*) FILTER (WHERE counts AND is_reset),
-    count(*) FILTER (WHERE counts AND is_dip), count(*) FILTER (WHERE counts AND is_spike),
-    count(*) FILTER (WHERE counts AND is_implausible), NULL, NULL
+SELECT 'share', NULL, NULL, NULL, NULL, NULL, count(*) FILTER (WHERE is_last AND is_reset),
+    count(*) FILTER (WHERE is_last AND is_dip), count(*) FILTER (WHERE is_last AND is_spike),
+    count(*) FILTER (WHERE is_last AND is_implausible), NULL, NULL
 FROM share
 UNION ALL
 SELECT 'share', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, count(p),

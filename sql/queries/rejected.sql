@@ -14,7 +14,7 @@ AND (%(until)s::timestamptz IS NULL OR rejected_at < %(until)s)
 
 -- name: insert
 -- One row a rejected reading; one that is here already is not inserted again. What was repaired has
--- an outcome, and is resolved. Returns where those that were new and are not resolved came from.
+-- an outcome, and is resolved, also where it is here since nothing was repaired yet. Returns where those that were new and are not resolved came from.
 WITH kept AS (
 INSERT INTO rejected_records
     (group_id, topic, partition, "offset", record_index, record_ms, device_id, reason, detail, raw,
@@ -30,7 +30,10 @@ FROM unnest(
     %(outcomes)s::text[], %(changes)s::text[])
     AS rejected (topic, partition, "offset", record_index, record_ms, device_id, reason, detail,
                  raw, raw_bytes, micros, same_energy, outcome, changed)
-ON CONFLICT ON CONSTRAINT rejected_once DO NOTHING
+ON CONFLICT ON CONSTRAINT rejected_once DO UPDATE
+SET outcome = EXCLUDED.outcome, changed = EXCLUDED.changed, resolved_at = EXCLUDED.resolved_at,
+    resolved_by = EXCLUDED.resolved_by
+WHERE rejected_records.resolved_at IS NULL AND EXCLUDED.resolved_at IS NOT NULL
 RETURNING topic, partition, resolved_at
 )
 SELECT topic, partition FROM kept WHERE resolved_at IS NULL

@@ -57,12 +57,13 @@ ORDER BY whole, first, id
 LIMIT %(limit)s
 
 -- name: take
--- Takes whole entries out of the log.
+-- Takes whole entries out of the log. Those that lie where no readings can be change nothing.
 WITH gone AS (
     DELETE FROM rollup_log WHERE id = ANY (%(ids)s) RETURNING first, past, stream, devices, late
 )
 INSERT INTO taken SELECT greatest(first, %(oldest)s), least(past, %(horizon)s), stream, devices, late
 FROM gone
+WHERE greatest(first, %(oldest)s) < least(past, %(horizon)s)
 
 -- name: take_first_hours
 -- Takes the hours before `until` out of an entry that is too large for one step.

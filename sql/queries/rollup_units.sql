@@ -114,7 +114,7 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT "timestamp" AS t
         FROM {history}
-        WHERE {id} = device AND "timestamp" < first AND "timestamp" >= first - %(reach)s
+        WHERE {id} = device AND "timestamp" < first AND "timestamp" >= first - 2 * %(reach)s
             AND "timestamp" >= %(base_start)s AND "timestamp" < %(end)s
         ORDER BY "timestamp" DESC
         LIMIT CASE WHEN is_register THEN 3 ELSE 0 END) AS reading) AS before

@@ -15,7 +15,19 @@ from tests.api_process import ApiProcess
 from tests.connections import connect
 from tests.figures_page import CLAIM, PAGE
 from tests.readings import iso
-from tests.real_meters import AC, CASES, MOST_MINUTES, QUALITY, START, Case, after
+from tests.real_meters import (
+    AC,
+    CASES,
+    DC,
+    MOST_MINUTES,
+    QUALITY,
+    START,
+    Case,
+    after,
+    charged,
+    register,
+    steady,
+)
 from tests.reference import Device, Reading, ReferenceFleet, Session
 
 MINUTE = timedelta(minutes=1)
@@ -80,6 +92,76 @@ def test_the_deployments_pace_and_limit_hold_for_devices_that_say_nothing(
         body = asked(process.http, Case(fleet, {}, vehicle="paced-V"), "")
     agree(body, reference.performance(fleet, "paced-V", START, after(MOST_MINUTES)))
     assert (look_up(body, AC), look_up(body, QUALITY)) == (6 * 0.9, "partial")
+
+
+def shared_gap(after_gap: str, **limits: Any) -> ReferenceFleet:
+    """A meter falls silent a minute before A stops and B starts, and comes back 3 minutes later."""
+    counted = [(n, str(Decimal(n) / 10)) for n in range(60)]
+    meter = register(*counted, (63, after_gap), pace_s=60, **limits)
+    sessions = [Session("M", "A", START, after(60)), Session("M", "B", after(60), after(120))]
+    return ReferenceFleet({"M": meter}, {"A": steady("0.1", 60), "B": Device(False)}, sessions)
+
+
+@pytest.mark.parametrize(
+    ("fleet", "flag"),
+    [
+        (shared_gap("100000"), "implausibleReadings"),
+        (shared_gap("9.9", max_kw=Decimal(22)), "implausibleReadings"),
+        (shared_gap("0.4"), "counterResets"),
+    ],
+    ids=["impossible", "more than the meter carries", "reset"],
+)
+def test_what_is_odd_of_a_shared_reading_counts_for_each_vehicle(
+    api: httpx.Client, environment: dict[str, str], fleet: ReferenceFleet, flag: str
+) -> None:
+    prefix = f"shared-{next(stored_fleets.offsets)}-"
+    with connect(environment) as connection:
+        stored_fleets.create_days(connection, (-1, 0))
+        stored_fleets.load(connection, fleet, prefix)
+    body = asked(api, Case(fleet, {}, vehicle="A"), prefix)
+    agree(body, reference.performance(fleet, "A", START, after(MOST_MINUTES)))
+    assert body["coverage"][flag] == 1
+    assert not any(alert["certain"] for alert in body["alerts"] if flag != "counterResets")
+
+
+@pytest.mark.parametrize(
+    ("pace_s", "said"),
+    [
+        (None, [(0, "592"), (10, "593"), (20, "3.5"), (33 * 1440, "593.5")]),
+        (None, [(0, "592"), (10, "593"), (20, "3.5"), (30, "3.6"), (33 * 1440, "593.5")]),
+        (None, [(0, "592"), (10, "593"), (20, "3.5"), (20 * 1440, "3.6"), (40 * 1440, "4")]),
+        (60, [(0, "592"), (10, "593"), (30 * 1440, "600"), (60 * 1440, "593.2")]),
+    ],
+)
+def test_what_comes_long_after_counts_alike_in_every_window(
+    api: httpx.Client, environment: dict[str, str], pace_s: int | None, said: list[tuple[int, str]]
+) -> None:
+    prefix = f"long-{next(stored_fleets.offsets)}-"
+    fleet = charged(Device(False), register(*said, pace_s=pace_s))
+    with connect(environment) as connection:
+        stored_fleets.create_days(connection, range(-1, 62))
+        stored_fleets.load(connection, fleet, prefix)
+    for days in (1 / 24, 1, 15, 31):
+        end = after(days * 1440)
+        window = {"startTime": iso(START), "endTime": iso(end)}
+        body = api.get(f"/v1/analytics/performance/{prefix}V", params=window).json()
+        agree(body, reference.performance(fleet, "V", START, end))
+        assert look_up(body, DC) == 1.0
+
+
+@pytest.mark.parametrize(
+    "extreme", [{"registerTolerance": 1.7976931348623157e308}, {"capacityKw": 5e-324}]
+)
+def test_extreme_properties_make_no_figure_fail(
+    api: httpx.Client, environment: dict[str, str], extreme: dict[str, float]
+) -> None:
+    prefix = f"extreme-{next(stored_fleets.offsets)}-"
+    fleet = charged(register((1, "2"), (2, "1"), (3, "3"), pace_s=60), Device(False))
+    with connect(environment) as connection:
+        stored_fleets.create_days(connection, (-1, 0))
+        stored_fleets.load(connection, fleet, prefix)
+    assert api.patch(f"/v1/devices/meters/{prefix}M", json=extreme).status_code == 200
+    assert asked(api, Case(fleet, {}), prefix)["coverage"]["acReadings"] == 3
 
 
 def test_nothing_beyond_now_is_covered_or_expected(

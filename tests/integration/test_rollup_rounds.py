@@ -185,6 +185,31 @@ def test_another_energy_reading_of_the_deployment_redoes_everything(
     assert [row.energy for row in hours(database)] == [0, 2]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "INSERT INTO register_exchanges (stream, device_id, exchanged_at)"
+        " VALUES ('vehicle', 'A', '2020-01-01')",
+        "INSERT INTO charging_sessions (meter_id, vehicle_id, started_at, ended_at)"
+        " VALUES ('M', 'A', '2026-01-28 01:00Z', '2026-01-28 02:00Z')",
+    ],
+)
+def test_what_lies_before_all_readings_stops_nothing(
+    feed: Feed, database: psycopg.Connection[Any], own_environment: dict[str, str], change: str
+) -> None:
+    database.execute(
+        "INSERT INTO meters (meter_id) VALUES ('M');"
+        " INSERT INTO vehicles (vehicle_id, energy_reading) VALUES ('A', 'register')"
+    )
+    settings = settings_of(own_environment)
+    feed(reading("A", 8, 10))
+    bring_up_to_date(database, settings, NOW, 10)
+    database.execute(change.encode())
+    feed(reading("A", 9, 12))
+    assert bring_up_to_date(database, settings, NOW, 10)
+    assert [(row.hour, row.energy) for row in hours(database)] == [("30 08", 0), ("30 09", 2)]
+
+
 def test_what_older_code_writes_meanwhile_is_made_anew(
     feed: Feed, database: psycopg.Connection[Any], own_environment: dict[str, str]
 ) -> None:

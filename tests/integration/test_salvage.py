@@ -116,7 +116,7 @@ def test_reading_again_adds_no_second_note(
     assert unresolved(database) == 0
 
 
-def test_what_was_rejected_before_salvage_stays_so_until_it_is_replayed(
+def test_what_was_rejected_before_salvage_is_resolved_when_it_is_read_again(
     sink: Sink, database: Database
 ) -> None:
     sink.flush(parts(meter(1, voltage=None)))
@@ -124,7 +124,9 @@ def test_what_was_rejected_before_salvage_stays_so_until_it_is_replayed(
     database.execute("UPDATE ingest_offsets SET next_offset = 0 WHERE topic = 'meters'")
     sink.flush(parts(meter(1, voltage=None), salvage=True))
     assert books(database) == Books(1, read=2, stored=1, duplicate=0, rejected=1)
-    assert unresolved(database) == 1
+    (one,) = noted(database)
+    assert (one["reason"], one["outcome"], one["changed"]) == ("invalid", "stored", "drop voltage")
+    assert unresolved(database) == 0
 
 
 def test_a_refused_reading_is_refused_however_good_its_energy(

@@ -23,7 +23,7 @@ def figures(fleet: ReferenceFleet, vehicle: str, start: datetime, end: datetime)
     for meter in {session.meter for session in fleet.of_vehicle(vehicle)}:
         of_meter = shares_of_meter(fleet, meter)
         found.ac.add(within(window, of_vehicle(vehicle, of_meter)))
-        found.add_flags(within(window, of_vehicle(vehicle, flagged(of_meter))))
+        found.add_flags(within(window, flagged(of_vehicle(vehicle, of_meter))))
     own = shares_of_vehicle(fleet, vehicle)
     found.dc.add(within(window, of_vehicle(vehicle, own)))
     found.outside = sum((s.energy for s in within(window, own) if s.session is None), Fraction(0))

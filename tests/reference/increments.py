@@ -161,6 +161,8 @@ class Chain:
             previous, time = self._previous(m), self.readings[m].time
             if previous is None or self._starts_in(previous, time):
                 break
+            if time - self.readings[n].time > REACH:
+                break
             if any(previous < e.at <= time for e in self.exchanges):
                 break
             found.append(self.readings[m])
@@ -171,7 +173,8 @@ class Chain:
 
     def _settled(self, time: datetime) -> bool:
         """Whether nothing that comes can take a drop at this time back."""
-        return any(time < at for at in (*self.starts, *(e.at for e in self.exchanges)))
+        breaks = (*self.starts, *(e.at for e in self.exchanges))
+        return any(time < at <= time + REACH for at in breaks)
 
 
 def exchanged(old: Fraction, exchanges: list[Exchange], new: Fraction) -> Fraction:

@@ -6,7 +6,7 @@ from typing import Any
 from tests.reference.devices import ReferenceFleet, Session
 from tests.reference.figures import gaps, hour_of, mismatch, typical, within
 from tests.reference.shares import Share, flagged, shares_of_meter
-from tests.reference.sums import Figures, Window, total
+from tests.reference.sums import ESTIMATED_SHARE, Figures, Window, total
 
 
 def meter(fleet: ReferenceFleet, name: str, start: datetime, end: datetime) -> dict[str, Any]:
@@ -22,6 +22,7 @@ def meter(fleet: ReferenceFleet, name: str, start: datetime, end: datetime) -> d
     everything = total(share.energy for share in found)
     rejected = sum(map(window.has, device.rejected))
     between = gaps(found)
+    estimated = total(share.estimated for share in found)
     return {
         "metrics": {
             "totalEnergyConsumedAc": everything,
@@ -34,7 +35,7 @@ def meter(fleet: ReferenceFleet, name: str, start: datetime, end: datetime) -> d
         "hourlyBreakdown": hours(found, times),
         "sessions": [share_of(one, found) for one in sessions],
         "coverage": {
-            "estimatedAc": total(share.estimated for share in found),
+            "estimatedAc": estimated,
             "dips": flags.dips,
             "spikes": flags.spikes,
             "implausibleReadings": flags.implausible,
@@ -42,7 +43,12 @@ def meter(fleet: ReferenceFleet, name: str, start: datetime, end: datetime) -> d
             "observedSeconds": typical(between),
         },
         "alerts": [
-            {"code": code, "certain": not flags.implausible and not rejected}
+            {
+                "code": code,
+                "certain": not flags.implausible
+                and not rejected
+                and estimated <= ESTIMATED_SHARE * inside,
+            }
             for code, raised in (
                 ("implausible_energy", bool(flags.implausible)),
                 ("cadence_mismatch", mismatch(between, fleet.pace(device))),

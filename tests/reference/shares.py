@@ -114,7 +114,7 @@ def instant(time: datetime, session: Session | None) -> datetime:
 
 
 class Flags(NamedTuple):
-    """What a reading is beside ordinary; it counts once, with its last share in a session."""
+    """What a reading is beside ordinary; of several shares it counts once, with the last one."""
 
     counter_resets: int
     dips: int

@@ -44,4 +44,4 @@ def test_no_whole_day(window: Window) -> None:
 
 def test_a_base_is_never_looked_for_before_the_year_1() -> None:
     assert Window(EARLIEST + timedelta(days=1), at(1)).base_start == EARLIEST
-    assert Window(at(20), at(21)).base_start == at(20) - timedelta(days=31)
+    assert Window(at(20), at(21)).base_start == at(20) - timedelta(days=62)
