@@ -237,7 +237,8 @@ def test_only_what_was_announced_and_is_over_goes(
     worker: psycopg.Connection[Any], owner: psycopg.Connection[Any]
 ) -> None:
     """Also when it is announced by somebody who has the worker's credentials."""
-    days = (OLD, TODAY - timedelta(days=1), TODAY)
+    today = datetime.now(UTC).date()  # which may not be TODAY any more
+    days = (OLD, today - timedelta(days=1), today)
     for day in days:
         worker.execute("SELECT ensure_day_partition(%s, %s)", (HISTORY, day))
     owner.execute("CREATE TABLE theirs (a int)")
