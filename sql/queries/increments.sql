@@ -4,7 +4,7 @@
 -- tolerance, modulus and own_kw (null unless the pace is known).
 
 -- The parameters `start` and `end` enclose all spans, `base_start` and `reach_end` also what lies up
--- to `reach` before and after them. They stand right beside "timestamp", so that no day partition
+-- to twice `reach` before and after them. They stand right beside "timestamp", so that no day partition
 -- outside of them is touched. `sane_kw` is what no device can carry.
 
 -- fragment: shares
@@ -14,7 +14,7 @@
 -- share that each vehicle has of a reading, which its flags count with, and `is_last` for one of all.
 --
 -- Only the first reading after a session can belong to it, so one more than the span has is needed,
--- and two that follow it, since a drop may be taken back.
+-- and two that follow it, since a drop may be taken back: each at most `reach` after the one before.
 WITH reading AS MATERIALIZED (
     SELECT *, lag(t) OVER (ORDER BY t) AS last_t, lag(kwh) OVER (ORDER BY t) AS last_kwh
     FROM (
