@@ -1,21 +1,26 @@
 """What goes wrong between a device and Kafka, and what must become of each such reading.
 
 A reading has at most one fault, and no fault loses energy: the correct reading is always sent, too.
-A conflicting reading follows the correct one in the same partition, so that it is certain which of
-them is stored; of equal readings it does not matter.
+One device in four sends bad readings, so that most vehicles' figures are complete. A conflicting
+reading follows the correct one in the same partition, so that it is certain which of them is
+stored; of equal readings it does not matter.
 """
 
 import math
 from collections.abc import Callable
 from random import Random
+from zlib import crc32
 
 from devstack.fleet.gateway import DUPLICATE, STORED, Sent, text_of
 from devstack.fleet.options import FAULTS
 from schemas.streams.stream import DEVICE, ENERGY, TIME, TIMESTAMP, Row, Stream
 from schemas.streams.times import DAY_US, POSTGRES_EPOCH, SECOND_US, to_micros
 
-RATES = {"duplicates": 0.012, "late": 0.02, "clocks": 0.004, "garbage": 0.004, "conflicts": 0.004}
-"""The share of readings that have each fault."""
+RATES = {"duplicates": 0.012, "late": 0.02, "clocks": 0.004, "garbage": 0.016, "conflicts": 0.016}
+"""The share of readings that have each fault; of bad readings, of those devices that send them."""
+BAD_READINGS = ("garbage", "conflicts")
+BAD_DEVICES = 4
+"""One device in so many sends them."""
 LONGEST_DELAY_STEPS = 30
 UNIX_EPOCH = to_micros(POSTGRES_EPOCH.replace(year=1970))
 YEAR_AHEAD_US = 365 * DAY_US
@@ -49,6 +54,8 @@ class Faults:
         if self._rng.random() >= self._rate:
             return [(0, good)]
         (kind,) = self._rng.choices(self._kinds, self._weights)
+        if kind in BAD_READINGS and crc32(row[DEVICE].encode()) % BAD_DEVICES != 1:
+            return [(0, good)]
         return self._make[kind](good, row)
 
     def _delay(self) -> int:

@@ -37,10 +37,14 @@ def sign_in(browser: httpx.Client, key: Key) -> httpx.Response:
 
 
 def signed_in(browser: httpx.Client) -> bool:
-    """Fails unless the two ways to see it agree."""
-    state = browser.get(SESSION).json()
-    assert browser.get(READ).status_code == (200 if "name" in state else 401)
-    return "name" in state
+    """Fails unless the two ways to see it agree, while it does not change."""
+    seen = ["name" in browser.get(SESSION).json()]
+    while True:
+        status = browser.get(READ).status_code
+        seen.append("name" in browser.get(SESSION).json())
+        if seen[-1] == seen[-2]:
+            assert status == (200 if seen[-1] else 401)
+            return seen[-1]
 
 
 def stored(environment: dict[str, str]) -> list[Any]:
