@@ -31,6 +31,14 @@ async def rows_around(
     return await (await connection.execute(statement, parameters | {"ends": False})).fetchall()
 
 
+async def fetched(connection: Connection, statement: sql.SQL, parameters: Row) -> list[Row]:
+    """The rows of a statement that is planned for the days it looks at.
+
+    Prepared, it would soon get a plan for any days, which takes twice as long to run.
+    """
+    return await (await connection.execute(statement, parameters, prepare=False)).fetchall()
+
+
 def bounds(window: Window, rows: list[Row], *sides: str) -> Row:
     """From where to where these rows say that readings matter, as parameters."""
     bases = [row[f"{side}base"] for row in rows for side in sides]

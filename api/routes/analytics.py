@@ -14,7 +14,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.around import bounds, rows_around
+from api.around import bounds, fetched, rows_around
 from api.database import Connection, Database
 from api.figures import FLAGS, Figures, Row, Side, mean, rounded, rounded_ratio, total
 from api.http.endpoint import allows, answers
@@ -163,10 +163,10 @@ async def _sums(
             "ac_bases": [row["ac_base"] for row in sessions],
             "dc_base": found[0]["dc_base"],
         }
-        rows = await (await connection.execute(PLAIN["plain_sums"], plain)).fetchall()
+        rows = await fetched(connection, PLAIN["plain_sums"], plain)
         if all(row["holds"] for row in rows):
             return rows
-    return await (await connection.execute(SQL["sums"], parameters)).fetchall()
+    return await fetched(connection, SQL["sums"], parameters)
 
 
 def _figures(

@@ -6,7 +6,7 @@ from decimal import Decimal
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.around import bounds, rows_around
+from api.around import bounds, fetched, rows_around
 from api.database import Connection, Database
 from api.figures import EXACT, FLAGS, Figures, Row, Side, implausible_message, rounded, total
 from api.http.beside import beside
@@ -129,7 +129,7 @@ async def read_meter(
     if not device["known"]:
         raise not_found("Meter", meter_id)
     parameters |= bounds(window, [device], "")
-    rows = await (await connection.execute(SQL["meter"], parameters)).fetchall()
+    rows = await fetched(connection, SQL["meter"], parameters)
     sessions = await (await connection.execute(SQL["meter_sessions"], parameters)).fetchall()
     return device, rows, sessions
 

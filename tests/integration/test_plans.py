@@ -99,10 +99,12 @@ class Explained:
         self._explains, self._answers = connection, answers
         self.found: dict[str, set[str]] = {}
 
-    async def execute(self, query: sql.SQL, parameters: dict[str, Any]) -> Any:
+    async def execute(
+        self, query: sql.SQL, parameters: dict[str, Any], prepare: bool | None = None
+    ) -> Any:
         for table, kinds in scans(self._explains, query, parameters).items():
             self.found.setdefault(table, set()).update(kinds)
-        return await self._answers.execute(query, parameters)
+        return await self._answers.execute(query, parameters, prepare=prepare)
 
 
 Asks = Callable[[Connection], Awaitable[Any]]
