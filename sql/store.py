@@ -273,23 +273,28 @@ def move_live(
 ) -> set[str]:
     """Move live state to what it comes to when these rows, which are stored, come in this order.
 
-    `late`: not all of them are newer than what was known of their devices. Returns the devices of
-    which a newer time was stored before. Raises RowsRefusedError.
+    `late`: not all of them are newer than what was known of their devices; else there is one a
+    device, in key order. Returns the devices of which a newer time was stored before. Raises
+    RowsRefusedError.
     """
-    newest = newest_of(rows)
-    overtaken = _upsert_live(connection, stream, newest)
     if not late:
-        return overtaken
+        return _upsert_live(connection, stream, rows)
+    newest = newest_of(rows)
+    overtaken = _upsert_live(connection, stream, _in_key_order(newest))
     # A time in the future goes first: that it was there has to stay known.
     in_the_end = newest_of(rows, transaction_time(connection))
     yielded = {one: row for one, row in in_the_end.items() if row is not newest[one]}
     if yielded:
         empty_staging(connection, stream)
-        _upsert_live(connection, stream, yielded)
+        _upsert_live(connection, stream, _in_key_order(yielded))
     return overtaken
 
 
-def _upsert_live(connection: Connection, stream: Stream, newest: Mapping[str, Row]) -> set[str]:
+def _in_key_order(rows: Mapping[str, Row]) -> list[Row]:
+    return [rows[device_id] for device_id in sorted(rows)]
+
+
+def _upsert_live(connection: Connection, stream: Stream, newest: Sequence[Row]) -> set[str]:
     """One row a device, in key order: so that workers cannot deadlock."""
     if not newest:
         return set()
@@ -297,9 +302,12 @@ def _upsert_live(connection: Connection, stream: Stream, newest: Mapping[str, Ro
     with carrying_rows(), connection.cursor() as cursor:
         with cursor.copy(queries["copy_newest"]) as copy:
             copy.set_types(stream.copy_types)
-            for device_id in sorted(newest):
-                copy.write_row(newest[device_id])
-        return {device_id for (device_id,) in cursor.execute(queries["upsert_live"])}
+            for row in newest:
+                copy.write_row(row)
+        ((moved,),) = cursor.execute(queries["upsert_live"])
+        if moved == len(newest):
+            return set()
+        return {device_id for (device_id,) in cursor.execute(queries["overtaken"])}
 
 
 def day_of(row: Row) -> int:

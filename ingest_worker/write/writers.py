@@ -61,9 +61,11 @@ def write_new(
             if row[DEVICE] in devices and place not in not_stored
         ]
     overtaken = store.move_live(connection, stream, newest, late=bool(late))
-    for is_late in (False, True):  # others may have stored what is newer, unseen by us
-        some = [rows_ for rows_ in new if (rows_[0][DEVICE] in overtaken) is is_late]
-        log_changes(connection, stream, some, late=is_late)
+    if overtaken:  # others have stored what is newer, unseen by us
+        behind = [device_rows for device_rows in new if device_rows[0][DEVICE] in overtaken]
+        log_changes(connection, stream, behind, late=True)
+        new = [device_rows for device_rows in new if device_rows[0][DEVICE] not in overtaken]
+    log_changes(connection, stream, new, late=False)
     return written
 
 

@@ -74,8 +74,8 @@ COPY {newest} FROM STDIN (FORMAT binary)
 
 -- name: upsert_live
 -- Rows come in key order, so that workers cannot deadlock. Older readings change nothing; but a time
--- in the future yields to one that is not, and stays known as the newest. Returns the devices of
--- which a newer time was stored before.
+-- in the future yields to one that is not, and stays known as the newest. Returns of how many devices
+-- no newer time was stored before.
 WITH moved AS (
     INSERT INTO {live} AS live ({columns})
     SELECT {columns}
@@ -85,10 +85,16 @@ WITH moved AS (
         greatest(live.newest_at, live."timestamp", EXCLUDED."timestamp"), EXCLUDED."timestamp")
     WHERE live."timestamp" < EXCLUDED."timestamp"
         OR (live."timestamp" > now() AND EXCLUDED."timestamp" <= now())
-    RETURNING {id}, newest_at
+    RETURNING newest_at
 )
-SELECT {id} FROM {newest}
-WHERE {id} NOT IN (SELECT {id} FROM moved WHERE newest_at IS NULL)
+SELECT count(*) FROM moved WHERE newest_at IS NULL
+
+-- name: overtaken
+-- The devices of which a newer time was stored before; live state has been moved.
+SELECT {id}
+FROM {newest} AS row
+JOIN {live} AS live USING ({id})
+WHERE live.newest_at IS NOT NULL OR live."timestamp" <> row."timestamp"
 
 -- name: count_history
 SELECT count(*) AS rows FROM {history}

@@ -120,10 +120,9 @@ WITH moved AS (
         greatest(live.newest_at, live."timestamp", EXCLUDED."timestamp"), EXCLUDED."timestamp")
     WHERE live."timestamp" < EXCLUDED."timestamp"
         OR (live."timestamp" > now() AND EXCLUDED."timestamp" <= now())
-    RETURNING "meter_id", newest_at
+    RETURNING newest_at
 )
-SELECT "meter_id" FROM "newest_meter"
-WHERE "meter_id" NOT IN (SELECT "meter_id" FROM moved WHERE newest_at IS NULL)"""
+SELECT count(*) FROM moved WHERE newest_at IS NULL"""
     )
 
 
