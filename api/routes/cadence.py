@@ -15,6 +15,7 @@ from api.http.bodies import MAX_INGEST_BYTES
 from api.http.endpoint import allows, answers
 from api.http.responses import JsonResponse
 from api.paces import pace_of
+from schemas.analytics import MANY_GAPS
 from schemas.cadence import AdoptedCadence, CadenceAdoption, CadenceAdoptions
 from schemas.fields import utc_now
 from schemas.keys import Access
@@ -24,8 +25,8 @@ from sql.named import load
 SQL = load("cadence")
 FIRST_TO_LAST = (METER.name, VEHICLE.name)
 OBSERVED_DAYS = 31
-MIN_GAPS, MAX_GAPS = 10, 100
-"""A pace is the median of so many gaps, the latest of OBSERVED_DAYS."""
+MAX_GAPS = 100
+"""A pace is the median of at most so many gaps, the latest of OBSERVED_DAYS."""
 MAX_BODY_BYTES = MAX_INGEST_BYTES // 8
 """A thousand ids of 64 characters, each written as two \\u escapes, fit in."""
 
@@ -72,12 +73,12 @@ class Cadence:
 def judge(row: Row) -> AdoptedCadence:
     """What becomes of a registered device, by what was observed of it."""
     gaps = max(0, row["readings"] - 1)
-    observed = row["seconds"] if gaps >= MIN_GAPS else None
+    observed = row["seconds"] if gaps >= MANY_GAPS else None
     pace = None if observed is None else pace_of(observed)
     message = None
     if observed is None:
         message = f"Left as it was: it has {gaps} gaps between readings of the last"
-        message += f" {OBSERVED_DAYS} days, and at least {MIN_GAPS} are needed"
+        message += f" {OBSERVED_DAYS} days, and at least {MANY_GAPS} are needed"
     elif pace is None:
         message = "Left as it was: a pace is at most a day"
     return AdoptedCadence(

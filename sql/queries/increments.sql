@@ -86,8 +86,10 @@ placed AS MATERIALIZED (
     FROM reading
     CROSS JOIN bounds
     CROSS JOIN edge
-    CROSS JOIN (SELECT coalesce(pace, '1 minute') AS each, least(most_kwh(%(sane_kw)s, '1 minute'),
-        most_kwh(own_kw, pace))::float8 * 0.999 AS least_doubted) AS limits
+    CROSS JOIN (SELECT coalesce(pace, '1 minute') AS each) AS gap
+    CROSS JOIN (
+        -- include: least_doubted
+    ) AS doubt
     CROSS JOIN LATERAL (SELECT width_bucket(t, edges) AS place) AS found
 ),
 increase AS (
@@ -188,6 +190,11 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, false, NULL, NULL, NULL,
         FROM session
         WHERE span.session_id IS NULL OR session.session_id = span.session_id) AS stretch
         ON first < t + each AND stretch.past > coalesce(last_t, t - each))
+
+-- fragment: least_doubted
+-- The least energy that may be more than the device can carry, and a little less: doubles are rounded.
+SELECT 0.999 * least(most_kwh(%(sane_kw)s, '1 minute'), most_kwh(own_kw, pace))::float8
+    AS least_doubted
 
 -- fragment: sessions_in_gap
 SELECT * FROM (

@@ -73,10 +73,6 @@ CROSS JOIN LATERAL (
         AND "timestamp" >= %(start)s AND "timestamp" < %(end)s) AS sums
 WHERE is_plain AND doubted = 0
 
--- fragment: least_doubted
--- The least energy that may be more than the device can carry.
-SELECT least(most_kwh(%(sane_kw)s, '1 minute'), most_kwh(own_kw, pace))::float8 AS least_doubted
-
 -- name: sum_other_meters
 INSERT INTO ac_sums
 SELECT span.hour, span.vehicle_id, span.session_id, sum(energy), sum(estimated),
