@@ -23,6 +23,10 @@ PAGE = (Path(__file__).parent.parent.parent / "docs" / "sessions.md").read_text(
 LINE = re.compile(r"^    (\w+) (\S+) (?:({.*}) )?(\d{3}) ([{\[].*)$", re.MULTILINE)
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NOBODYS = "00000000-0000-4000-8000-000000000000"
+INSERT = """
+INSERT INTO charging_sessions (meter_id, vehicle_id, started_at, transaction_id)
+VALUES (%(meterId)s, %(vehicleId)s, %(startedAt)s, %(transactionId)s) RETURNING session_id::text
+"""
 _numbers = count(1)
 
 Body = dict[str, Any]
@@ -90,12 +94,6 @@ def test_a_transaction_is_of_one_meter_and_one_vehicle(api: httpx.Client, said: 
     others = register(api, f"other {said['meterId']}", f"other {said['vehicleId']}")
     for other in (*({name: others[name]} for name in others), others, {"meterId": "nobody"}):
         assert in_the_way(start(api, said | other)) == {"transactionId": session}
-
-
-INSERT = """
-INSERT INTO charging_sessions (meter_id, vehicle_id, started_at, transaction_id)
-VALUES (%(meterId)s, %(vehicleId)s, %(startedAt)s, %(transactionId)s) RETURNING session_id::text
-"""
 
 
 @pytest.mark.parametrize("same", ["transactionId", "meterId", "vehicleId"])
