@@ -79,9 +79,9 @@ def is_free(sent: Sequence[Reading], corrections: Iterable[Correction]) -> bool:
 
 
 def corrected(sent: Sequence[Reading], corrections: Sequence[Correction]) -> list[datetime]:
-    """When readings stand that were brought in or moved; when those were sent that are out, and of
-    whose time there is none."""
+    """When readings stand that were brought in or moved; when those were sent that were taken out,
+    where none stands now."""
     left = standing(sent, corrections)
     there = {placed.reading.time for placed in left}
-    out = {reading.time for reading in sent} - {placed.sent_at for placed in left}
+    out = {r.time for r in sent} - {placed.sent_at for placed in placed_by(sent, corrections)}
     return [placed.reading.time for placed in left if placed.number] + sorted(out - there)
