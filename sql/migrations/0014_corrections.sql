@@ -197,22 +197,22 @@ RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 DECLARE
     history text := format('SELECT "timestamp" AS at FROM %I WHERE %I = %L',
         stream || '_telemetry_history', stream || '_id', device);
-    stretch record;
+    one record;
     sources text;
     found bigint;
 BEGIN
     sources := format('SELECT "timestamp" AS at FROM %I WHERE %I = %L',
         stream || '_corrected_readings', stream || '_id', device);
-    FOR stretch IN
+    FOR one IN
         SELECT first, past, coalesce(moved_by, '0') AS moved_by
         FROM corrected_stretches AS stretch
         WHERE stretch.stream = corrected_count.stream AND device_id = device
             AND first + coalesce(moved_by, '0') < until AND past + coalesce(moved_by, '0') > since
     LOOP
         sources := sources || format(' UNION SELECT at + %L::interval FROM (%s AND "timestamp" >= %L'
-            ' AND "timestamp" < %L) AS reading', stretch.moved_by, history,
-            greatest(stretch.first, since - stretch.moved_by),
-            least(stretch.past, until - stretch.moved_by));
+            ' AND "timestamp" < %L) AS reading', one.moved_by, history,
+            greatest(one.first, since - one.moved_by),
+            least(one.past, until - one.moved_by));
     END LOOP;
     EXECUTE format('SELECT count(*) FROM (%s) AS reading WHERE at >= %L AND at < %L',
         sources, since, until) INTO found;
