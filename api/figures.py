@@ -70,6 +70,7 @@ class Figures:
     spikes: int = 0
     implausible: int = 0
     rejected: int = 0
+    corrected: int = 0
 
     @classmethod
     def of_rollups(cls, row: Row) -> Self:
@@ -84,7 +85,7 @@ class Figures:
             )
             for side in ("ac", "dc")
         )
-        counts = ("sessions", "readings", "temps", *FLAGS, "rejected")
+        counts = ("sessions", "readings", "temps", *FLAGS, "rejected", "corrected")
         sums = ("session_seconds", "energy_outside", "temp_sum")
         of_both = {name: row[name] for name in sums} | {name: int(row[name]) for name in counts}
         return cls(ac=ac, dc=dc, **of_both)
@@ -142,6 +143,7 @@ class Figures:
             spikes=self.spikes,
             implausible_readings=self.implausible,
             rejected_readings=self.rejected,
+            corrected_readings=self.corrected,
             quality=self.quality,
         )
 
