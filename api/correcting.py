@@ -161,20 +161,23 @@ def meetings(changed: Iterable[Change]) -> list[Change]:
                 break
             if not _stay_together(one, other):
                 past = min(one.stands[1], other.stands[1])
-                found |= {_part(change, other.stands[0], past) for change in (one, other)}
+                found |= {*standing_in((one, other), other.stands[0], past)}
     return list(found)
+
+
+def standing_in(changed: Iterable[Change], first: int, past: int) -> Iterator[Change]:
+    """The parts of these whose readings stand in [first, past) now."""
+    for change in changed:
+        start, end = max(first, change.stands[0]), min(past, change.stands[1])
+        if start < end and not change.now.out_by:
+            moved_by = change.now.moved_by
+            yield change._replace(first=start - moved_by, past=end - moved_by)
 
 
 def _stay_together(one: Change, other: Change) -> bool:
     """Whether what is at one instant now was so before, though perhaps both were out."""
     moved, other_moved = (c.now.moved_by - c.was.moved_by for c in (one, other))
     return moved == other_moved and one.was.out_by == other.was.out_by
-
-
-def _part(change: Change, first: int, past: int) -> Change:
-    """The part of it that stands in this stretch."""
-    moved_by = change.now.moved_by
-    return change._replace(first=first - moved_by, past=past - moved_by)
 
 
 def merged(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

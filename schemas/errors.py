@@ -20,12 +20,20 @@ class Problem(Output):
     """For readings: why they are not valid, such as invalid, too_old or in_future."""
 
 
+class Taken(Output):
+    """An instant that is taken, and the field that would bring another reading there."""
+
+    field: str
+    timestamp: datetime
+
+
 class ErrorBody(Output):
-    """`details` is a list of problems for a 400 and a replay's 409, else null."""
+    """`details` is a list of problems for a 400 and a replay's 409, of instants for that of a
+    correction, else null."""
 
     status_code: int
     message: str
-    details: list[Problem] | None
+    details: list[Problem | Taken] | None
     timestamp: datetime
     path: str
 
