@@ -15,6 +15,7 @@ from schemas.errors import Problem, problem
 from schemas.fields import DEFAULT_PAGE, DeviceId, Input, Output, PageLimit, Query, Time
 from schemas.streams import METER, STREAMS, VEHICLE
 from schemas.streams.decoder import Decoder
+from schemas.streams.rejection import REPAIRED
 from schemas.streams.stream import TIME, TIMESTAMP, Row, Stream
 from schemas.streams.times import ClockLimits, format_micros, to_micros
 from schemas.telemetry import problems
@@ -57,10 +58,10 @@ class NewCorrection(Input):
     action: Action
     """`void` takes its readings out, `replace` has others in their place, `shift` moves them, `add`
     brings others in beside them."""
-    readings: Annotated[GivenReadings | None, Field(examples=[None], validate_default=True)] = None
+    readings: Annotated[GivenReadings | None, Field(examples=[None])] = None
     """Of `replace` and `add`: readings as history shows them, with times in the window. Only time
     and energy are needed."""
-    shift_seconds: Annotated[Shift | None, Field(examples=[None], validate_default=True)] = None
+    shift_seconds: Annotated[Shift | None, Field(examples=[None])] = None
     """Of `shift`: by how much, to the microsecond; not 0."""
     reason: Reason
 
@@ -71,20 +72,6 @@ class NewCorrection(Input):
             raise ValueError("must be after startTime")
         return end
 
-    @field_validator("readings")
-    @classmethod
-    def _brought_in(cls, readings: Readings | None, info: ValidationInfo) -> Readings | None:
-        _check_needed(readings, info.data.get("action"), ("replace", "add"))
-        return readings
-
-    @field_validator("shift_seconds")
-    @classmethod
-    def _moved(cls, seconds: float | None, info: ValidationInfo) -> float | None:
-        _check_needed(seconds, info.data.get("action"), ("shift",))
-        if seconds is not None and round(seconds * SECOND_US) == 0:
-            raise ValueError("must not be 0")
-        return seconds
-
     @property
     def shift_us(self) -> int | None:
         """The shift in microseconds."""
@@ -94,15 +81,6 @@ class NewCorrection(Input):
     def stream(self) -> Stream:
         """That of the device."""
         return STREAMS[self.stream_type]
-
-
-def _check_needed(value: object, action: str | None, needing: Iterable[str]) -> None:
-    if action is None:
-        return
-    if action in needing and value is None:
-        raise ValueError(f"is needed to {action}")
-    if action not in needing and value is not None:
-        raise ValueError(f"must not be given to {action}")
 
 
 class Correction(Output):
@@ -152,11 +130,11 @@ class CorrectionPage(Query):
 def given_readings(
     new: NewCorrection, limits: ClockLimits
 ) -> tuple[StoredReadings | None, list[Problem]]:
-    """The readings that a correction brings in, and what is wrong with those that were given."""
-    if new.readings is None:
-        return None, []
+    """The readings that a correction brings in, and what is wrong with what was given."""
+    found = [*_needless_and_missing(new)]
+    if found or new.readings is None:
+        return None, found
     stream, own_id = new.stream, {new.stream.id_field: new.device_id}
-    found: list[Problem] = []
     for place, given in enumerate(new.readings):
         if given.get(stream.id_field, new.device_id) != new.device_id:
             found.append(_of(place, stream.id_field, "must be deviceId"))
@@ -166,6 +144,8 @@ def given_readings(
         assert rejection.place is not None
         given, field = new.readings[rejection.place], _field(rejection.place)
         spared = {f"{field}.{name}" for name in stream.expendable if given.get(name) is None}
+        if rejection.reason == REPAIRED:
+            rejection = rejection._replace(reason="invalid")
         found += [one for one in problems(stream, rejection, field) if one.field not in spared]
     found += _misplaced(new, rows, range(len(rows)) if places is None else places)
     columns = stream.row_columns[:-1]
@@ -174,6 +154,19 @@ def given_readings(
         for row in rows
     ]
     return stored, found
+
+
+def _needless_and_missing(new: NewCorrection) -> Iterator[Problem]:
+    for name, value, actions in (
+        ("readings", new.readings, ("replace", "add")),
+        ("shiftSeconds", new.shift_seconds, ("shift",)),
+    ):
+        if new.action in actions and value is None:
+            yield problem(name, f"is needed to {new.action}")
+        elif new.action not in actions and value is not None:
+            yield problem(name, f"must not be given to {new.action}")
+    if new.shift_us == 0:
+        yield problem("shiftSeconds", "must not be 0")
 
 
 def _misplaced(new: NewCorrection, rows: list[Row], places: Iterable[int]) -> Iterator[Problem]:

@@ -46,7 +46,7 @@ WHERE correction_id = %(correction_id)s
 WITH RECURSIVE page (number, place, before, brought) AS (
     SELECT coalesce(%(after)s::bigint, 0), 0, 0, 0
     UNION ALL
-    SELECT next.number, place + 1, before + brought, next.brought
+    SELECT next.number, place + 1, before + page.brought, next.brought
     FROM page
     CROSS JOIN LATERAL (
         SELECT number, coalesce(jsonb_array_length(readings), 0) AS brought
