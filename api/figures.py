@@ -43,6 +43,11 @@ class Side:
     expected: int = 0
     seconds: Decimal = ZERO
 
+    @property
+    def says_something(self) -> bool:
+        """Whether there are readings, or energy that sessions themselves said."""
+        return bool(self.readings or self.energy)
+
     def doubts(self, name: str, session_seconds: Decimal) -> Iterator[str]:
         """Why the side is not complete, as far as its own sums say."""
         if self.seconds < COMPLETE_SHARE * session_seconds:
@@ -98,7 +103,7 @@ class Figures:
     @property
     def quality(self) -> Quality:
         """What the figures rest on, in a word."""
-        if not (self.ac.readings and self.dc.readings and self.sessions):
+        if not (self.sessions and self.ac.says_something and self.dc.says_something):
             return "none"
         return "partial" if any(self.doubts()) else "complete"
 

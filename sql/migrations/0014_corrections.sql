@@ -69,7 +69,8 @@ CREATE TABLE vehicle_corrected_readings (
 
 -- The statement that finds a device's readings as corrected, in [since, until). It holds the bounds
 -- themselves, so that it is planned for the day partitions in between alone. Of readings that meet at
--- one instant, that of the newest correction stays. `columns`: of history, with the time as %s.
+-- one instant, that of the newest correction stays: one it brought in, or else the one sent first.
+-- `columns`: of history, with the time as %s.
 CREATE FUNCTION as_corrected(
     stream text, device text, since timestamptz, until timestamptz, columns text)
 RETURNS text LANGUAGE plpgsql STABLE AS $$
@@ -82,7 +83,7 @@ BEGIN
     FROM corrected_stretches AS stretch
     WHERE stretch.stream = as_corrected.stream AND device_id = device
         AND first < until AND past > since;
-    sources := format('SELECT %s, 0::bigint AS number FROM %I WHERE %I = %L AND "timestamp" >= %L'
+    sources := format('SELECT %s, 0::bigint AS number, interval ''0'' AS moved_by FROM %I WHERE %I = %L AND "timestamp" >= %L'
         ' AND "timestamp" < %L AND NOT "timestamp" <@ %L::tstzmultirange',
         format(columns, '"timestamp"'), stream || '_telemetry_history', stream || '_id', device,
         since, until, changed);
@@ -91,19 +92,19 @@ BEGIN
         WHERE stretch.stream = as_corrected.stream AND device_id = device
             AND first + moved_by < until AND past + moved_by > since
     LOOP
-        sources := sources || format(' UNION ALL SELECT %s, %s FROM %I WHERE %I = %L'
+        sources := sources || format(' UNION ALL SELECT %s, %s, %L FROM %I WHERE %I = %L'
             ' AND "timestamp" >= %L AND "timestamp" < %L',
             format(columns, format('"timestamp" + %L::interval AS "timestamp"', moved.moved_by)),
-            moved.number, stream || '_telemetry_history', stream || '_id', device,
+            moved.number, moved.moved_by, stream || '_telemetry_history', stream || '_id', device,
             greatest(moved.first, since - moved.moved_by),
             least(moved.past, until - moved.moved_by));
     END LOOP;
-    sources := sources || format(' UNION ALL SELECT %s, number FROM %I WHERE %I = %L'
+    sources := sources || format(' UNION ALL SELECT %s, number, NULL FROM %I WHERE %I = %L'
         ' AND "timestamp" >= %L AND "timestamp" < %L',
         format(columns, '"timestamp"'), stream || '_corrected_readings', stream || '_id', device,
         since, until);
     RETURN format('SELECT DISTINCT ON ("timestamp") %s FROM (%s) AS reading'
-        ' ORDER BY "timestamp", number DESC', format(columns, '"timestamp"'), sources);
+        ' ORDER BY "timestamp", number DESC, moved_by DESC NULLS FIRST', format(columns, '"timestamp"'), sources);
 END $$;
 
 -- A device's readings as corrected, in [since, until), in order.
@@ -196,22 +197,22 @@ RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 DECLARE
     history text := format('SELECT "timestamp" AS at FROM %I WHERE %I = %L',
         stream || '_telemetry_history', stream || '_id', device);
-    stretch record;
+    one record;
     sources text;
     found bigint;
 BEGIN
     sources := format('SELECT "timestamp" AS at FROM %I WHERE %I = %L',
         stream || '_corrected_readings', stream || '_id', device);
-    FOR stretch IN
+    FOR one IN
         SELECT first, past, coalesce(moved_by, '0') AS moved_by
         FROM corrected_stretches AS stretch
         WHERE stretch.stream = corrected_count.stream AND device_id = device
             AND first + coalesce(moved_by, '0') < until AND past + coalesce(moved_by, '0') > since
     LOOP
         sources := sources || format(' UNION SELECT at + %L::interval FROM (%s AND "timestamp" >= %L'
-            ' AND "timestamp" < %L) AS reading', stretch.moved_by, history,
-            greatest(stretch.first, since - stretch.moved_by),
-            least(stretch.past, until - stretch.moved_by));
+            ' AND "timestamp" < %L) AS reading', one.moved_by, history,
+            greatest(one.first, since - one.moved_by),
+            least(one.past, until - one.moved_by));
     END LOOP;
     EXECUTE format('SELECT count(*) FROM (%s) AS reading WHERE at >= %L AND at < %L',
         sources, since, until) INTO found;
@@ -222,27 +223,29 @@ END $$;
 
 -- What sessions on a meter say of its register in [since, until]: where no reading lies, and it would
 -- not fall from the reading before or to the one after, each at most `reach` away. `times` and `counts`
--- are the meter's readings from `since` to `until`, in order. Of two at one instant, the end stays.
+-- are the meter's readings from `since` to `until`, in order. Of two at one instant that may stay, the
+-- end does.
 CREATE FUNCTION session_edges(
     device text, since timestamptz, until timestamptz, times timestamptz[], counts float8[])
 RETURNS TABLE (t timestamptz, kwh float8) LANGUAGE plpgsql STABLE ROWS 2 AS $$
 DECLARE
     reach CONSTANT interval := '31 days';
     place integer;
+    done timestamptz;
     least_kwh float8;
     most_kwh float8;
 BEGIN
     FOR t, kwh IN
-        SELECT DISTINCT ON (edge.at) edge.at, edge.value
+        SELECT edge.at, edge.value
         FROM charging_sessions AS session
         CROSS JOIN LATERAL (VALUES (started_at, meter_start, 1), (ended_at, meter_stop, 0))
             AS edge (at, value, rank)
         WHERE meter_id = device AND tstzrange(started_at, ended_at, '[]') && tstzrange(since, until, '[]')
             AND edge.at BETWEEN since AND until AND edge.value IS NOT NULL
-        ORDER BY edge.at, edge.rank
+        ORDER BY edge.at, edge.rank, started_at
     LOOP
         place := width_bucket(t, times);
-        CONTINUE WHEN times[place] = t;
+        CONTINUE WHEN times[place] = t OR done = t;
         IF place > 0 THEN
             least_kwh := CASE WHEN t - times[place] <= reach THEN counts[place] END;
         ELSE
@@ -256,6 +259,7 @@ BEGIN
             FROM energy_after('meter', device, t, 1, t + reach + interval '1 microsecond') AS energy;
         END IF;
         IF (kwh < least_kwh OR kwh > most_kwh) IS NOT TRUE THEN
+            done := t;
             RETURN NEXT;
         END IF;
     END LOOP;

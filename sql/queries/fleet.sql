@@ -114,7 +114,8 @@ fleet AS MATERIALIZED (
     SELECT *,
         CASE
             WHEN sessions = 0 THEN 'no_session'
-            WHEN ac_readings = 0 OR dc_readings = 0 THEN 'no_readings'
+            WHEN (ac_readings = 0 AND energy_ac = 0) OR (dc_readings = 0 AND energy_dc = 0)
+                THEN 'no_readings'
             WHEN energy_ac = 0 THEN 'no_energy'
             WHEN energy_dc < %(low)s * energy_ac THEN 'low_efficiency'
             WHEN energy_dc > %(impossible)s * energy_ac THEN 'impossible_efficiency'
@@ -124,7 +125,8 @@ fleet AS MATERIALIZED (
             AND estimated_ac <= %(estimated)s * energy_ac
             AND estimated_dc <= %(estimated)s * energy_dc
             AND implausible = 0 AND rejected = 0 AS certain,
-        implausible > 0 AND sessions > 0 AND ac_readings > 0 AND dc_readings > 0 AS has_implausible,
+        implausible > 0 AND sessions > 0 AND (ac_readings > 0 OR energy_ac > 0)
+            AND (dc_readings > 0 OR energy_dc > 0) AS has_implausible,
         (energy_dc + round(0.0, 100)) / nullif(energy_ac, 0) AS ratio
     FROM summed
 )
