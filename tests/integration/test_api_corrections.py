@@ -1,9 +1,11 @@
 """Corrections over HTTP: what each makes of a device's readings, and that undoing takes it back."""
 
 import csv
+import random
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -11,9 +13,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tests import reference
 from tests.answers import check_problem
 from tests.connections import connect
 from tests.readings import iso
+from tests.reference.corrections import is_free, standing
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -155,6 +159,50 @@ def test_each_is_applied_to_what_those_before_it_left(device: Device) -> None:
     assert device.shown() == SENT
     assert device.undo(back).status_code == 204
     assert device.shown() == SENT
+
+
+def test_whatever_is_made_and_undone(meter: Device) -> None:
+    """Against the reference, which applies them to each reading in turn: what stands, and what is
+    refused."""
+    draw = random.Random(4)
+    ids: list[Any] = []
+    them: list[reference.Correction] = []
+    sent = [reference.Reading(START + n * MINUTE, Decimal(n)) for n in range(10)]
+    for step in range(60):
+        in_force = [place for place, one in enumerate(them) if one.in_force]
+        after = [*them]
+        if len(in_force) > 3 and draw.random() < 0.4:
+            place = draw.choice(in_force)
+            after[place] = them[place]._replace(in_force=False)
+            answer = meter.undo(ids[place])
+        else:
+            first, past = sorted(draw.sample(range(14), 2))
+            action = draw.choice(["void", "replace", "shift", "shift", "add"])
+            more: dict[str, Any] = {}
+            minutes = sorted(draw.sample(range(first, past), 1 + (past - first > 3)))
+            if action in ("replace", "add"):
+                more = {"readings": meter.given(*minutes, kwh=100 * step)}
+            elif action == "shift":
+                more = {"shiftSeconds": draw.choice([-300, -60, 30, 60, 150])}
+            made = [reference.Reading(START + m * MINUTE, Decimal(100 * step + m)) for m in minutes]
+            after.append(
+                reference.Correction(
+                    action,
+                    START + first * MINUTE,
+                    START + past * MINUTE,
+                    tuple(made) if "readings" in more else (),
+                    timedelta(seconds=more.get("shiftSeconds", 0)),
+                )
+            )
+            answer = meter.post(first, past, action, **more)
+            ids += [answer.json()] if answer.is_success else []
+        assert answer.is_success == is_free(sent, after), (step, answer.text)
+        them = after if answer.is_success else them
+        assert meter.shown() == {
+            (one.reading.time - START) / MINUTE: float(one.reading.kwh)
+            for one in standing(sent, them)
+        }, step
+    assert 10 < len([one for one in them if not one.in_force]) < len(them) < 50
 
 
 def test_late_readings_are_treated_as_all_others(meter: Device) -> None:
