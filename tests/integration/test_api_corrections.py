@@ -13,8 +13,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from schemas.streams import METER
+from sql.named import load_for
 from tests import reference
 from tests.answers import check_problem
+from tests.api_process import ApiProcess
 from tests.connections import connect
 from tests.readings import iso
 from tests.reference.corrections import is_free, standing
@@ -316,6 +319,16 @@ def test_where_no_reading_can_be_none_is_moved(meter: Device) -> None:
     meter.correct(0, 60, "shift", shiftSeconds=ahead - SKEW_S - 660)
 
 
+def test_nothing_is_moved_before_what_is_kept(meter: Device) -> None:
+    days = (datetime.now(UTC) - START).days
+    with ApiProcess({**meter.environment, "RETENTION_DAYS": f"{days + 5}"}) as process:
+        meter.api = process.http
+        answer = meter.post(0, 60, "shift", shiftSeconds=-6 * 86_400)
+        (problem,) = check_problem(answer, 400)["details"]
+        assert problem["field"] == "shiftSeconds" and "before what is kept" in problem["message"]
+        meter.correct(0, 60, "shift", shiftSeconds=-4 * 86_400)
+
+
 def test_of_what_is_not_there(api: httpx.Client, meter: Device) -> None:
     nobody = {"deviceId": "nobody", "streamType": "meter", "action": "void", "reason": "why"}
     nobody |= {"startTime": at(0), "endTime": at(1)}
@@ -386,8 +399,15 @@ def test_long_histories_in_both_views(meter: Device) -> None:
     meter.correct(5_801, 6_000, "add", readings=meter.given(5_801.75))
     stand = {n: kwh for n, kwh in sent.items() if not 100 <= n < 5_800} | {5_801.75: 5_901.75}
     stand |= {n - 49.5: float(n) for n in range(3_300, 5_800)}
-    assert meter.shown() == stand == dict(sorted(stand.items())) | stand
+    assert meter.shown() == stand
     assert meter.shown(corrected="false") == sent
+    whole = {"id": meter.name, "start": START, "end": START + 10_000 * MINUTE}
+    with connect(meter.environment) as connection:
+        for most in (1, 10, 150, 4_000):
+            until = load_for(METER)["corrected_until"]
+            row: Any = connection.execute(until, whole | {"most": most}).fetchone()
+            reached = (row[0] - START) / MINUTE
+            assert most <= sum(minute < reached for minute in stand) <= most + 3, most
     lines = list(csv.reader(meter.history(format="csv").text.splitlines()))[1:]
     assert [float(line[1]) for line in lines] == [stand[n] for n in sorted(stand)]
     seen: list[Any] = []
