@@ -15,7 +15,7 @@ IMPOSSIBLE_EFFICIENCY = Decimal(1)
 COMPLETE_SHARE = Decimal("0.95")
 ESTIMATED_SHARE = Decimal("0.05")
 
-EDITION = 2
+EDITION = 3
 """Of the rules by which figures are made; rollups of another edition are made anew."""
 STAMPED_PACE_S = 60
 """How often a device reports of which that is not known."""

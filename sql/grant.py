@@ -23,7 +23,7 @@ Rights = Mapping[str, tuple[str, ...]]
 HISTORIES = tuple(stream.history_table for stream in STREAMS.values())
 LIVE_STATES = tuple(stream.live_table for stream in STREAMS.values())
 DEVICES = ("meters", "vehicles")
-SUMS = ("vehicle_hours", "vehicle_days")
+SUMS = ("vehicle_hours", "vehicle_days", "charger_hours")
 FOR_ANALYSTS = (
     *DEVICES,
     *HISTORIES,
