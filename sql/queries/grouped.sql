@@ -166,7 +166,7 @@ SELECT nullif(asked.place, 0) AS place, nullif(asked.car, '') AS car,
     coalesce(estimated_ac, 0) AS estimated_ac, coalesce(estimated_dc, 0) AS estimated_dc,
     least(coalesce(ac_seconds, 0), coalesce(session_seconds, 0)) AS ac_seconds,
     least(coalesce(dc_seconds, 0), coalesce(session_seconds, 0)) AS dc_seconds,
-    coalesce(CASE kind WHEN 1 THEN sessions ELSE started END, 0) AS sessions,
+    coalesce(CASE asked.kind WHEN 1 THEN sessions ELSE started END, 0) AS sessions,
     coalesce(vehicles, 0) AS vehicles, coalesce(session_seconds, 0) AS session_seconds,
     floor(round(coalesce(ac_expected, 0), 90)) AS ac_expected,
     floor(round(coalesce(dc_expected, 0), 90)) AS dc_expected,
@@ -177,8 +177,8 @@ LEFT JOIN added USING (place, car, kind)
 LEFT JOIN overlap USING (place, car, kind)
 LEFT JOIN amiss_of USING (place, car, kind)
 LEFT JOIN amiss_of AS of_meter
-    ON kind = 2 AND of_meter.kind = 2 AND of_meter.car = '' AND asked.car <> ''
-ORDER BY kind, place, car
+    ON asked.kind = 2 AND of_meter.kind = 2 AND of_meter.car = '' AND asked.car <> ''
+ORDER BY asked.kind, asked.place, asked.car
 
 -- name: elsewhere
 -- What vehicles with sessions on the charger did on all others meanwhile; those that have no session
