@@ -6,8 +6,8 @@ belongs and when it counts, `covered` how much of a time readings speak for, and
 `of_fleets`, `chargers` and `meters` sum it up as the HTTP API does. Energies are Fractions of kWh, exact.
 """
 
-from tests.reference.corrections import Correction, Reading
 from tests.reference.chargers import elsewhere, of_charger, on_charger
+from tests.reference.corrections import Correction, Reading
 from tests.reference.devices import Device, Exchange, ReferenceFleet, Session
 from tests.reference.edges import edges_of_meter
 from tests.reference.figures import figures, hour_of, performance, session
