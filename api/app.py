@@ -35,6 +35,7 @@ from api.producer import Producer
 from api.routes.analytics import Analytics
 from api.routes.cadence import Cadence
 from api.routes.chargers import ChargerAnalytics
+from api.routes.corrections import Corrections
 from api.routes.devices import METERS, VEHICLES, Devices
 from api.routes.docs import ASSETS_PATH, Docs, assets
 from api.routes.exchanges import Exchanges
@@ -147,6 +148,7 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
     fleet = FleetAnalytics(parts.settings, database)
     chargers = ChargerAnalytics(parts.settings, database)
     silence = SilentDevices(database)
+    corrections = Corrections(parts.settings, database)
     sign_in = SignInRoutes(parts.guard, parts.keyring, database)
     health = HealthRoutes(
         parts.settings,
@@ -175,8 +177,11 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
         **exchange_routes("vehicles", Exchanges(VEHICLE, parts.settings, database)),
         "/v1/devices/silent": {"GET": silence.silent},
         "/v1/devices/adopt-cadence": {"POST": Cadence(database).adopt},
+        "/v1/corrections": {"GET": corrections.page, "POST": corrections.create},
+        "/v1/corrections/{id}": {"GET": corrections.one, "DELETE": corrections.undo},
         "/v1/sessions": {"GET": sessions.search},
         "/v1/sessions/start": {"POST": sessions.start},
+        "/v1/sessions/end": {"POST": sessions.end_transaction},
         "/v1/sessions/active": {"GET": sessions.active},
         "/v1/sessions/{id}": {"GET": sessions.one, "PATCH": sessions.change},
         "/v1/sessions/{id}/end": {"POST": sessions.end},

@@ -239,6 +239,7 @@ LEFT JOIN dc USING (hour, vehicle_id)
 LEFT JOIN read_sums AS read USING (hour, vehicle_id)
 LEFT JOIN seconds USING (hour, vehicle_id)
 WHERE read.readings > 0 OR ac.readings + coalesce(cardinality(ac.again), 0) > 0 OR ac.energy <> 0
+    OR ac.counter_resets + ac.dips + ac.spikes + ac.implausible > 0
     OR dc.hour IS NOT NULL OR ac_seconds > 0 OR dc_seconds > 0
 
 -- name: find_unit_days
@@ -326,6 +327,7 @@ FROM (
 GROUP BY hour, vehicle_id, meter_id
 HAVING sum(ac_readings) + sum(dc_readings) + sum(ac_seconds) + sum(dc_seconds) > 0
     OR count(ac_again) + count(dc_again) > 0 OR sum(energy_ac) <> 0
+    OR sum(counter_resets) + sum(dips) + sum(spikes) + sum(implausible) > 0
 
 -- name: delete_charger_rows
 DELETE FROM charger_hours AS old

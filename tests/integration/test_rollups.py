@@ -101,9 +101,10 @@ class Changing:
         )
 
     def become(self, vehicle: bool, name: str, other: Device) -> None:
-        """It keeps its readings and what was rejected of them, and is another device otherwise."""
+        """It keeps its readings and what is said of them, and is another device otherwise."""
         old = self.devices(vehicle)[name]
-        other = Device(**vars(other) | {"readings": old.readings, "rejected": old.rejected})
+        kept = ("readings", "rejected", "corrections")
+        other = Device(**vars(other) | {part: getattr(old, part) for part in kept})
         self.devices(vehicle)[name] = other
         stream = "vehicle" if vehicle else "meter"
         stored_fleets.describe(self.connection, stream, self.prefix + name, other)

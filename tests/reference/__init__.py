@@ -3,7 +3,7 @@
 `devices` holds what was read, `corrections` what people make of that, `edges` what sessions say of
 a register beside it. `increments` says what each reading stands for, `shares` to which session that
 belongs and when it counts, `covered` how much of a time readings speak for, and `figures`,
-`of_fleets`, `chargers` and `meters` sum it up as the HTTP API does. Energies are Fractions of kWh, exact.
+`of_fleets`, `chargers` and `meters` sum it up as the HTTP API does, in exact Fractions of kWh.
 """
 
 from tests.reference.chargers import elsewhere, of_charger, on_charger

@@ -31,10 +31,13 @@ class Side:
     energy: Fraction = ZERO
     estimated: Fraction = ZERO
     readings: int = 0
-    shares: int = 0
-    """Readings that have one, and edges."""
     expected: Fraction = ZERO
     seconds: Fraction = ZERO
+
+    @property
+    def is_there(self) -> bool:
+        """It has a reading, or what sessions say of a register."""
+        return bool(self.readings or self.energy)
 
     def complete(self, session_seconds: Fraction) -> bool:
         long_enough = self.seconds >= COMPLETE_SHARE * session_seconds
@@ -45,7 +48,6 @@ class Side:
         self.energy += total(share.energy for share in shares)
         self.estimated += total(share.estimated for share in shares)
         self.readings += readings_of(shares)
-        self.shares += len({share.increment.time for share in shares})
 
 
 @dataclass
@@ -81,7 +83,7 @@ class Figures:
 
     @property
     def quality(self) -> str:
-        if not (self.sessions and self.ac.shares and self.dc.shares):
+        if not (self.sessions and self.ac.is_there and self.dc.is_there):
             return "none"
         sides = all(side.complete(self.session_seconds) for side in (self.ac, self.dc))
         return "complete" if sides and not self.implausible and not self.rejected else "partial"
