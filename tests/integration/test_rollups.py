@@ -21,6 +21,7 @@ from schemas.streams import METER, VEHICLE
 from schemas.streams.times import to_micros
 from sql import store
 from tests import fleets, stored_fleets
+from tests.charger_figures import chargers_agree, get
 from tests.connections import connect
 from tests.fleets import LAST, START
 from tests.reference import Device, Reading, ReferenceFleet, Session
@@ -164,6 +165,9 @@ def test_rollups_equal_their_raw_rows(
     for kind, *what in changes:
         apply(changing, kind, *what)
     changing.agree(*((hour, hour + HOUR) for hour in hours))
+    for window in (EVERYTHING, *((hour, hour + HOUR) for hour in hours)):
+        answer = get(api, "meters", window, limit=1000)
+        chargers_agree(answer, changing.fleet, changing.prefix)
 
 
 def apply(changing: Changing, kind: str, *what: Any) -> None:
