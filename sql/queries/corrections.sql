@@ -172,7 +172,7 @@ WHERE vehicle_id = %(device)s
     AND "timestamp" >= from_micros(%(first)s) AND "timestamp" < from_micros(%(past)s)
 
 -- fragment: bring_in
--- The readings of pieces of corrections, where they stand now.
+-- The readings of pieces of corrections, where they stand now. Those of retired days are gone.
 INSERT INTO {name}_corrected_readings ({values}, "timestamp", {id}, number)
 SELECT {values}, "timestamp" + moved_by * interval '1 microsecond', %(device)s, piece.number
 FROM unnest(%(ofs)s::bigint[], %(firsts)s::bigint[], %(pasts)s::bigint[], %(moved_by)s::bigint[],
@@ -182,6 +182,10 @@ CROSS JOIN LATERAL (
     SELECT {values}, "timestamp"
     FROM jsonb_populate_recordset(NULL::{name}_corrected_readings, readings)) AS reading
 WHERE "timestamp" >= from_micros(piece.first) AND "timestamp" < from_micros(piece.past)
+    AND NOT EXISTS (
+        SELECT FROM retired_days
+        WHERE history = '{name}_telemetry_history' AND announced IS NULL AND day =
+            (("timestamp" + moved_by * interval '1 microsecond') AT TIME ZONE 'UTC')::date)
 
 -- name: meter_bring_in
 -- include: bring_in of meter
