@@ -24,7 +24,7 @@ HISTORIES = tuple(stream.history_table for stream in STREAMS.values())
 LIVE_STATES = tuple(stream.live_table for stream in STREAMS.values())
 DEVICES = ("meters", "vehicles")
 CORRECTED = tuple(f"{stream.name}_corrected_readings" for stream in STREAMS.values())
-SUMS = ("vehicle_hours", "vehicle_days")
+SUMS = ("vehicle_hours", "vehicle_days", "charger_hours")
 FOR_ANALYSTS = (
     *DEVICES,
     *HISTORIES,

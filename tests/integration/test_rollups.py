@@ -98,6 +98,7 @@ def test_rollups_equal_their_raw_rows(
     for kind, *what in changes:
         apply(changing, kind, *what)
     changing.agree(*((hour, hour + HOUR) for hour in hours))
+    changing.agree_on_chargers()
 
 
 def test_what_is_read_hours_later_decides_what_sessions_may_say(

@@ -3,9 +3,10 @@
 `devices` holds what was read, `corrections` what people make of that, `edges` what sessions say of
 a register beside it. `increments` says what each reading stands for, `shares` to which session that
 belongs and when it counts, `covered` how much of a time readings speak for, and `figures`,
-`of_fleets` and `meters` sum it up as the HTTP API does. Energies are Fractions of kWh, exact.
+`of_fleets`, `chargers` and `meters` sum it up as the HTTP API does, in exact Fractions of kWh.
 """
 
+from tests.reference.chargers import elsewhere, of_charger, on_charger
 from tests.reference.corrections import Correction, Reading
 from tests.reference.devices import Device, Exchange, ReferenceFleet, Session
 from tests.reference.edges import edges_of_meter
@@ -28,11 +29,14 @@ __all__ = [
     "Share",
     "Side",
     "edges_of_meter",
+    "elsewhere",
     "figures",
     "hour_of",
     "increments",
     "meter",
     "of_all",
+    "of_charger",
+    "on_charger",
     "only_bad",
     "performance",
     "session",
