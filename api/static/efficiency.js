@@ -6,7 +6,7 @@ import { kwh, limitPercent, plural } from "./format.js";
 // The API judges before it rounds: a ratio that prints as 0.85 may be under it. Its alerts tell.
 const hasAlert = ({ alerts }, code) => alerts.some((alert) => alert.code === code);
 export const isLow = (figures) => hasAlert(figures, "low_efficiency");
-const isImpossible = (figures) => hasAlert(figures, "impossible_efficiency");
+export const isImpossible = (figures) => hasAlert(figures, "impossible_efficiency");
 
 // An alert is certain when the figures are complete; so all of one answer are, or none.
 export const isCertain = ({ alerts }) => alerts.some((alert) => alert.certain);
@@ -57,12 +57,17 @@ export function outsideSessionsText({ dcEnergyOutsideSessions: outside }) {
   return outside ? `and ${kwh(outside)} outside sessions` : "all of it in sessions";
 }
 
+// The chargers at which a session is low.
+export const lowChargers = (sessions) => [
+  ...new Set(sessions.filter(isLow).map((session) => session.meterId)),
+];
+
 // Where to look first when a vehicle's efficiency is low, by its sessions: at the charger, when
 // the low sessions have one in common.
 export function suspectedFault(sessions, { lowEfficiency }) {
   const low = sessions.filter(isLow);
   if (low.length === 0) return "";
-  const meters = [...new Set(low.map((session) => session.meterId))];
+  const meters = lowChargers(sessions);
   if (meters.length > 1) {
     return `It is low at ${meters.length} chargers: look at the vehicle first.`;
   }

@@ -1,6 +1,6 @@
 // The devices that have stopped reporting.
 
-import { h, idText, vehicleLink } from "./dom.js";
+import { deviceLink, h } from "./dom.js";
 import { ago, clock, count, duration, plural } from "./format.js";
 import { ask } from "./http.js";
 import { Panel } from "./panel.js";
@@ -75,8 +75,7 @@ const COLUMNS = [
   {
     title: "Device",
     value: ({ deviceId }) => deviceId,
-    render: ({ stream, deviceId }) =>
-      stream === "vehicle" ? vehicleLink(deviceId) : idText(deviceId),
+    render: ({ stream, deviceId }) => deviceLink(stream, deviceId),
   },
   { title: "Kind", value: ({ stream }) => stream },
   {
