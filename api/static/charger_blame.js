@@ -66,7 +66,13 @@ function daysShown({ groups, metrics }, window, limits) {
   const hours = groups
     .filter(({ metrics: { chargingSessions } }) => chargingSessions > 0)
     .map(dayOf);
-  const label = chartLabel(hours, metrics.chargingSessions, limits, DAY_MS);
+  const label = chartLabel(
+    hours,
+    metrics.chargingSessions,
+    limits,
+    DAY_MS,
+    "efficiency and energy",
+  );
   return { hours, label, slotMs: DAY_MS, ...window };
 }
 

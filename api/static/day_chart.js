@@ -113,12 +113,12 @@ function bandLimits(band, most, least) {
   ];
 }
 
-function sessionStrip({ at, width, sessions, partner, linkTo }, band) {
+function sessionStrip({ at, end, width, sessions, partner, linkTo }, band) {
   const bars = sessions.map((session) => {
     const { startedAt, endedAt } = session;
     const id = session[partner];
     const from = at(Date.parse(startedAt));
-    const until = endedAt === null ? width - RIGHT : at(Date.parse(endedAt));
+    const until = at(endedAt === null ? end : Date.parse(endedAt));
     const wide = Math.max(2, until - from);
     const bar = { x: from, y: band.top, width: wide, height: band.height, rx: 3, class: "session" };
     const fits = wide > LETTER_WIDTH * id.length;
@@ -132,20 +132,21 @@ function sessionStrip({ at, width, sessions, partner, linkTo }, band) {
 
 function energyBars({ points, step, width, slotMs }, band) {
   const most = highestEnergy(points);
-  const bar = (x, value, className) => {
+  const bar = (x, value, className, share = 0.36) => {
     const height = (band.height * value) / most;
     const y = bottomOf(band) - height;
-    return svg("rect", { x, y, width: step * 0.36, height, class: className });
+    return svg("rect", { x, y, width: step * share, height, class: className });
   };
   return svg(
     "g",
     {},
     bandFrame(band, `Energy of each ${isByDay({ slotMs }) ? "day" : "hour"}, kWh`, width),
     bandLimits(band, most.toFixed(most < 10 ? 1 : 0), "0"),
-    points.map(({ x, energyAc, energyDc }) => [
-      bar(x + step * 0.12, energyAc, "ac"),
-      energyDc === null ? null : bar(x + step * 0.52, energyDc, "dc"),
-    ]),
+    points.map(({ x, energyAc, energyDc }) =>
+      energyDc === null
+        ? bar(x + step * 0.12, energyAc, "ac", 0.76)
+        : [bar(x + step * 0.12, energyAc, "ac"), bar(x + step * 0.52, energyDc, "dc")],
+    ),
   );
 }
 

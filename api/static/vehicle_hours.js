@@ -6,6 +6,8 @@ import { figuresChart } from "./figures_chart.js";
 import { celsius, dayAndHour, energy, limitPercent, percent, plural } from "./format.js";
 import { DAY_MS, HOUR_MS, isoDay, slotOf } from "./time_window.js";
 
+const SHOWN = "energy, efficiency and battery temperature";
+
 // {node, show, stop}: `stop` ends the watch over the width. Links keep the `chosen` window.
 export function vehicleHours(chosen) {
   const linkTo = ({ meterId }) => chargerAddress(meterId, chosen);
@@ -47,15 +49,15 @@ export function daysOf(hours) {
 
 const sum = (items, name) => items.reduce((all, item) => all + (item[name] ?? 0), 0);
 
-// What a screen reader says of the chart; `sessions` is how many there are.
-export function chartLabel(hours, sessions, limits, slotMs = HOUR_MS) {
+// What a screen reader says of the chart; `sessions` is how many there are, `shown` what is drawn.
+export function chartLabel(hours, sessions, limits, slotMs = HOUR_MS, shown = SHOWN) {
   const slot = slotMs === DAY_MS ? "day" : "hour";
   const low = hours.filter((hour) => isLowHour(hour, limits)).length;
   const charging = hours.filter(({ efficiency }) => efficiency !== null).length;
   const extent = `${plural(hours.length, slot)} with ${plural(sessions, "session")}`;
   const under = `Under ${limitPercent(limits.lowEfficiency)}`;
   return [
-    `Chart of ${extent}: energy, efficiency and battery temperature by the ${slot}.`,
+    `Chart of ${extent}: ${shown} by the ${slot}.`,
     `${under} in ${low} of ${plural(charging, `charging ${slot}`)}.`,
     "The table below has the numbers.",
   ].join(" ");
