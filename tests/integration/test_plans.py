@@ -198,7 +198,7 @@ def test_rejected_readings_are_counted_and_found_through_the_index_of_the_open_o
         """INSERT INTO rejected_records (group_id, topic, partition, "offset", record_ms, reason,
             detail, raw, resolved_at)
         SELECT CASE n % 20 WHEN 0 THEN 'g:replay' ELSE 'g' END, (ARRAY['m', 'v'])[1 + n % 2],
-            0, n, 0, CASE n % 30 WHEN 0 THEN 'conflict' ELSE 'invalid' END, repeat('detail', 99), '',
+            0, n, 0, CASE n % 30 WHEN 0 THEN 'conflict' ELSE 'invalid' END, repeat('-', 500), '',
             CASE n % 3 WHEN 0 THEN now() END
         FROM generate_series(1, 20000) AS n"""
     )
