@@ -8,6 +8,7 @@ from pydantic import Field
 
 from schemas.fields import DEFAULT_PAGE, DeviceId, Output, PageLimit, Query, Text, TimesQuery
 from schemas.streams.rejection import REPAIRED
+from schemas.telemetry import StreamType
 from schemas.text import printable
 
 MAX_ID = 2**63 - 1
@@ -50,6 +51,8 @@ class RejectedGroup(Output):
     """The rejected readings of one topic and device that have the same reason."""
 
     topic: str
+    stream: StreamType | None
+    """Which kind of device they are of; null where the topic is none of this deployment's."""
     device_id: str | None
     """Null where none can be read."""
     reason: Reason

@@ -91,7 +91,11 @@ class RejectedReadings:
         parameters = query.model_dump() | times | {"limit": query.limit + 1}
         async with self._database.connection() as connection:
             rows = await (await connection.execute(SQL["groups"], parameters)).fetchall()
-        found = [RejectedGroup.model_validate(row) for row in rows]
+        streams = {topic: decoder.stream.name for topic, decoder in self._decoders.items()}
+        found = [
+            RejectedGroup.model_validate(row | {"stream": streams.get(row["topic"])})
+            for row in rows
+        ]
         return list_response(request, found, query.limit, "latest_id")
 
     @allows(Access.READ)

@@ -1,4 +1,4 @@
-// The scales of a day's chart: from times and values to pixels.
+// The scales of charts: from times and values to pixels.
 
 import { HOUR_MS } from "./time_window.js";
 
@@ -6,13 +6,13 @@ const LOWEST_EFFICIENCY_AXIS = 0.6;
 const HIGHEST_EFFICIENCY_AXIS = 1.1;
 const LEAST_TEMPERATURE_SPAN = 5;
 
-// The time axis from `left` to `right`, in slots of one hour: {first, slots, step, at}. `at` is
-// the x of a time in ms; times outside of the window lie at its ends.
-export function timeScale({ start, end, left, right }) {
-  const first = Math.floor(start / HOUR_MS) * HOUR_MS;
-  const slots = Math.ceil((end - first) / HOUR_MS);
+// The time axis from `left` to `right`, in slots of `slotMs`, an hour or a day: {first, slots, step,
+// at}. `at` is the x of a time in ms; times outside of the window lie at its ends.
+export function timeScale({ start, end, left, right, slotMs = HOUR_MS }) {
+  const first = Math.floor(start / slotMs) * slotMs;
+  const slots = Math.ceil((end - first) / slotMs);
   const step = (right - left) / slots;
-  const at = (time) => left + Math.min(slots, Math.max(0, (time - first) / HOUR_MS)) * step;
+  const at = (time) => left + Math.min(slots, Math.max(0, (time - first) / slotMs)) * step;
   return { first, slots, step, at };
 }
 
@@ -49,13 +49,13 @@ export function temperatureRange(temperatures) {
   return { least, most };
 }
 
-// Hours grouped into runs that follow one another: a line across a gap would show what nobody
-// has read. Hours have a `time` in ms and are in order.
-export function consecutiveRuns(hours) {
+// Hours, or what lasts `slotMs`, grouped into runs that follow one another: a line across a gap would
+// show what nobody has read. They have a `time` in ms and are in order.
+export function consecutiveRuns(hours, slotMs = HOUR_MS) {
   const runs = [];
   for (const hour of hours) {
     const run = runs.at(-1);
-    if (run && hour.time - run.at(-1).time === HOUR_MS) run.push(hour);
+    if (run && hour.time - run.at(-1).time === slotMs) run.push(hour);
     else runs.push([hour]);
   }
   return runs;

@@ -2,7 +2,19 @@
 // by hour on one time axis. The table below it has the same numbers.
 
 import {
-  consecutiveRuns,
+  bandFrame,
+  bandLimits,
+  bottomOf,
+  efficiencyMark,
+  LEFT,
+  line,
+  lowZone,
+  NARROW,
+  RIGHT,
+  text,
+  valueLines,
+} from "./chart_parts.js";
+import {
   efficiencyRange,
   highestEnergy,
   hourMarks,
@@ -12,10 +24,8 @@ import {
 } from "./chart_scales.js";
 import { svg } from "./dom.js";
 import { isImpossibleHour, isLowHour } from "./efficiency.js";
-import { celsius, clock, kwh, limitPercent, percent } from "./format.js";
+import { celsius, clock, kwh, percent } from "./format.js";
 
-const LEFT = 52;
-const RIGHT = 20;
 const BANDS = {
   sessions: { top: 20, height: 20 },
   energy: { top: 66, height: 120 },
@@ -24,7 +34,6 @@ const BANDS = {
 };
 const HEIGHT = 424;
 const PLOT_TOP = 16;
-const NARROW = 520;
 const LETTER_WIDTH = 8;
 const LITTLE_SHARE = 0.1; // A ratio of less than this share of the highest energy says little.
 
@@ -50,10 +59,6 @@ export function dayChart({ hours, sessions, limits, start, end, width, label }) 
   );
 }
 
-const text = (x, y, className, words) => svg("text", { x, y, class: className }, words);
-const line = (x1, y1, x2, y2, className) => svg("line", { x1, y1, x2, y2, class: className });
-const bottomOf = ({ top, height }) => top + height;
-
 function timeAxis({ first, slots, step, width }) {
   const marks = hourMarks({ first, slots }, width < NARROW ? 6 : 3).map(({ slot, hour }) => {
     const x = LEFT + slot * step;
@@ -64,23 +69,6 @@ function timeAxis({ first, slots, step, width }) {
     ];
   });
   return svg("g", {}, marks);
-}
-
-// A band's name above it, and the line it stands on.
-function bandFrame(band, name, width) {
-  const bottom = bottomOf(band);
-  return [
-    text(LEFT, band.top - 8, "band", name),
-    line(LEFT, bottom, width - RIGHT, bottom, "base"),
-  ];
-}
-
-// The values at the top and at the bottom of a band.
-function bandLimits(band, most, least) {
-  return [
-    text(LEFT - 6, band.top + 5, "tick end", most),
-    text(LEFT - 6, bottomOf(band), "tick end", least),
-  ];
 }
 
 function sessionStrip({ at, width }, sessions) {
@@ -137,26 +125,12 @@ function efficiencyLine({ points, width, limits }) {
   );
 }
 
-function lowZone(band, y, width, { lowEfficiency }) {
-  const low = y(lowEfficiency);
-  const height = bottomOf(band) - low;
-  const zone = { x: LEFT, y: low, width: width - LEFT - RIGHT, height, class: "low-zone" };
-  return [
-    svg("rect", zone),
-    line(LEFT, low, width - RIGHT, low, "limit"),
-    text(LEFT - 6, low + 4, "tick end limit-name", limitPercent(lowEfficiency)),
-  ];
-}
-
-// How an hour's efficiency is marked; an hour of less energy than `little`, in kWh, is not judged.
+// How an hour's efficiency is marked; an hour of less energy than `little`, in kWh, is not judged, and
+// one that is not certain is no fault yet.
 export function markName(hour, little, limits) {
   if (hour.energyAc < little) return "little";
-  return isLowHour(hour, limits) || isImpossibleHour(hour, limits) ? "too-low" : "fine";
-}
-
-function efficiencyMark(x, y, name) {
-  if (name === "too-low") return svg("path", { d: `M${x} ${y - 6}l6 6-6 6-6-6z`, class: name });
-  return svg("circle", { cx: x, cy: y, r: name === "little" ? 3.5 : 4.5, class: name });
+  const name = isLowHour(hour, limits) || isImpossibleHour(hour, limits) ? "too-low" : "fine";
+  return hour.certain ? name : `${name} unsure`;
 }
 
 function temperatureLine({ points, width }) {
@@ -176,18 +150,12 @@ function temperatureLine({ points, width }) {
   );
 }
 
-// A line through each run of hours without a gap; `y` is that of an hour.
-function valueLines(hours, y, className) {
-  return consecutiveRuns(hours).map((run) => {
-    const points = run.map((hour) => `${hour.middle.toFixed(1)},${y(hour).toFixed(1)}`);
-    return svg("polyline", { points: points.join(" "), class: className });
-  });
-}
-
 function tooltip({ step }, hour) {
   const time = clock(hour.hour, { seconds: false });
   const energies = `AC ${kwh(hour.energyAc)}, DC ${kwh(hour.energyDc)}`;
-  const words = `${energies}, efficiency ${percent(hour.efficiency)}, ${celsius(hour.avgTemp)}`;
+  const sure = hour.certain || hour.efficiency === null ? "" : " (uncertain)";
+  const efficiency = `efficiency ${percent(hour.efficiency)}${sure}`;
+  const words = `${energies}, ${efficiency}, ${celsius(hour.avgTemp)}`;
   const height = HEIGHT - 20 - PLOT_TOP;
   const area = { x: hour.x, y: PLOT_TOP, width: step, height, class: "hour" };
   return svg("rect", area, svg("title", {}, `${time}: ${words}`));

@@ -309,6 +309,7 @@ def test_groups_by_device_and_reason(api: httpx.Client, environment: dict[str, s
     assert found[0]["latestId"] == newest["id"] and found[0]["lastAt"] == newest["rejectedAt"]
     assert found[4]["firstAt"] == oldest["rejectedAt"]
     assert groups(deviceId="B", reason="too_old") == [found[2]]
+    assert {one["stream"] for one in found} == {None}  # another deployment's topic
     assert groups(resolved=True) == [] and groups(resolved=False, limit=2) == found[:2]
     path: str = f"{REJECTED}/groups?topic=grouped&limit=4"
     pages = []
