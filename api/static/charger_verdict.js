@@ -1,6 +1,7 @@
 // Is it the charger or the car? What a charger's efficiency with each vehicle says, beside that of the
 // same vehicles elsewhere: what is to blame, since when, and how sure that is.
 
+import { hasRatio } from "./days_chart.js";
 import { isCertain, isImpossible, isLow } from "./efficiency.js";
 import { count, limitPercent, plural } from "./format.js";
 import { isoDay } from "./time_window.js";
@@ -10,8 +11,6 @@ const ENOUGH_ALONE = 3; // Vehicles of which it is not known how they do elsewhe
 const NAMED = 3;
 export const LITTLE_SHARE = 0.1; // A day of less than this share of the highest energy says little.
 
-const hasRatio = ({ coverage, metrics }) =>
-  coverage.quality !== "none" && metrics.efficiencyRatio !== null;
 const elsewhereRatio = ({ elsewhere }) => elsewhere?.efficiencyRatio ?? null;
 
 // A vehicle on a charger: "unjudged", "fine", or low: "here" alone, "everywhere", or "unknown" where

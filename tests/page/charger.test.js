@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { dayOf } from "../../api/static/charger_blame.js";
 import { elsewhereText, meaningText } from "../../api/static/charger_vehicles.js";
 import { chargerOrCar, kindOf, sinceText } from "../../api/static/charger_verdict.js";
 import { basisText, stateTexts } from "../../api/static/charger_view.js";
@@ -149,11 +148,6 @@ test("since when: the first day of the low days that last until now", () => {
   );
   assert.equal(since(fine, fine), "On none of 2 days with charging under 85 %.");
   assert.equal(since(idle), "");
-});
-
-test("a day that rests on nothing has no efficiency", () => {
-  const [shown] = days(figures(0.7, "none")).map(dayOf);
-  assert.deepEqual([shown.hour, shown.efficiency], ["2026-11-01T00:00:00Z", null]);
 });
 
 test("what the charger does now, and what its figures rest on", () => {

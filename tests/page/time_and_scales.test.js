@@ -105,10 +105,8 @@ test("a long window is drawn by days, which add up its hours", () => {
   assert.deepEqual([first.day, first.energyAc, first.energyDc], ["2026-01-30", 20, 17]);
   assert.deepEqual([first.efficiency, first.avgTemp], [0.85, 25]);
   assert.deepEqual([second.efficiency, second.avgTemp], [null, null]);
-  assert.equal(
-    daysOf([{ hour: "2026-01-30T22:00:00Z", energyAc: 1, readings: 5 }])[0].energyDc,
-    null,
-  );
+  const [charger] = daysOf([{ hour: "2026-01-30T22:00:00Z", energyAc: 1, readings: 5 }]);
+  assert.deepEqual([charger.energyDc, charger.efficiency, charger.readings], [null, null, 5]);
 });
 
 test("days are marked as many as there is place for, the last among them", () => {

@@ -21,6 +21,7 @@ RELEASED = {
     "0013_salvage.sql": "38dfacac0a72b28e4d16dd5329053b5b8aff592588bc73bb2cdc2c60cace3658",
     "0014_corrections.sql": "34c4fed7d0f87b34a346712a1aaeb7bf91d4d5dd63180587a6be36cac4ec3a54",
     "0015_sessions_said.sql": "9b909e1cc4bbf80b76a898dbc75a31f1b548b11624fa49fa06bde4292242ba5e",
+    "0018_rejected_groups.sql": "af02c81d71241fd5e51edd9fcc323ac61f88943ab2220829f88397dd28b010ed",
 }
 """The SHA-256 of each file. A new one adds its line; a line that is here is never changed again."""
 FIRST_THAT_STATES_IT = "0005"
