@@ -1,55 +1,36 @@
 // The fleet's efficiency day by day over 31 days: since when it is low, and how sure that is.
 
-import { chartPlace } from "./chart_place.js";
 import { coverageText } from "./coverage.js";
-import { daysChart, hasRatio, isComplete } from "./days_chart.js";
 import { h, say } from "./dom.js";
-import { isFlagged, isLow } from "./efficiency.js";
-import { clock, energy, limitPercent, percent, plural } from "./format.js";
+import { isComplete, isLow, ratioText } from "./efficiency.js";
+import { figuresChart } from "./figures_chart.js";
+import { clock, energy, limitPercent, plural } from "./format.js";
 import { ask } from "./http.js";
 import { askLimits } from "./limits.js";
 import { Panel } from "./panel.js";
 import { serverNow } from "./server_clock.js";
-import { Table } from "./table.js";
 import { DAY_MS, isoDay, isoTime } from "./time_window.js";
 
 const EVERY_MS = 300_000;
 const DAYS = 31;
 const PATH = "/v1/analytics/fleet?groupBy=day&limit=1";
-const NOTHING = `No vehicle has charged in the last ${DAYS} days.`;
 
 export function fleetDaysPanel() {
-  const panel = new Panel(`Day by day over ${DAYS} days`, {
-    loading: `Adding up ${DAYS} days …`,
-    className: "days-chart",
-  });
+  const panel = new Panel(`Day by day over ${DAYS} days`, { loading: `Adding up ${DAYS} days …` });
   const summary = h("p", {});
-  const chart = chartPlace(daysChart);
-  const legend = h("figcaption", { class: "legend" });
-  const table = new Table("The fleet's days, the newest first", COLUMNS, {
-    key: ({ start }) => start,
-    rowClass,
-  });
-  const details = h(
-    "details",
-    { class: "as-table" },
-    h("summary", {}, "The days as a table"),
-    table.node,
-  );
+  const chart = figuresChart("The fleet's days", COLUMNS, { bands: ["efficiency", "energy"] });
   const note = h("p", { class: "note" });
-  panel.body.append(summary, h("figure", {}, chart.node, legend), note, details);
+  panel.body.append(summary, chart.node, note);
+  panel.stop = chart.stop;
   panel.poll(EVERY_MS, askDays, ({ fleet, limits, window }) => {
     const days = fleet.groups.filter(({ metrics }) => metrics.chargingSessions > 0);
-    legend.replaceChildren(...legendItems(limits));
     const words = daysText(days, limits);
     say(summary, words);
     const label = `Chart of ${plural(days.length, "day")}: efficiency and energy. ${words}`;
-    chart.show({ days, limits, label, ...window });
-    table.show([...days].reverse());
+    chart.show({ hours: days.map(asSlot), label, slotMs: DAY_MS, ...window }, limits);
     note.textContent = `UTC days, as of ${clock(fleet.asOf)}; today's is not over yet.`;
-    if (days.length === 0) panel.empty(NOTHING);
+    if (days.length === 0) panel.empty(`No vehicle has charged in the last ${DAYS} days.`);
   });
-  panel.stop = chart.stop;
   return panel;
 }
 
@@ -62,9 +43,22 @@ async function askDays(signal) {
   return { fleet: body, limits, window: { start, end } };
 }
 
+const isJudged = ({ metrics, coverage }) =>
+  metrics.efficiencyRatio !== null && coverage.quality !== "none";
+
+// A day of the API as the chart takes it.
+export const asSlot = (day) => ({
+  hour: day.start,
+  energyAc: day.metrics.totalEnergyConsumedAc,
+  energyDc: day.metrics.totalEnergyDeliveredDc,
+  efficiency: isJudged(day) ? day.metrics.efficiencyRatio : null,
+  certain: isComplete(day),
+  coverage: day.coverage,
+});
+
 // On how many days it was under the limit, for how long without a break, and how sure that is.
 export function daysText(days, limits) {
-  const judged = days.filter(hasRatio);
+  const judged = days.filter(isJudged);
   if (judged.length === 0) return "No day can be judged: a side has no readings.";
   const under = `under ${limitPercent(limits.lowEfficiency)}`;
   const low = judged.filter(isLow);
@@ -86,41 +80,10 @@ function sinceText(judged) {
   return first && judged.length - last > 2 ? `, on each since ${isoDay(first.start)}` : "";
 }
 
-// Certain faults stand out, uncertain ones less.
-function rowClass(day) {
-  if (!(hasRatio(day) && isFlagged(day))) return "";
-  return isComplete(day) ? "low" : "unsure";
-}
-
-function legendItems({ lowEfficiency, impossibleEfficiency }) {
-  const limits = [limitPercent(lowEfficiency), limitPercent(impossibleEfficiency)];
-  const sign = (name, text, words) =>
-    h("span", {}, h("span", { class: name, "aria-hidden": "true" }, `${text} `), words);
-  return [
-    sign("too-low", "◆", `under ${limits[0]}, or over ${limits[1]}`),
-    sign("fine", "●", "in between"),
-    sign("unsure", "◇ ○", "the same, but uncertain"),
-    sign("swatch ac", "", "AC drawn"),
-    sign("swatch dc", "", "DC delivered"),
-  ];
-}
-
 const COLUMNS = [
-  { title: "Day", value: ({ start }) => isoDay(start) },
-  {
-    title: "Efficiency",
-    className: "number ratio",
-    value: ({ metrics }) => percent(metrics.efficiencyRatio),
-  },
-  {
-    title: "AC kWh",
-    className: "number",
-    value: ({ metrics }) => energy(metrics.totalEnergyConsumedAc),
-  },
-  {
-    title: "DC kWh",
-    className: "number",
-    value: ({ metrics }) => energy(metrics.totalEnergyDeliveredDc),
-  },
+  { title: "Day", value: ({ hour }) => isoDay(hour) },
+  { title: "Efficiency", className: "number ratio", value: ratioText },
+  { title: "AC kWh", className: "number", value: ({ energyAc }) => energy(energyAc) },
+  { title: "DC kWh", className: "number", value: ({ energyDc }) => energy(energyDc) },
   { title: "Rests on", className: "minor basis", value: ({ coverage }) => coverageText(coverage) },
 ];

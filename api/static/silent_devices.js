@@ -1,6 +1,6 @@
 // The devices that have stopped reporting, and those that were retired: they count as silent no more.
 
-import { h, idText, say, vehicleLink } from "./dom.js";
+import { deviceLink, h, say } from "./dom.js";
 import { ago, clock, count, duration, plural } from "./format.js";
 import { ask, pathSegment } from "./http.js";
 import { Panel } from "./panel.js";
@@ -148,8 +148,7 @@ const COLUMNS = [
   {
     title: "Device",
     value: ({ deviceId }) => deviceId,
-    render: ({ stream, deviceId }) =>
-      stream === "vehicle" ? vehicleLink(deviceId) : idText(deviceId),
+    render: ({ stream, deviceId }) => deviceLink(stream, deviceId),
   },
   { title: "Kind", value: ({ stream }) => stream },
   {

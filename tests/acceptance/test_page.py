@@ -228,7 +228,7 @@ def test_days_by_address_and_by_search(
     expect(panel(page, "The day 2020-03-01")).to_be_visible()
     page.get_by_role("link", name="Last 24 hours").click()
     expect(panel(page, "The last 24 hours").locator("svg.day")).to_be_visible()
-    page.get_by_label("Vehicle", exact=True).fill("VH-003")
+    page.get_by_label("Find", exact=True).fill("VH-003")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Vehicle VH-003")
     expect(page).to_have_title(re.compile("^VH-003"))

@@ -4,10 +4,10 @@
 import assert from "node:assert/strict";
 import { afterEach, mock, test } from "node:test";
 import { connectionName, retryText, staleText } from "../../api/static/connection.js";
+import { SessionFigures, sessionDuration } from "../../api/static/device_sessions.js";
 import { ask, pathSegment } from "../../api/static/http.js";
 import { askLimits, limitsKnown } from "../../api/static/limits.js";
 import { pollsState, retryDelayMs } from "../../api/static/polling.js";
-import { SessionFigures, sessionDuration } from "../../api/static/vehicle_sessions.js";
 
 const LIMITS = { lowEfficiency: 0.85, impossibleEfficiency: 1 };
 const NOW = 1_000_000;

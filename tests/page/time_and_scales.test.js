@@ -19,7 +19,7 @@ const time = (text) => Date.parse(text);
 test("an address gives back the id it was made of", () => {
   for (const id of ["VH-001", "a/b?c#d&e=%2F", "   ", "' onload='", "\u202eright to left"]) {
     assert.equal(parseAddress(vehicleAddress(id)).vehicle, id);
-    const { vehicle, day } = parseAddress(vehicleAddress(id, "2026-01-31"));
+    const { vehicle, day } = parseAddress(vehicleAddress(id, { day: "2026-01-31" }));
     assert.deepEqual([vehicle, day], [id, "2026-01-31"]);
   }
 });
@@ -42,17 +42,20 @@ test("only days of the calendar are days", () => {
 test("days follow one another, also where clocks are set for daylight saving", () => {
   assert.equal(shiftedDay("2026-03-29", 1), "2026-03-30");
   assert.equal(shiftedDay("2024-03-01", -1), "2024-02-29");
-  const { start, end } = windowOf("2026-03-29", time("2026-05-01T00:00:00Z"));
+  const { start, end } = windowOf({ day: "2026-03-29" }, time("2026-05-01T00:00:00Z"));
   assert.equal(end - start, 24 * HOUR_MS);
 });
 
 test("a window ends now at the latest, and the last 24 hours begin at a whole hour", () => {
   const now = time("2026-01-31T14:25:00Z");
   const start = time("2026-01-31T00:00:00Z");
-  assert.deepEqual(windowOf("2026-01-31", now), { start, end: now });
-  assert.deepEqual(windowOf(null, now), { start: time("2026-01-30T14:00:00Z"), end: now });
+  assert.deepEqual(windowOf({ day: "2026-01-31" }, now), { start, end: now });
+  assert.deepEqual(windowOf({}, now), { start: time("2026-01-30T14:00:00Z"), end: now });
   const ahead = time("2026-02-01T00:00:00Z");
-  assert.deepEqual(windowOf("2026-02-01", now), { start: ahead, end: ahead + 24 * HOUR_MS });
+  assert.deepEqual(windowOf({ day: "2026-02-01" }, now), {
+    start: ahead,
+    end: ahead + 24 * HOUR_MS,
+  });
 });
 
 test("the time axis has a slot for each hour begun", () => {

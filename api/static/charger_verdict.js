@@ -1,0 +1,178 @@
+// Is it the charger or the car? What a charger's efficiency with each vehicle says, beside that of the
+// same vehicles elsewhere: what is to blame, since when, and how sure that is.
+
+import { isCertain, isImpossible, isLow } from "./efficiency.js";
+import { count, limitPercent, plural } from "./format.js";
+import { isoDay } from "./time_window.js";
+
+const ENOUGH_TO_COMPARE = 2; // Vehicles that are low here alone.
+const ENOUGH_ALONE = 3; // Vehicles of which it is not known how they do elsewhere.
+const NAMED = 3;
+export const LITTLE_SHARE = 0.1; // A day of less than this share of the highest energy says little.
+
+const hasRatio = ({ coverage, metrics }) =>
+  coverage.quality !== "none" && metrics.efficiencyRatio !== null;
+const elsewhereRatio = ({ elsewhere }) => elsewhere?.efficiencyRatio ?? null;
+
+// A vehicle on a charger: "unjudged", "fine", or low: "here" alone, "everywhere", or "unknown" where
+// it has not charged elsewhere.
+export function kindOf(vehicle, { lowEfficiency }) {
+  if (!hasRatio(vehicle)) return "unjudged";
+  if (!isLow(vehicle)) return "fine";
+  const ratio = elsewhereRatio(vehicle);
+  if (ratio === null) return "unknown";
+  return ratio < lowEfficiency ? "everywhere" : "here";
+}
+
+// {judged, parts, sure}: good, warn, bad or empty; the verdict as texts and nodes, where `link` makes
+// the node of a vehicle's id; and how sure it is, in words.
+export function chargerOrCar(figures, limits, link) {
+  const kinds = { unjudged: [], fine: [], here: [], everywhere: [], unknown: [] };
+  for (const vehicle of figures.vehicles) kinds[kindOf(vehicle, limits)].push(vehicle);
+  const words = { under: `under ${limitPercent(limits.lowEfficiency)}`, link };
+  const { fine, here, everywhere, unknown } = kinds;
+  if (isImpossible(figures)) return impossible(figures);
+  if (here.length) return lowHere(kinds, words);
+  if (everywhere.length) return lowEverywhere(kinds, words);
+  if (unknown.length) return lowUnknown(kinds, words);
+  return fine.length ? nobodyIsLow(fine, figures, words) : NOTHING_TO_SAY;
+}
+
+const NOTHING_TO_SAY = {
+  judged: "",
+  parts: ["Too few to tell: no vehicle has readings of both sides and energy here."],
+  sure: "",
+};
+
+function impossible(figures) {
+  const text = "More energy was delivered than this charger drew: its meter, or how sessions are ";
+  return verdict("✕", [`${text}assigned to chargers, is wrong.`], figures.vehicles, [figures]);
+}
+
+function nobodyIsLow(fine, figures, { under }) {
+  if (isLow(figures)) {
+    const text = `Too few to tell: together the vehicles are ${under} here, but none of them alone.`;
+    return { judged: "warn", parts: [`▲ ${text}`], sure: "" };
+  }
+  const complete = fine.filter(({ coverage }) => coverage.quality === "complete").length;
+  const text = `Neither: none of ${plural(fine.length, "judged vehicle")} is ${under} here.`;
+  const sure = surenessText(complete, fine.length);
+  return complete === fine.length
+    ? { judged: "good", parts: [`✓ ${text}`], sure }
+    : { judged: "", parts: [text], sure };
+}
+
+// Some vehicles are low here, and fine elsewhere.
+function lowHere({ fine, here, everywhere, unknown }, { under, link }) {
+  const low = here.length + everywhere.length + unknown.length;
+  const counted = `${count(low)} of ${plural(low + fine.length, "vehicle")}`;
+  const besides = everywhere.length
+    ? [" Besides, look at ", ...names(everywhere, link), ": low elsewhere, too."]
+    : [];
+  if (here.length >= ENOUGH_TO_COMPARE && fine.length < here.length) {
+    const that = here.length === low ? "all of these" : count(here.length);
+    const text = `The charger: ${counted} are ${under} here, and ${that} are fine elsewhere.`;
+    return verdict("✕", [text, ...besides], here);
+  }
+  if (fine.length) {
+    const others = plural(fine.length, "other vehicle is", "other vehicles are");
+    const text = ` low here and fine elsewhere, but ${others} fine here: look at how they fit together.`;
+    const be = here.length === 1 ? " is" : " are";
+    return verdict("▲", ["Neither alone: ", ...names(here, link), be + text, ...besides], here);
+  }
+  const text = " is low here and fine elsewhere. One vehicle is too few to be sure.";
+  return verdict("▲", ["Rather the charger: ", ...names(here, link), text, ...besides], here);
+}
+
+// Whoever is low here is low elsewhere, too, as far as that is known.
+function lowEverywhere({ fine, everywhere, unknown }, { under, link }) {
+  const [car, be] = everywhere.length === 1 ? ["car", "is"] : ["cars", "are"];
+  const more = unknown.length ? `, and ${plural(unknown.length, "more vehicle")} low here` : "";
+  const start = [`The ${car}, not the charger: `, ...names(everywhere, link)];
+  const text = ` ${be} ${under} here and elsewhere${more}`;
+  if (fine.length) {
+    const others = plural(fine.length, "other vehicle is", "other vehicles are");
+    return verdict("▲", [...start, `${text}, while ${others} fine here.`], everywhere);
+  }
+  const rest = `${text}. Whether the charger loses energy, too, cannot be told: nobody is fine here.`;
+  return verdict("▲", [`Rather the ${car}: `, ...start.slice(1), rest], everywhere);
+}
+
+// Nobody who is low here has charged elsewhere.
+function lowUnknown({ fine, unknown }, { under, link }) {
+  if (fine.length === 0 && unknown.length >= ENOUGH_ALONE) {
+    const all = `all ${count(unknown.length)} vehicles are ${under} here`;
+    return verdict("▲", [`Rather the charger: ${all}. None has charged elsewhere.`], unknown);
+  }
+  const be = unknown.length === 1 ? "is" : "are";
+  if (fine.length >= ENOUGH_TO_COMPARE && unknown.length === 1) {
+    const others = `though ${count(fine.length)} others are fine here. It has charged nowhere else.`;
+    const parts = ["Rather the car: ", ...names(unknown, link), ` is ${under}, ${others}`];
+    return verdict("▲", parts, unknown);
+  }
+  const text = ` ${be} ${under} here, and charged nowhere else that could be compared.`;
+  return verdict("▲", ["Too few to tell: ", ...names(unknown, link), text], unknown);
+}
+
+// A verdict about vehicles that are low: it is bad only where all that it rests on is certain.
+function verdict(mark, parts, vehicles, certain = vehicles) {
+  const sure = certain.filter(isCertain).length;
+  const isSure = mark === "✕" && sure === certain.length;
+  const [first, ...rest] = parts;
+  return {
+    judged: isSure ? "bad" : "warn",
+    parts: [`${isSure ? "✕" : "▲"} ${first}`, ...rest],
+    sure: surenessText(sure, certain.length),
+  };
+}
+
+function surenessText(sure, all) {
+  const whose = all === 1 ? "the figures behind it are" : `the figures of all ${count(all)} are`;
+  if (sure === all) return `How sure: ${whose} complete.`;
+  const some = sure === 0 ? "none" : `only ${count(sure)}`;
+  return `How sure: not quite, since of the ${plural(all, "figure")} behind it ${some} ${sure === 1 ? "is" : "are"} complete.`;
+}
+
+// Links to some vehicles, with commas between them, and how many there are besides.
+function names(vehicles, link) {
+  const shown = vehicles.slice(0, NAMED).flatMap(({ vehicleId }, place) => {
+    return place ? [", ", link(vehicleId)] : [link(vehicleId)];
+  });
+  const more = vehicles.length - NAMED;
+  return more > 0 ? [...shown, ` and ${count(more)} more`] : shown;
+}
+
+// Since when it is low, in words, by its days: the first day of the stretch of low ones that lasts
+// until now. Days on which nothing, or little, was charged say nothing, and end no stretch.
+export function sinceText(groups, { lowEfficiency }) {
+  const most = Math.max(0, ...groups.map(drawn));
+  const days = groups.filter((day) => hasRatio(day) && drawn(day) >= LITTLE_SHARE * most);
+  const under = `under ${limitPercent(lowEfficiency)}`;
+  if (days.length === 0) return "";
+  const first = days.findLastIndex((day) => !isLow(day)) + 1;
+  const low = days.slice(first);
+  if (low.length === 0) return notLowText(days, under);
+  const certain = low.filter(isCertain).length;
+  const since = isoDay(low[0].start);
+  const extent =
+    low.length === 1 ? "on that day" : `on all ${count(low.length)} days it charged on`;
+  const start = first
+    ? `Since ${since}: ${under} ${extent}; ${isoDay(days[first - 1].start)} was still fine.`
+    : `At least since ${since}, the first day here: ${under} ${extent}.`;
+  return `${start} ${certainDaysText(certain, low.length)}`;
+}
+
+const drawn = ({ metrics }) => metrics.totalEnergyConsumedAc;
+
+function notLowText(days, under) {
+  const last = isoDay(days.at(-1).start);
+  const lowBefore = days.findLast(isLow);
+  if (!lowBefore) return `On none of ${plural(days.length, "day")} with charging ${under}.`;
+  return `Not any more: last ${under} on ${isoDay(lowBefore.start)}, and fine on ${last}.`;
+}
+
+function certainDaysText(certain, days) {
+  if (certain === days) return "That is certain.";
+  if (certain === 0) return "It is certain of none of them: their readings are not complete.";
+  return `It is certain of ${count(certain)} of them.`;
+}
