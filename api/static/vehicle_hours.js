@@ -3,7 +3,7 @@
 import { chargerAddress } from "./address.js";
 import { isLowHour, ratioText, withCertainty } from "./efficiency.js";
 import { figuresChart } from "./figures_chart.js";
-import { celsius, dayAndHour, energy, limitPercent, percent, plural } from "./format.js";
+import { celsius, dayAndHour, energy, limitPercent, plural } from "./format.js";
 import { DAY_MS, HOUR_MS, isoDay, slotOf } from "./time_window.js";
 
 // {node, show, stop}: `stop` ends the watch over the width. Links keep the `chosen` window.
