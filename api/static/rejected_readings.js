@@ -123,10 +123,10 @@ const nothingText = (reason) =>
 const deviceNode = ({ stream, deviceId }) =>
   deviceId === null ? "unknown" : deviceLink(stream, deviceId);
 
-// How many there are, and since when; one alone has a single time.
+// How many there are, and since when; within a second it is a single time.
 function countNode(group) {
-  const { firstAt, lastAt } = group;
-  const times = firstAt === lastAt ? clock(lastAt) : `${clock(firstAt)} – ${clock(lastAt)}`;
+  const [first, last] = [clock(group.firstAt), clock(group.lastAt)];
+  const times = first === last ? last : `${first} – ${last}`;
   return h("div", {}, count(group.count), h("span", { class: "when" }, times));
 }
 
