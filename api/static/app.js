@@ -62,7 +62,7 @@ function enter(newCaller) {
   document.getElementById("caller-name").textContent = signedIn
     ? `${caller.name} · ${caller.role}`
     : "";
-  document.getElementById("search").hidden = !mayRead(caller);
+  for (const id of ["views", "search"]) document.getElementById(id).hidden = !mayRead(caller);
   known.replaceChildren();
   suggested = new Map();
   showView();

@@ -3,19 +3,16 @@
 
 import { chargerVehicles } from "./charger_vehicles.js";
 import { chargerOrCar, sinceText } from "./charger_verdict.js";
+import { daysFigure } from "./days_figure.js";
 import { askKnown } from "./device_figures.js";
 import { h, say, vehicleLink } from "./dom.js";
-import { figuresChart } from "./figures_chart.js";
-import { energy, percent } from "./format.js";
 import { pathSegment } from "./http.js";
 import { askLimits } from "./limits.js";
 import { Panel } from "./panel.js";
 import { serverNow } from "./server_clock.js";
-import { DAY_MS, daysUpTo, isoDay, windowOf, windowQuery } from "./time_window.js";
-import { chartLabel, timeColumn } from "./vehicle_hours.js";
+import { daysUpTo, isoDay, windowOf, windowQuery } from "./time_window.js";
 
 const EVERY_MS = 60_000;
-const BANDS = ["efficiency", "energy"];
 const REDONE = "Figures are being added up anew: until that is done, old and new mix.";
 
 // {panel, stop}
@@ -28,9 +25,9 @@ export function chargerBlame(id, chosen) {
   const since = h("p", { class: "since" });
   const sure = h("p", { class: "sure" });
   const note = h("p", { class: "note" });
-  const days = figuresChart("The charger's days", COLUMNS, { bands: BANDS });
+  const figure = daysFigure("The charger's days, the newest first");
   const vehicles = chargerVehicles(chosen);
-  panel.body.append(verdict, since, sure, vehicles.node, days.node, note);
+  panel.body.append(verdict, since, sure, vehicles.node, figure.node, note);
   panel.poll(
     EVERY_MS,
     (signal) => askDays(id, chosen, signal),
@@ -42,14 +39,16 @@ export function chargerBlame(id, chosen) {
       const found = chargerOrCar(figures, limits, (vehicle) => vehicleLink(vehicle, chosen));
       verdict.className = `verdict ${found.judged}`;
       verdict.replaceChildren(...found.parts);
-      say(since, sinceText(figures.groups, limits));
+      const words = sinceText(figures.groups, limits);
+      say(since, words);
       say(sure, found.sure);
       vehicles.show(figures.vehicles, limits);
-      days.show(daysShown(figures, window, limits), limits);
+      const days = figures.groups.filter(({ metrics }) => metrics.chargingSessions > 0);
+      figure.show({ days, limits, words, ...window });
       say(note, noteText(figures, window));
     },
   );
-  return { panel, stop: days.stop };
+  return { panel, stop: figure.stop };
 }
 
 async function askDays(id, chosen, signal) {
@@ -62,42 +61,7 @@ async function askDays(id, chosen, signal) {
   return { figures, limits, window };
 }
 
-function daysShown({ groups, metrics }, window, limits) {
-  const hours = groups
-    .filter(({ metrics: { chargingSessions } }) => chargingSessions > 0)
-    .map(dayOf);
-  const label = chartLabel(hours, metrics.chargingSessions, limits, DAY_MS);
-  return { hours, label, slotMs: DAY_MS, ...window };
-}
-
-// A day of the API as the chart takes it. One that rests on nothing has no efficiency.
-export function dayOf({ start, metrics, coverage, alerts }) {
-  return {
-    hour: `${isoDay(start)}T00:00:00Z`,
-    day: isoDay(start),
-    energyAc: metrics.totalEnergyConsumedAc,
-    energyDc: metrics.totalEnergyDeliveredDc,
-    efficiency: coverage.quality === "none" ? null : metrics.efficiencyRatio,
-    avgTemp: null,
-    quality: coverage.quality,
-    alerts,
-  };
-}
-
 function noteText({ beingRedone }, { start, end }) {
   const extent = `The 31 days from ${isoDay(start)} to ${isoDay(end - 1)}.`;
   return beingRedone ? `${extent} ${REDONE}` : extent;
 }
-
-const QUALITIES = { complete: "complete", partial: "partial", none: "nothing" };
-const COLUMNS = [
-  timeColumn,
-  { title: "AC kWh", className: "number", value: ({ energyAc }) => energy(energyAc) },
-  { title: "DC kWh", className: "number", value: ({ energyDc }) => energy(energyDc) },
-  {
-    title: "Efficiency",
-    className: "number ratio",
-    value: ({ efficiency }) => percent(efficiency),
-  },
-  { title: "Readings", value: ({ quality }) => QUALITIES[quality] },
-];

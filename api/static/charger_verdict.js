@@ -1,6 +1,7 @@
 // Is it the charger or the car? What a charger's efficiency with each vehicle says, beside that of the
 // same vehicles elsewhere: what is to blame, since when, and how sure that is.
 
+import { hasRatio } from "./days_chart.js";
 import { isCertain, isImpossible, isLow } from "./efficiency.js";
 import { count, limitPercent, plural } from "./format.js";
 import { isoDay } from "./time_window.js";
@@ -10,8 +11,6 @@ const ENOUGH_ALONE = 3; // Vehicles of which it is not known how they do elsewhe
 const NAMED = 3;
 export const LITTLE_SHARE = 0.1; // A day of less than this share of the highest energy says little.
 
-const hasRatio = ({ coverage, metrics }) =>
-  coverage.quality !== "none" && metrics.efficiencyRatio !== null;
 const elsewhereRatio = ({ elsewhere }) => elsewhere?.efficiencyRatio ?? null;
 
 // A vehicle on a charger: "unjudged", "fine", or low: "here" alone, "everywhere", or "unknown" where
@@ -46,7 +45,7 @@ const NOTHING_TO_SAY = {
 
 function impossible(figures) {
   const text = "More energy was delivered than this charger drew: its meter, or how sessions are ";
-  return verdict("✕", [`${text}assigned to chargers, is wrong.`], figures.vehicles, [figures]);
+  return verdict("✕", [`${text}assigned to chargers, is wrong.`], [figures]);
 }
 
 function nobodyIsLow(fine, figures, { under }) {
@@ -114,23 +113,30 @@ function lowUnknown({ fine, unknown }, { under, link }) {
   return verdict("▲", ["Too few to tell: ", ...names(unknown, link), text], unknown);
 }
 
-// A verdict about vehicles that are low: it is bad only where all that it rests on is certain.
-function verdict(mark, parts, vehicles, certain = vehicles) {
-  const sure = certain.filter(isCertain).length;
-  const isSure = mark === "✕" && sure === certain.length;
+// A verdict about vehicles that are low. What is marked as bad has to rest on as many complete figures
+// as it takes to compare.
+function verdict(mark, parts, deciding) {
+  const certain = deciding.filter(isCertain).length;
+  const isSure = mark === "✕" && certain >= Math.min(ENOUGH_TO_COMPARE, deciding.length);
   const [first, ...rest] = parts;
   return {
     judged: isSure ? "bad" : "warn",
     parts: [`${isSure ? "✕" : "▲"} ${first}`, ...rest],
-    sure: surenessText(sure, certain.length),
+    sure: surenessText(certain, deciding.length, isSure),
   };
 }
 
-function surenessText(sure, all) {
-  const whose = all === 1 ? "the figures behind it are" : `the figures of all ${count(all)} are`;
-  if (sure === all) return `How sure: ${whose} complete.`;
-  const some = sure === 0 ? "none" : `only ${count(sure)}`;
-  return `How sure: not quite, since of the ${plural(all, "figure")} behind it ${some} ${sure === 1 ? "is" : "are"} complete.`;
+// How sure a verdict is, by how many of the figures behind it are complete.
+function surenessText(complete, all, isSure = complete === all) {
+  const certainty = isSure ? "quite" : "not quite";
+  if (complete === all) {
+    const figures =
+      all === 1 ? "the figures behind it are" : `all ${count(all)} figures behind it are`;
+    return `How sure: ${isSure ? "quite, " : ""}${figures} complete.`;
+  }
+  const some = complete === 0 ? "none" : count(complete);
+  const be = complete > 1 ? "are" : "is";
+  return `How sure: ${certainty}, of the ${plural(all, "figure")} behind it ${some} ${be} complete.`;
 }
 
 // Links to some vehicles, with commas between them, and how many there are besides.

@@ -66,8 +66,8 @@ export function temperatureRange(temperatures) {
   return { least, most };
 }
 
-// Hours grouped into runs that follow one another: a line across a gap would show what nobody
-// has read. Hours have a `time` in ms and are in order.
+// Hours, or what lasts `slotMs`, grouped into runs that follow one another: a line across a gap would
+// show what nobody has read. They have a `time` in ms and are in order.
 export function consecutiveRuns(hours, slotMs = HOUR_MS) {
   const runs = [];
   for (const hour of hours) {

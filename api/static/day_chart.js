@@ -3,7 +3,19 @@
 // same numbers.
 
 import {
-  consecutiveRuns,
+  bandFrame,
+  bandLimits,
+  bottomOf,
+  efficiencyMark,
+  LEFT,
+  line,
+  lowZone,
+  NARROW,
+  RIGHT,
+  text,
+  valueLines,
+} from "./chart_parts.js";
+import {
   efficiencyRange,
   highestEnergy,
   slotMarks,
@@ -12,17 +24,14 @@ import {
   valueScale,
 } from "./chart_scales.js";
 import { svg } from "./dom.js";
-import { isImpossibleHour, isLowHour, ratioText } from "./efficiency.js";
-import { celsius, clock, kwh, limitPercent } from "./format.js";
+import { isImpossibleHour, isLowHour } from "./efficiency.js";
+import { celsius, clock, kwh, percent } from "./format.js";
 import { DAY_MS, isoDay } from "./time_window.js";
 
-const LEFT = 52;
-const RIGHT = 20;
 const HEIGHTS = { sessions: 20, energy: 120, efficiency: 96, temperature: 56 };
 const BETWEEN = 28;
 const BELOW = 26;
 const PLOT_TOP = 16;
-const NARROW = 520;
 const NARROW_DAYS = 30; // A day's name needs so many pixels.
 const LETTER_WIDTH = 8;
 const LITTLE_SHARE = 0.1; // A ratio of less than this share of the highest energy says little.
@@ -35,13 +44,11 @@ const DRAWN = {
 };
 export const ALL_BANDS = Object.keys(DRAWN);
 
-// An SVG element. `start` and `end` are in ms, `width` is in units of
-// `zoom` pixels, `label` is for screen readers;
-// `bands` are those drawn, from the top on. `hours` may be days, of `slotMs`; where it is not `certain`
-// what one says, it is pale. A session's name is that
+// An SVG element. `start` and `end` are in ms, `width` is in pixels, `label` is for screen readers;
+// `bands` are those drawn, from the top on. `hours` may be days, of `slotMs`. A session's name is that
 // of its `partner`, and `linkTo(session)` where it leads.
 export function dayChart(chart) {
-  const { hours, start, end, width, label, slotMs, zoom = 1, bands = ALL_BANDS } = chart;
+  const { hours, start, end, width, label, slotMs, bands = ALL_BANDS } = chart;
   const scale = timeScale({ start, end, left: LEFT, right: width - RIGHT, slotMs });
   const points = hours.map((hour) => {
     const time = Date.parse(hour.hour);
@@ -52,10 +59,9 @@ export function dayChart(chart) {
   const height = bottomOf(placed[bands.at(-1)]) + BELOW;
   const frame = { ...chart, ...scale, points, height, bands: placed };
   const viewBox = `0 0 ${width} ${height}`;
-  const size = { width: width * zoom, height: height * zoom };
   return svg(
     "svg",
-    { class: "day", role: "img", "aria-label": label, viewBox, ...size },
+    { class: "day", role: "img", "aria-label": label, viewBox, width, height },
     timeAxis(frame),
     bands.map((name) => DRAWN[name](frame, placed[name])),
     points.map((hour) => tooltip(frame, hour)),
@@ -75,10 +81,6 @@ function placedBands(names) {
 
 const isByDay = ({ slotMs }) => slotMs === DAY_MS;
 
-const text = (x, y, className, words) => svg("text", { x, y, class: className }, words);
-const line = (x1, y1, x2, y2, className) => svg("line", { x1, y1, x2, y2, class: className });
-const bottomOf = ({ top, height }) => top + height;
-
 function timeAxis(frame) {
   const { step, height } = frame;
   const marks = slotMarks(frame, marksEvery(frame)).map(({ slot, name, isMidnight }) => {
@@ -97,29 +99,12 @@ function marksEvery({ width, step, slots, slotMs }) {
   return slots > 36 ? 2 * every : every;
 }
 
-// A band's name above it, and the line it stands on.
-function bandFrame(band, name, width) {
-  const bottom = bottomOf(band);
-  return [
-    text(LEFT, band.top - 8, "band", name),
-    line(LEFT, bottom, width - RIGHT, bottom, "base"),
-  ];
-}
-
-// The values at the top and at the bottom of a band.
-function bandLimits(band, most, least) {
-  return [
-    text(LEFT - 6, band.top + 5, "tick end", most),
-    text(LEFT - 6, bottomOf(band), "tick end", least),
-  ];
-}
-
-function sessionStrip({ at, width, sessions, partner, linkTo }, band) {
+function sessionStrip({ at, end, width, sessions, partner, linkTo }, band) {
   const bars = sessions.map((session) => {
     const { startedAt, endedAt } = session;
     const id = session[partner];
     const from = at(Date.parse(startedAt));
-    const until = endedAt === null ? width - RIGHT : at(Date.parse(endedAt));
+    const until = at(endedAt === null ? end : Date.parse(endedAt));
     const wide = Math.max(2, until - from);
     const bar = { x: from, y: band.top, width: wide, height: band.height, rx: 3, class: "session" };
     const fits = wide > LETTER_WIDTH * id.length;
@@ -133,21 +118,21 @@ function sessionStrip({ at, width, sessions, partner, linkTo }, band) {
 
 function energyBars({ points, step, width, slotMs }, band) {
   const most = highestEnergy(points);
-  const bar = (x, value, name, certain) => {
-    const className = certain === false ? `${name} pale` : name;
+  const bar = (x, value, className, share = 0.36) => {
     const height = (band.height * value) / most;
     const y = bottomOf(band) - height;
-    return svg("rect", { x, y, width: step * 0.36, height, class: className });
+    return svg("rect", { x, y, width: step * share, height, class: className });
   };
   return svg(
     "g",
     {},
     bandFrame(band, `Energy of each ${isByDay({ slotMs }) ? "day" : "hour"}, kWh`, width),
     bandLimits(band, most.toFixed(most < 10 ? 1 : 0), "0"),
-    points.map(({ x, energyAc, energyDc, certain }) => [
-      bar(x + step * 0.12, energyAc, "ac", certain),
-      energyDc === null ? null : bar(x + step * 0.52, energyDc, "dc", certain),
-    ]),
+    points.map(({ x, energyAc, energyDc }) =>
+      energyDc === null
+        ? bar(x + step * 0.12, energyAc, "ac", 0.76)
+        : [bar(x + step * 0.12, energyAc, "ac"), bar(x + step * 0.52, energyDc, "dc")],
+    ),
   );
 }
 
@@ -165,20 +150,9 @@ function efficiencyLine({ points, width, limits, slotMs }, band) {
     bandFrame(band, "Efficiency", width),
     lowZone(band, y, width, limits),
     bandLimits(band, `${Math.round(range.most * 100)} %`, `${Math.round(range.least * 100)} %`),
-    valueLines(known, slotMs, ({ efficiency }) => y(efficiency), "efficiency"),
+    valueLines(known, ({ efficiency }) => y(efficiency), "efficiency", slotMs),
     marks,
   );
-}
-
-function lowZone(band, y, width, { lowEfficiency }) {
-  const low = y(lowEfficiency);
-  const height = bottomOf(band) - low;
-  const zone = { x: LEFT, y: low, width: width - LEFT - RIGHT, height, class: "low-zone" };
-  return [
-    svg("rect", zone),
-    line(LEFT, low, width - RIGHT, low, "limit"),
-    text(LEFT - 6, low + 4, "tick end limit-name", limitPercent(lowEfficiency)),
-  ];
 }
 
 // How an hour's efficiency is marked; an hour of less energy than `little`, in kWh, is not judged, and
@@ -186,14 +160,7 @@ function lowZone(band, y, width, { lowEfficiency }) {
 export function markName(hour, little, limits) {
   if (hour.energyAc < little) return "little";
   const name = isLowHour(hour, limits) || isImpossibleHour(hour, limits) ? "too-low" : "fine";
-  return hour.certain === false ? `${name} unsure` : name;
-}
-
-function efficiencyMark(x, y, name) {
-  if (name.startsWith("too-low")) {
-    return svg("path", { d: `M${x} ${y - 6}l6 6-6 6-6-6z`, class: name });
-  }
-  return svg("circle", { cx: x, cy: y, r: name === "little" ? 3.5 : 4.5, class: name });
+  return hour.certain ? name : `${name} unsure`;
 }
 
 function temperatureLine({ points, width, slotMs }, band) {
@@ -207,17 +174,9 @@ function temperatureLine({ points, width, slotMs }, band) {
     {},
     bandFrame(band, "Battery temperature, °C", width),
     bandLimits(band, String(range.most), String(range.least)),
-    valueLines(known, slotMs, ({ avgTemp }) => y(avgTemp), "temperature"),
+    valueLines(known, ({ avgTemp }) => y(avgTemp), "temperature", slotMs),
     known.map(dot),
   );
-}
-
-// A line through each run of hours without a gap; `y` is that of an hour.
-function valueLines(hours, slotMs, y, className) {
-  return consecutiveRuns(hours, slotMs).map((run) => {
-    const points = run.map((hour) => `${hour.middle.toFixed(1)},${y(hour).toFixed(1)}`);
-    return svg("polyline", { points: points.join(" "), class: className });
-  });
 }
 
 function tooltip({ step, height, bands, slotMs }, hour) {
@@ -225,7 +184,7 @@ function tooltip({ step, height, bands, slotMs }, hour) {
   const words = [
     `AC ${kwh(hour.energyAc)}`,
     hour.energyDc === null ? null : `DC ${kwh(hour.energyDc)}`,
-    bands.efficiency ? `efficiency ${ratioText(hour)}` : null,
+    bands.efficiency ? efficiencyText(hour) : null,
     bands.temperature ? celsius(hour.avgTemp) : null,
   ]
     .filter((word) => word)
@@ -233,4 +192,9 @@ function tooltip({ step, height, bands, slotMs }, hour) {
   const tall = height - 20 - PLOT_TOP;
   const area = { x: hour.x, y: PLOT_TOP, width: step, height: tall, class: "hour" };
   return svg("rect", area, svg("title", {}, `${time}: ${words}`));
+}
+
+function efficiencyText({ efficiency, certain }) {
+  const sure = certain || efficiency === null ? "" : " (uncertain)";
+  return `efficiency ${percent(efficiency)}${sure}`;
 }

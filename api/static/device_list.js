@@ -43,7 +43,7 @@ const KINDS = {
 };
 
 function column(title, name, link = null) {
-  const value = (device) => String(device[name] ?? "");
+  const value = (device) => String(device[name] ?? "–");
   return link ? { title, value, render: (device) => link(device[name]) } : { title, value };
 }
 

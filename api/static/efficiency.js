@@ -1,14 +1,14 @@
 // How good an efficiency is, by the limits of the API (`limits` is the answer of
 // /v1/analytics/limits), and where a fault is suspected.
 
-import { kwh, limitPercent, percent, plural } from "./format.js";
+import { kwh, limitPercent, plural } from "./format.js";
 import { HOUR_MS } from "./time_window.js";
 
 // The API judges before it rounds: a ratio that prints as 0.85 may be under it. Its alerts tell.
 const hasAlert = ({ alerts }, code) => alerts.some((alert) => alert.code === code);
 export const isLow = (figures) => hasAlert(figures, "low_efficiency");
 export const isImpossible = (figures) => hasAlert(figures, "impossible_efficiency");
-export const isComplete = ({ coverage }) => coverage.quality === "complete";
+export const isFlagged = (figures) => isLow(figures) || isImpossible(figures);
 
 // An alert is certain when the figures are complete; so all of one answer are, or none.
 export const isCertain = ({ alerts }) => alerts.some((alert) => alert.certain);
@@ -19,14 +19,14 @@ export function judgement(figures, limits) {
   const ratio = figures.metrics.efficiencyRatio;
   if (figures.coverage.quality === "none") return ["no alert without readings of both sides", ""];
   if (ratio === null) return ["nothing was charged", ""];
-  const complete = isComplete(figures);
-  const certainty = complete ? "" : ", but uncertain";
-  if (!(isLow(figures) || isImpossible(figures))) {
+  const isComplete = figures.coverage.quality === "complete";
+  const certainty = isComplete ? "" : ", but uncertain";
+  if (!isFlagged(figures)) {
     const words = `not under ${limitPercent(limits.lowEfficiency)}`;
-    return [words + certainty, complete ? "good" : ""];
+    return [words + certainty, isComplete ? "good" : ""];
   }
   const words = isLow(figures) ? lowWords(ratio, limits) : impossibleWords(ratio, limits);
-  return [words + certainty, complete ? "bad" : "warn"];
+  return [words + certainty, isComplete ? "bad" : "warn"];
 }
 
 function impossibleWords(ratio, { impossibleEfficiency }) {
@@ -56,23 +56,19 @@ export const isImpossibleHour = (hour, { impossibleEfficiency }) =>
 
 // Hours have no quality of their own: one is `certain` where the vehicle's figures are complete, or
 // those of all sessions that touch it. Where no session is known of, nobody knows.
-export function withCertainty(hours, sessions, figures) {
-  const spans = sessions.map((session) => ({
-    start: Date.parse(session.startedAt),
-    end: session.endedAt === null ? Infinity : Date.parse(session.endedAt),
-    complete: isComplete(session),
+export function withCertainty(hours, sessions, { quality }) {
+  const spans = sessions.map(({ startedAt, endedAt, coverage }) => ({
+    start: Date.parse(startedAt),
+    end: endedAt === null ? Infinity : Date.parse(endedAt),
+    complete: coverage.quality === "complete",
   }));
   return hours.map((hour) => {
     const start = Date.parse(hour.hour);
     const touching = spans.filter((span) => span.start < start + HOUR_MS && span.end > start);
     const complete = touching.length > 0 && touching.every((span) => span.complete);
-    return { ...hour, certain: isComplete(figures) || complete };
+    return { ...hour, certain: quality === "complete" || complete };
   });
 }
-
-// An hour's ratio, and whether it is certain.
-export const ratioText = ({ efficiency, certain }) =>
-  percent(efficiency) + (certain === false && efficiency !== null ? ", uncertain" : "");
 
 // The DC energy that was delivered while no session was open, in words.
 export function outsideSessionsText({ dcEnergyOutsideSessions: outside }) {

@@ -1,10 +1,10 @@
 // The fleet's efficiency day by day over 31 days: since when it is low, and how sure that is.
 
-import { coverageText } from "./coverage.js";
+import { hasRatio, isComplete } from "./days_chart.js";
+import { daysFigure } from "./days_figure.js";
 import { h, say } from "./dom.js";
-import { isComplete, isLow, ratioText } from "./efficiency.js";
-import { figuresChart } from "./figures_chart.js";
-import { clock, energy, limitPercent, plural } from "./format.js";
+import { isLow } from "./efficiency.js";
+import { clock, limitPercent, plural } from "./format.js";
 import { ask } from "./http.js";
 import { askLimits } from "./limits.js";
 import { Panel } from "./panel.js";
@@ -14,23 +14,26 @@ import { DAY_MS, isoDay, isoTime } from "./time_window.js";
 const EVERY_MS = 300_000;
 const DAYS = 31;
 const PATH = "/v1/analytics/fleet?groupBy=day&limit=1";
+const NOTHING = `No vehicle has charged in the last ${DAYS} days.`;
 
 export function fleetDaysPanel() {
-  const panel = new Panel(`Day by day over ${DAYS} days`, { loading: `Adding up ${DAYS} days …` });
+  const panel = new Panel(`Day by day over ${DAYS} days`, {
+    loading: `Adding up ${DAYS} days …`,
+    className: "days-chart",
+  });
   const summary = h("p", {});
-  const chart = figuresChart("The fleet's days", COLUMNS, { bands: ["efficiency", "energy"] });
+  const figure = daysFigure("The fleet's days, the newest first");
   const note = h("p", { class: "note" });
-  panel.body.append(summary, chart.node, note);
-  panel.stop = chart.stop;
+  panel.body.append(summary, figure.node, note);
   panel.poll(EVERY_MS, askDays, ({ fleet, limits, window }) => {
     const days = fleet.groups.filter(({ metrics }) => metrics.chargingSessions > 0);
     const words = daysText(days, limits);
     say(summary, words);
-    const label = `Chart of ${plural(days.length, "day")}: efficiency and energy. ${words}`;
-    chart.show({ hours: days.map(asSlot), label, slotMs: DAY_MS, ...window }, limits);
+    figure.show({ days, limits, words, ...window });
     note.textContent = `UTC days, as of ${clock(fleet.asOf)}; today's is not over yet.`;
-    if (days.length === 0) panel.empty(`No vehicle has charged in the last ${DAYS} days.`);
+    if (days.length === 0) panel.empty(NOTHING);
   });
+  panel.stop = figure.stop;
   return panel;
 }
 
@@ -43,22 +46,9 @@ async function askDays(signal) {
   return { fleet: body, limits, window: { start, end } };
 }
 
-const isJudged = ({ metrics, coverage }) =>
-  metrics.efficiencyRatio !== null && coverage.quality !== "none";
-
-// A day of the API as the chart takes it.
-export const asSlot = (day) => ({
-  hour: day.start,
-  energyAc: day.metrics.totalEnergyConsumedAc,
-  energyDc: day.metrics.totalEnergyDeliveredDc,
-  efficiency: isJudged(day) ? day.metrics.efficiencyRatio : null,
-  certain: isComplete(day),
-  coverage: day.coverage,
-});
-
 // On how many days it was under the limit, for how long without a break, and how sure that is.
 export function daysText(days, limits) {
-  const judged = days.filter(isJudged);
+  const judged = days.filter(hasRatio);
   if (judged.length === 0) return "No day can be judged: a side has no readings.";
   const under = `under ${limitPercent(limits.lowEfficiency)}`;
   const low = judged.filter(isLow);
@@ -79,11 +69,3 @@ function sinceText(judged) {
   const first = judged[last + 1];
   return first && judged.length - last > 2 ? `, on each since ${isoDay(first.start)}` : "";
 }
-
-const COLUMNS = [
-  { title: "Day", value: ({ hour }) => isoDay(hour) },
-  { title: "Efficiency", className: "number ratio", value: ratioText },
-  { title: "AC kWh", className: "number", value: ({ energyAc }) => energy(energyAc) },
-  { title: "DC kWh", className: "number", value: ({ energyDc }) => energy(energyDc) },
-  { title: "Rests on", className: "minor basis", value: ({ coverage }) => coverageText(coverage) },
-];

@@ -29,7 +29,7 @@ export const shiftedDay = (day, days) => isoDay(startOfDay(day) + days * DAY_MS)
 // stands for anything that is no window.
 export function chosenWindow({ day, last, from, to }) {
   if (calendarDay(day)) return { day };
-  if (last in LAST_DAYS) return { last };
+  if (Object.hasOwn(LAST_DAYS, last ?? "")) return { last };
   return rangeProblem(from, to) === "" ? { from, to } : {};
 }
 

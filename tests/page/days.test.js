@@ -2,8 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { markName } from "../../api/static/day_chart.js";
-import { asSlot, daysText } from "../../api/static/fleet_days.js";
+import { timeScale } from "../../api/static/chart_scales.js";
+import { dayMark, daysBetweenNames, hasRatio } from "../../api/static/days_chart.js";
+import { daysText } from "../../api/static/fleet_days.js";
+import { DAY_MS } from "../../api/static/time_window.js";
 
 const LIMITS = { lowEfficiency: 0.85, impossibleEfficiency: 1 };
 
@@ -16,11 +18,7 @@ function daysOf(letters) {
     const quality = { N: "none", l: "partial", f: "partial" }[letter] ?? "complete";
     return {
       start: `2026-01-${String(place + 1).padStart(2, "0")}T00:00:00Z`,
-      metrics: {
-        efficiencyRatio: isLow ? 0.7 : 0.9,
-        totalEnergyConsumedAc: 10,
-        totalEnergyDeliveredDc: isLow ? 7 : 9,
-      },
+      metrics: { efficiencyRatio: isLow ? 0.7 : 0.9 },
       coverage: { quality },
       alerts: isLow ? [{ code: "low_efficiency", certain: quality === "complete" }] : [],
     };
@@ -39,8 +37,13 @@ test("the days say how many are low for certain, since when, and how many perhap
 });
 
 test("only a day of which it is certain is marked as a fault", () => {
-  const slots = daysOf("LlFfN").map(asSlot);
-  const marks = slots.slice(0, 4).map((slot) => markName(slot, 1, LIMITS));
+  const marks = daysOf("LlFf").map(dayMark);
   assert.deepEqual(marks, ["too-low", "too-low unsure", "fine", "fine unsure"]);
-  assert.equal(slots.at(-1).efficiency, null); // it rests on nothing
+  assert.deepEqual(daysOf("FN").map(hasRatio), [true, false]);
+});
+
+test("a slot is a day, and days are named as far as there is room", () => {
+  const scale = timeScale({ start: 0, end: 30.5 * DAY_MS, left: 0, right: 310, slotMs: DAY_MS });
+  assert.deepEqual([scale.slots, scale.step, scale.at(DAY_MS)], [31, 10, 10]);
+  assert.deepEqual([56, 30, 20, 10].map(daysBetweenNames), [1, 2, 3, 7]);
 });

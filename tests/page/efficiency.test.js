@@ -100,8 +100,7 @@ test("an hour is certain by its vehicle's figures, or by all sessions that touch
     coverage: { quality },
   }));
   const hours = ["08:00", "09:00", "10:00", "11:00", "12:00"].map((time) => ({ hour: at(time) }));
-  const certain = (quality) =>
-    withCertainty(hours, spans, { coverage: { quality } }).map((one) => one.certain);
+  const certain = (quality) => withCertainty(hours, spans, { quality }).map((one) => one.certain);
   assert.deepEqual(certain("partial"), [true, true, false, false, true]);
   assert.deepEqual(certain("complete"), [true, true, true, true, true]);
   const unsure = { ...hour(0.2, 1, 0.2), certain: false };
