@@ -2,7 +2,7 @@
 // a few causes. While a reader is in the list it stands still, so that nothing moves under a pointer
 // that is about to press "Replay".
 
-import { h, idText, say, vehicleLink } from "./dom.js";
+import { deviceLink, h, say } from "./dom.js";
 import { clock, count, plural } from "./format.js";
 import { ask } from "./http.js";
 import { Panel } from "./panel.js";
@@ -120,15 +120,13 @@ export function noteText(groups, more) {
 const nothingText = (reason) =>
   reason ? `Nothing is rejected as ${reason}.` : "No rejected reading waits for anyone.";
 
-function deviceNode({ stream, deviceId }) {
-  if (deviceId === null) return "unknown";
-  return stream === "vehicle" ? vehicleLink(deviceId) : idText(deviceId);
-}
+const deviceNode = ({ stream, deviceId }) =>
+  deviceId === null ? "unknown" : deviceLink(stream, deviceId);
 
-// How many there are, and since when; one alone has a single time.
+// How many there are, and since when; within a second it is a single time.
 function countNode(group) {
-  const { firstAt, lastAt } = group;
-  const times = firstAt === lastAt ? clock(lastAt) : `${clock(firstAt)} – ${clock(lastAt)}`;
+  const [first, last] = [clock(group.firstAt), clock(group.lastAt)];
+  const times = first === last ? last : `${first} – ${last}`;
   return h("div", {}, count(group.count), h("span", { class: "when" }, times));
 }
 
