@@ -85,7 +85,6 @@ function retiredDevices(mayRetire, change) {
     mayRetire ? [...COLUMNS, actionColumn("Bring back", bringBack)] : COLUMNS,
     { key: deviceKey, first: SHOWN_AT_FIRST },
   );
-  table.show([]);
   const note = h("p", { class: "note" }, "Loading …");
   const node = h("details", {}, h("summary", {}, "Retired devices"), table.node, note);
   const askRetired = async () => {
