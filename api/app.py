@@ -168,6 +168,7 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
             for plural, history in histories.items()
         },
         "/v1/telemetry/rejected": {"GET": rejected.page},
+        "/v1/telemetry/rejected/groups": {"GET": rejected.groups},
         "/v1/telemetry/rejected/{id}": {"GET": rejected.one},
         "/v1/telemetry/rejected/{id}/raw": {"GET": rejected.raw},
         "/v1/telemetry/rejected/{id}/replay": {"POST": rejected.replay},
