@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+import httpx
 import psycopg
 
-from tests.reference import Correction, Device
+from tests.readings import iso
+from tests.reference import Correction, Device, Reading
 from tests.reference.devices import MICROSECOND
 
 LONG_AGO, FAR_AHEAD = (
@@ -55,17 +57,36 @@ def micros(time: timedelta | None) -> int | None:
     return None if time is None else time // MICROSECOND
 
 
+def post(api: httpx.Client, stream: str, device_id: str, correction: Correction) -> httpx.Response:
+    """Ask for it over HTTP."""
+    body: dict[str, Any] = {
+        "deviceId": device_id,
+        "streamType": stream,
+        "startTime": iso(correction.first),
+        "endTime": iso(correction.past),
+        "action": correction.action,
+        "reason": "of a test",
+    }
+    if correction.action == "shift":
+        body["shiftSeconds"] = correction.shift.total_seconds()
+    if correction.action in ("replace", "add"):
+        body["readings"] = [as_sent(stream, reading) for reading in correction.readings]
+    return api.post("/v1/corrections", json=body)
+
+
+def as_sent(stream: str, reading: Reading) -> dict[str, Any]:
+    time, kwh = iso(reading.time), float(reading.kwh)
+    if stream == "meter":
+        return {"timestamp": time, "kwhConsumedAc": kwh}
+    temp = None if reading.temp is None else float(reading.temp)
+    return {"timestamp": time, "kwhDeliveredDc": kwh, "batteryTemp": temp}
+
+
 def correct(
     connection: psycopg.Connection[Any], stream: str, device_id: str, device: Device
 ) -> None:
-    """What corrections in force make of the device's readings; what was there is gone."""
+    """What corrections in force make of the readings of a device that has none yet."""
     brought_in = f"{stream}_corrected_readings"
-    for table, name in (
-        ("corrections", "device_id"),
-        ("corrected_stretches", "device_id"),
-        (brought_in, f"{stream}_id"),
-    ):
-        connection.execute(f"DELETE FROM {table} WHERE {name} = %s".encode(), (device_id,))
     cursor = connection.cursor()
     cursor.executemany(
         "INSERT INTO corrections (stream, device_id, first, past, action, shift_by, readings,"

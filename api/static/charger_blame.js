@@ -1,8 +1,9 @@
-// Whether a charger or a car on it loses energy, over the 31 days up to the end of the chosen window:
-// a verdict, since when, how sure it is, the days as a chart, and the vehicles it rests on.
+// Whether a charger or a car on it loses energy: a verdict, since when, how sure it is, the vehicles it
+// rests on, and the 31 days up to the end of the chosen window as a chart. Vehicles are compared over
+// the time since the charger is low: the fine days before would hide it.
 
 import { chargerVehicles } from "./charger_vehicles.js";
-import { chargerOrCar, sinceText } from "./charger_verdict.js";
+import { chargerOrCar, lowStretch, sinceText } from "./charger_verdict.js";
 import { daysFigure } from "./days_figure.js";
 import { askKnown } from "./device_figures.js";
 import { h, say, vehicleLink } from "./dom.js";
@@ -27,41 +28,52 @@ export function chargerBlame(id, chosen) {
   const note = h("p", { class: "note" });
   const figure = daysFigure("The charger's days, the newest first");
   const vehicles = chargerVehicles(chosen);
-  panel.body.append(verdict, since, sure, vehicles.node, figure.node, note);
+  panel.body.append(verdict, since, sure, figure.node, vehicles.node, note);
   panel.poll(
     EVERY_MS,
     (signal) => askDays(id, chosen, signal),
-    ({ figures, limits, window }) => {
+    ({ figures, groups, found, limits, window }) => {
       if (figures === null) {
         panel.empty("Nothing is known of it.");
         return;
       }
-      const found = chargerOrCar(figures, limits, (vehicle) => vehicleLink(vehicle, chosen));
-      verdict.className = `verdict ${found.judged}`;
-      verdict.replaceChildren(...found.parts);
-      const words = sinceText(figures.groups, limits);
+      const blamed = chargerOrCar(figures, limits, (vehicle) => vehicleLink(vehicle, chosen));
+      verdict.className = `verdict ${blamed.judged}`;
+      verdict.replaceChildren(...blamed.parts);
+      const words = sinceText(found, limits);
       say(since, words);
-      say(sure, found.sure);
+      say(sure, blamed.sure);
       vehicles.show(figures.vehicles, limits);
-      const days = figures.groups.filter(({ metrics }) => metrics.chargingSessions > 0);
+      const days = groups.filter(({ metrics }) => metrics.chargingSessions > 0);
       figure.show({ days, limits, words, ...window });
-      say(note, noteText(figures, window));
+      say(note, noteText(figures, found, window));
     },
   );
   return { panel, stop: figure.stop };
 }
 
+// {figures, groups, found, limits, window}: the figures are null when the API does not know it.
 async function askDays(id, chosen, signal) {
   const window = daysUpTo(windowOf(chosen, serverNow()));
   const path = `/v1/analytics/meters/${pathSegment(id)}/efficiency`;
-  const [limits, figures] = await Promise.all([
+  const [limits, days] = await Promise.all([
     askLimits(signal),
     askKnown(`${path}?${windowQuery(window)}&groupBy=day`, signal),
   ]);
-  return { figures, limits, window };
+  if (days === null) return { figures: null };
+  const { groups } = days;
+  const found = lowStretch(groups);
+  if (found.stretch.length === 0) return { figures: days, groups, found, limits, window };
+  const since = { ...window, start: Date.parse(found.stretch[0].start) };
+  const figures = await askKnown(`${path}?${windowQuery(since)}`, signal);
+  return { figures, groups, found, limits, window };
 }
 
-function noteText({ beingRedone }, { start, end }) {
-  const extent = `The 31 days from ${isoDay(start)} to ${isoDay(end - 1)}.`;
+// What time the vehicles are compared over, and the chart shows.
+function noteText({ beingRedone }, { stretch }, { start, end }) {
+  const compared = isoDay(stretch.length ? stretch[0].start : start);
+  const extent =
+    `Vehicles are compared from ${compared} on; ` +
+    `the chart has the 31 days from ${isoDay(start)} to ${isoDay(end - 1)}.`;
   return beingRedone ? `${extent} ${REDONE}` : extent;
 }

@@ -7,7 +7,7 @@ import { isCertain, isImpossible } from "./efficiency.js";
 import { count, energy, percent, plural } from "./format.js";
 import { Table } from "./table.js";
 
-const SHOWN_AT_FIRST = 12;
+const SHOWN_AT_FIRST = 8;
 const MEANINGS = {
   unjudged: "cannot be judged",
   fine: "fine here",

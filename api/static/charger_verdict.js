@@ -148,24 +148,38 @@ function names(vehicles, link) {
   return more > 0 ? [...shown, ` and ${count(more)} more`] : shown;
 }
 
-// Since when it is low, in words, by its days: the first day of the stretch of low ones that lasts
-// until now. Days on which nothing, or little, was charged say nothing, and end no stretch.
-export function sinceText(groups, { lowEfficiency }) {
+// The present stretch of low days: {days, stretch, before}, where `days` are all that say something,
+// `stretch` those since the first low one, if the newest is low, and `before` the day before these. One
+// fine day among low ones ends no stretch, two in a row do; days on which nothing, or little, was
+// charged say nothing.
+export function lowStretch(groups) {
   const most = Math.max(0, ...groups.map(drawn));
   const days = groups.filter((day) => hasRatio(day) && drawn(day) >= LITTLE_SHARE * most);
+  let first = days.length;
+  for (let place = days.length - 1; place >= 0 && place >= first - 2; place -= 1) {
+    if (isLow(days[place])) first = place;
+    else if (first === days.length) break;
+  }
+  return { days, stretch: days.slice(first), before: days[first - 1] };
+}
+
+// Since when it is low, in words.
+export function sinceText({ days, stretch, before }, { lowEfficiency }) {
   const under = `under ${limitPercent(lowEfficiency)}`;
   if (days.length === 0) return "";
-  const first = days.findLastIndex((day) => !isLow(day)) + 1;
-  const low = days.slice(first);
-  if (low.length === 0) return notLowText(days, under);
-  const certain = low.filter(isCertain).length;
-  const since = isoDay(low[0].start);
-  const extent =
-    low.length === 1 ? "on that day" : `on all ${count(low.length)} days it charged on`;
-  const start = first
-    ? `Since ${since}: ${under} ${extent}; ${isoDay(days[first - 1].start)} was still fine.`
-    : `At least since ${since}, the first day here: ${under} ${extent}.`;
-  return `${start} ${certainDaysText(certain, low.length)}`;
+  if (stretch.length === 0) return notLowText(days, under);
+  const low = stretch.filter(isLow);
+  const since = isoDay(stretch[0].start);
+  const start = before
+    ? `Since ${since}: ${under} ${extentText(low, stretch)}; not yet on ${isoDay(before.start)}.`
+    : `At least since ${since}, the first day here: ${under} ${extentText(low, stretch)}.`;
+  return `${start} ${certainDaysText(low.filter(isCertain).length, low.length)}`;
+}
+
+function extentText(low, stretch) {
+  if (stretch.length === 1) return "on that day";
+  const share = low.length === stretch.length ? "all " : `${count(low.length)} of `;
+  return `on ${share}${count(stretch.length)} days it charged on`;
 }
 
 const drawn = ({ metrics }) => metrics.totalEnergyConsumedAc;

@@ -110,7 +110,8 @@ function sessionStrip({ at, end, width, sessions, partner, linkTo }, band) {
     const fits = wide > LETTER_WIDTH * id.length;
     const name = fits ? text(from + wide / 2, band.top + 14, "in-session middle", id) : null;
     // The table below has the same link for those without a mouse.
-    return svg("a", { href: linkTo(session), tabindex: -1 }, svg("rect", bar), name);
+    const link = { href: linkTo(session), tabindex: -1, "aria-label": id };
+    return svg("a", link, svg("rect", bar), name);
   });
   const whose = partner === "meterId" ? "at charger" : "of vehicle";
   return svg("g", {}, bandFrame(band, `Sessions, ${whose}`, width), bars);

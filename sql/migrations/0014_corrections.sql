@@ -67,6 +67,17 @@ CREATE TABLE vehicle_corrected_readings (
     PRIMARY KEY (vehicle_id, "timestamp")
 );
 
+-- What was brought in goes with its day. `retired_at` is set when that is dropped.
+CREATE FUNCTION forget_corrected_day() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('DELETE FROM %I WHERE "timestamp" >= %L AND "timestamp" < %L',
+        replace(NEW.history, '_telemetry_history', '_corrected_readings'),
+        NEW.day::timestamp AT TIME ZONE 'UTC', (NEW.day + 1)::timestamp AT TIME ZONE 'UTC');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER forget_corrected_day AFTER UPDATE OF retired_at ON retired_days
+    FOR EACH ROW EXECUTE FUNCTION forget_corrected_day();
+
 -- The statement that finds a device's readings as corrected, in [since, until). It holds the bounds
 -- themselves, so that it is planned for the day partitions in between alone. Of readings that meet at
 -- one instant, that of the newest correction stays: one it brought in, or else the one sent first.

@@ -121,6 +121,72 @@ WHERE {id} = %(id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
 ORDER BY "timestamp"
 LIMIT %(limit)s
 
+-- name: is_corrected
+-- A row when corrections of the device are in force.
+SELECT FROM corrections
+WHERE stream = '{name}' AND device_id = %(id)s AND undone_at IS NULL
+LIMIT 1
+
+-- name: corrected_until
+-- Where the window ends before which there are about `most` readings as corrected, or its end if there
+-- are fewer. Stretches of sent readings that are not out are counted one after the other, in the order
+-- in which they begin, up to where the count is full.
+WITH RECURSIVE stretch AS (
+    SELECT first, past, moved_by
+    FROM corrected_stretches
+    WHERE stream = '{name}' AND device_id = %(id)s
+        AND (first < %(end)s AND past > %(start)s
+            OR first + moved_by < %(end)s AND past + moved_by > %(start)s)
+),
+piece AS MATERIALIZED (
+    SELECT *, row_number() OVER (ORDER BY first + moved_by) AS place
+    FROM (
+        SELECT lower(gap) AS first, upper(gap) AS past, interval '0' AS moved_by
+        FROM unnest(tstzmultirange(tstzrange(%(start)s, %(end)s)) - (
+            SELECT coalesce(range_agg(tstzrange(first, past)), '{{}}') FROM stretch)) AS gap
+        UNION ALL
+        SELECT greatest(first, %(start)s - moved_by), past, moved_by
+        FROM stretch
+        WHERE first + moved_by < %(end)s AND past + moved_by > %(start)s) AS found
+),
+counted (place, room, until) AS (
+    SELECT 0::bigint, %(most)s::bigint, least(%(end)s::timestamptz, (
+        SELECT "timestamp"
+        FROM {name}_corrected_readings
+        WHERE {id} = %(id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
+        ORDER BY "timestamp"
+        OFFSET %(most)s
+        LIMIT 1))
+    UNION ALL
+    SELECT piece.place, greatest(1, room - found), coalesce(beyond, until)
+    FROM counted
+    JOIN piece ON piece.place = counted.place + 1 AND first + moved_by < until
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS found, CASE WHEN count(*) > room THEN max(at) END AS beyond
+        FROM (
+            SELECT "timestamp" + moved_by AS at
+            FROM {history}
+            WHERE {id} = %(id)s AND "timestamp" >= first
+                AND "timestamp" < least(past, until - moved_by)
+            ORDER BY "timestamp"
+            LIMIT room + 1) AS near) AS sent
+)
+SELECT until FROM counted ORDER BY place DESC LIMIT 1
+
+-- name: beyond_limit_corrected
+-- Of the readings as corrected, the time of the first that lies beyond the first `limit`, and how many
+-- there are.
+SELECT count(*), min("timestamp") FILTER (WHERE place > %(limit)s) AS "timestamp"
+FROM (
+    SELECT "timestamp", row_number() OVER (ORDER BY "timestamp") AS place
+    FROM {name}_as_corrected(%(id)s, %(start)s, %(end)s)) AS reading
+
+-- name: readings_corrected
+SELECT {sent}
+FROM {name}_as_corrected(%(id)s, %(start)s, %(end)s)
+ORDER BY "timestamp"
+LIMIT %(limit)s
+
 -- name: live_state
 -- A device's newest reading; no row before the first.
 SELECT {columns}, updated_at

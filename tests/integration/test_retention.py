@@ -83,6 +83,19 @@ def test_old_days_are_retired_and_counted(filled: dict[str, str]) -> None:
     assert books(filled)["total"]["stored"] == 4
 
 
+def test_what_corrections_brought_in_goes_with_its_day(filled: dict[str, str]) -> None:
+    brought_in = (
+        'INSERT INTO meter_corrected_readings (meter_id, "timestamp", kwh_consumed_ac, number)'
+        " VALUES ('A', %s, 1, 1)"
+    )
+    with connect(filled) as connection:
+        for ago in (2, 6):
+            connection.execute(brought_in, (NOW - timedelta(days=ago),))
+        retire_days(connection, EVENING, 3)
+        left = 'SELECT ("timestamp" AT TIME ZONE \'UTC\')::date FROM meter_corrected_readings'
+        assert connection.execute(left).fetchall() == [((NOW - timedelta(days=2)).date(),)]
+
+
 def test_a_detach_that_was_interrupted_is_finished(filled: dict[str, str]) -> None:
     partition = f"meter_telemetry_history_{day(6)}"
     with connect(filled) as reader, connect(filled) as connection:

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { elsewhereText, meaningText } from "../../api/static/charger_vehicles.js";
-import { chargerOrCar, kindOf, sinceText } from "../../api/static/charger_verdict.js";
+import { chargerOrCar, kindOf, lowStretch, sinceText } from "../../api/static/charger_verdict.js";
 import { basisText, stateTexts } from "../../api/static/charger_view.js";
 import { flagText, verdictText } from "../../api/static/chargers_view.js";
 
@@ -126,20 +126,22 @@ const days = (...all) =>
 test("since when: the first day of the low days that last until now", () => {
   const [low, fine, idle] = [figures(0.7), figures(0.9), figures(null, "none", 0)];
   const unsure = figures(0.7, "partial");
-  const since = (...all) => sinceText(days(...all), LIMITS);
+  const since = (...all) => sinceText(lowStretch(days(...all)), LIMITS);
   assert.equal(
-    since(low, fine, low, idle, low),
-    "Since 2026-11-03: under 85 % on all 2 days it charged on; 2026-11-02 was still fine. That is certain.",
+    since(fine, fine, low, idle, low),
+    "Since 2026-11-03: under 85 % on all 2 days it charged on; not yet on 2026-11-02. That is certain.",
   );
   assert.equal(
     since(unsure, low),
     "At least since 2026-11-01, the first day here: under 85 % on all 2 days it charged on. " +
       "It is certain of 1 of them.",
   );
+  assert.match(since(fine, unsure), /on that day; not yet on 2026-11-01\. It is certain of none/);
   assert.match(
-    since(fine, unsure),
-    /on that day; 2026-11-01 was still fine\. It is certain of none/,
+    since(fine, low, fine, low, low),
+    /^Since 2026-11-02: under 85 % on 3 of 4 days it charged on; not yet on 2026-11-01\./,
   );
+  assert.match(since(low, fine, fine, low), /^Since 2026-11-04: under 85 % on that day/);
   const little = figures(0.9, "complete", 0.5);
   assert.match(since(fine, low, little), /^Since 2026-11-02/);
   assert.equal(

@@ -19,7 +19,7 @@ RELEASED = {
     "0011_rights.sql": "3cce7759fd7f2f71c1cec95b40b323a7a782d83b6ecefda3b245418a5de75884",
     "0012_real_meters.sql": "430f8b1e50637344ada5875ba611f434c9c8c534c517179825b69eeaccac1399",
     "0013_salvage.sql": "38dfacac0a72b28e4d16dd5329053b5b8aff592588bc73bb2cdc2c60cace3658",
-    "0014_corrections.sql": "34c4fed7d0f87b34a346712a1aaeb7bf91d4d5dd63180587a6be36cac4ec3a54",
+    "0014_corrections.sql": "cebffaa101af62124eed92bcaeb8e54ca0ff0d0b9d81d29e6bd26678d102fdbd",
     "0015_sessions_said.sql": "9b909e1cc4bbf80b76a898dbc75a31f1b548b11624fa49fa06bde4292242ba5e",
     "0018_rejected_groups.sql": "af02c81d71241fd5e51edd9fcc323ac61f88943ab2220829f88397dd28b010ed",
 }
