@@ -11,6 +11,9 @@ HOUSEKEEPING: Final = 7_226_002
 REPLAY: Final = 7_226_003
 """One replay from Kafka at a time: they share a group's positions."""
 
+SESSION_EVENTS: Final = 7_226_004
+"""Whoever holds it, until its transaction ends, makes sessions of events."""
+
 
 def try_lock(connection: psycopg.Connection[Any], number: int) -> bool:
     """Take the lock for as long as the connection lives, unless another session has it."""

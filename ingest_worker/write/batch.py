@@ -15,10 +15,10 @@ from typing import NamedTuple, Protocol
 
 from aiokafka import TopicPartition
 
-from schemas.streams.decoder import Decoder
 from schemas.streams.pieces import readings_of
+from schemas.streams.record_decoder import RecordDecoder
 from schemas.streams.rejection import MAX_BAD_READINGS, REPAIRED, Rejection, fold
-from schemas.streams.stream import DEVICE, TIME, Row, Stream
+from schemas.streams.stream import DEVICE, TIME, Kind, Row
 from schemas.streams.times import DAY_US, ClockLimits
 from schemas.text import one_line
 
@@ -45,7 +45,7 @@ class Refusal(NamedTuple):
     """Why a row that was decoded is not stored."""
 
     reason: str
-    """conflict or refused."""
+    """conflict or refused; of a session event also invalid."""
     detail: str
     same_energy: bool = False
     """Whether it is a conflict whose energy is the stored one's."""
@@ -68,7 +68,7 @@ class Part:
     """The readings of one partition from `start` up to, not including, `end`."""
 
     partition: TopicPartition
-    stream: Stream
+    stream: Kind
     start: int
     end: int
     rows: list[Row] = field(default_factory=list)
@@ -173,7 +173,7 @@ class Batch:
 
     def __init__(
         self,
-        decoders: Mapping[str, Decoder],
+        decoders: Mapping[str, RecordDecoder],
         *,
         max_readings: int,
         max_bytes: int,
@@ -228,7 +228,7 @@ class Batch:
         return taken
 
     def _add_singles(
-        self, part: Part, decoder: Decoder, records: Sequence[Record], limits: ClockLimits
+        self, part: Part, decoder: RecordDecoder, records: Sequence[Record], limits: ClockLimits
     ) -> int:
         """Take all of these at once, if each holds one valid reading; else none."""
         values = [record.value or b"" for record in records]
@@ -252,7 +252,7 @@ class Batch:
     def _add(
         self,
         part: Part,
-        decoder: Decoder,
+        decoder: RecordDecoder,
         records: Sequence[Record],
         limits: ClockLimits,
         deadline: float,
@@ -294,7 +294,7 @@ class Batch:
             self.readings -= part.readings
 
     def _decode(
-        self, decoder: Decoder, record: Record, limits: ClockLimits
+        self, decoder: RecordDecoder, record: Record, limits: ClockLimits
     ) -> tuple[list[Row], list[int] | None, list[Rejection]]:
         """What the record holds; one that is too large is not looked into."""
         value = record.value or b""
