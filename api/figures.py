@@ -43,6 +43,11 @@ class Side:
     expected: int = 0
     seconds: Decimal = ZERO
 
+    @property
+    def says_something(self) -> bool:
+        """Whether there are readings, or energy that sessions themselves said."""
+        return bool(self.readings or self.energy)
+
     def doubts(self, name: str, session_seconds: Decimal) -> Iterator[str]:
         """Why the side is not complete, as far as its own sums say."""
         if self.seconds < COMPLETE_SHARE * session_seconds:
@@ -70,6 +75,7 @@ class Figures:
     spikes: int = 0
     implausible: int = 0
     rejected: int = 0
+    corrected: int = 0
 
     @classmethod
     def of_rollups(cls, row: Row) -> Self:
@@ -84,7 +90,7 @@ class Figures:
             )
             for side in ("ac", "dc")
         )
-        counts = ("sessions", "readings", "temps", *FLAGS, "rejected")
+        counts = ("sessions", "readings", "temps", *FLAGS, "rejected", "corrected")
         sums = ("session_seconds", "energy_outside", "temp_sum")
         of_both = {name: row[name] for name in sums} | {name: int(row[name]) for name in counts}
         return cls(ac=ac, dc=dc, **of_both)
@@ -97,7 +103,7 @@ class Figures:
     @property
     def quality(self) -> Quality:
         """What the figures rest on, in a word."""
-        if not (self.ac.readings and self.dc.readings and self.sessions):
+        if not (self.sessions and self.ac.says_something and self.dc.says_something):
             return "none"
         return "partial" if any(self.doubts()) else "complete"
 
@@ -142,6 +148,7 @@ class Figures:
             spikes=self.spikes,
             implausible_readings=self.implausible,
             rejected_readings=self.rejected,
+            corrected_readings=self.corrected,
             quality=self.quality,
         )
 

@@ -176,6 +176,8 @@ class Coverage(Output):
     """Those with more energy than any device, or than this one, can carry."""
     rejected_readings: int
     """Readings of these devices that were rejected and not resolved."""
+    corrected_readings: int
+    """Readings of these devices that a correction brought in, moved or took out."""
     quality: Quality
 
 

@@ -50,6 +50,7 @@ class MeterCoverage(Output):
     spikes: int
     implausible_readings: int
     rejected_readings: int
+    corrected_readings: int
     observed_seconds: float | None
     """The median of the seconds between readings."""
 

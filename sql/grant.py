@@ -23,13 +23,17 @@ Rights = Mapping[str, tuple[str, ...]]
 HISTORIES = tuple(stream.history_table for stream in STREAMS.values())
 LIVE_STATES = tuple(stream.live_table for stream in STREAMS.values())
 DEVICES = ("meters", "vehicles")
+CORRECTED = tuple(f"{stream.name}_corrected_readings" for stream in STREAMS.values())
 SUMS = ("vehicle_hours", "vehicle_days")
 FOR_ANALYSTS = (
     *DEVICES,
     *HISTORIES,
     *LIVE_STATES,
+    *CORRECTED,
     *SUMS,
     "charging_sessions",
+    "corrected_stretches",
+    "corrections",
     "ingest_offsets",
     "register_exchanges",
     "retired_days",

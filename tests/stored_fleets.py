@@ -8,7 +8,8 @@ from typing import Any
 import psycopg
 
 from tests.fleets import START
-from tests.reference import Device, ReferenceFleet
+from tests.reference import Device, ReferenceFleet, Session
+from tests.stored_corrections import correct
 
 DAYS = range(-40, 4)
 """Days around START that have partitions."""
@@ -39,14 +40,20 @@ def load(
     for stream, devices in (("meter", fleet.meters), ("vehicle", fleet.vehicles)):
         for name, device in devices.items():
             register(connection, stream, prefix + name, device)
+            correct(connection, stream, prefix + name, device)
             if topics:
                 reject(connection, topics[stream], prefix + name, device)
-    connection.cursor().executemany(
-        "INSERT INTO charging_sessions (meter_id, vehicle_id, started_at, ended_at)"
-        " VALUES (%s, %s, %s, %s)",
-        [(prefix + s.meter, prefix + s.vehicle, s.start, s.end) for s in fleet.sessions],
-    )
+    start(connection, prefix, fleet.sessions)
     store(connection, fleet, prefix)
+
+
+def start(connection: psycopg.Connection[Any], prefix: str, sessions: Iterable[Session]) -> None:
+    connection.cursor().executemany(
+        "INSERT INTO charging_sessions"
+        " (meter_id, vehicle_id, started_at, ended_at, meter_start, meter_stop)"
+        " VALUES (%s, %s, %s, %s, %s, %s)",
+        [(prefix + s.meter, prefix + s.vehicle, *s[2:]) for s in sessions],
+    )
 
 
 def register(

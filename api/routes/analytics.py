@@ -144,10 +144,10 @@ async def sums(connection: Connection, settings: Settings, vehicle_id: str, wind
     rows = await _sums(connection, found, sessions, parameters)
     with_length = {"meter_ids": [row["meter_id"] for row in sessions if row["has_length"]]}
     cursor = await connection.execute(SQL["rejected"], parameters | with_length)
-    rejected = (await cursor.fetchone() or {})["rejected"]
+    beside = await cursor.fetchone() or {}
     return Sums(
         found[0]["known"],
-        _figures(rows, sessions, found[0]["dc_pace_s"], now, rejected),
+        _figures(rows, sessions, found[0]["dc_pace_s"], now, beside),
         list(hours(rows)),
         _paces(rows, found),
     )
@@ -170,8 +170,9 @@ async def _sums(
 
 
 def _figures(
-    rows: list[Row], sessions: list[Row], dc_pace_s: int | None, now: datetime, rejected: int
+    rows: list[Row], sessions: list[Row], dc_pace_s: int | None, now: datetime, beside: Row
 ) -> Figures:
+    """`beside`: how many readings were rejected and corrected."""
     whole = [row for row in rows if row["hour"] is None]
     lengths = [max(timedelta(), min(row["past"], now) - row["start"]) for row in sessions]
     micros = [length // timedelta(microseconds=1) for length in lengths]
@@ -197,7 +198,8 @@ def _figures(
         readings=int(total(read, "readings")),
         temps=int(total(read, "temps")),
         temp_sum=total(read, "temp_sum"),
-        rejected=rejected,
+        rejected=beside["rejected"],
+        corrected=int(beside["corrected"]),
         **{flag: int(total(whole, flag)) for flag in FLAGS},
     )
 

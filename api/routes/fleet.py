@@ -166,6 +166,7 @@ def meter(
             spikes=flags["spikes"],
             implausible_readings=flags["implausible"],
             rejected_readings=device["rejected"],
+            corrected_readings=device["corrected"],
             observed_seconds=pace.shown,
         ),
         alerts=list(_meter_alerts(inside, flags["implausible"], device["rejected"], pace)),

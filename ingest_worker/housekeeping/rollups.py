@@ -130,6 +130,7 @@ def _take(connection: Connection, entries: list[Entry], limits: Mapping[str, Any
     else:
         ids = [entry.id for entry in taken]
         connection.execute(QUERIES["take"], {"ids": ids, **limits})
+    connection.execute(QUERIES["take_moved"])
     return taken
 
 

@@ -31,7 +31,7 @@ SELECT vehicle.*, session_id, meter_id, start, past, ac_pace_s, has_length, ac_b
     dc_is_plain AND coalesce(ac_is_plain, true) AS is_plain
 FROM (
     SELECT extract(epoch FROM pace)::integer AS dc_pace_s, base AS dc_base, reach AS dc_reach,
-        is_enough AS dc_is_enough, pace IS NULL AND NOT is_register AND NOT EXISTS (
+        is_enough AS dc_is_enough, pace IS NULL AND NOT is_register AND NOT is_corrected AND NOT EXISTS (
             SELECT FROM charging_sessions
             WHERE charging_sessions.vehicle_id = %(vehicle_id)s AND ended_at = %(start)s
                 AND tstzrange(started_at, ended_at, '[]') @> %(start)s) AS dc_is_plain,
@@ -44,6 +44,9 @@ FROM (
     ) AS is_like
     CROSS JOIN (SELECT %(vehicle_id)s::text AS device_id, %(start)s::timestamptz AS start,
         %(end)s::timestamptz AS past) AS span
+    CROSS JOIN LATERAL (SELECT
+        -- include: is_corrected of vehicle
+    ) AS changed (is_corrected)
     CROSS JOIN LATERAL (
         -- include: around of vehicle
     ) AS around
@@ -54,7 +57,8 @@ LEFT JOIN (
         is_enough AS ac_is_enough,
         CASE WHEN ended_at <= %(end)s THEN ended_at - interval '1 microsecond' END
             AS last_instant,
-        pace IS NULL AND NOT is_register AND ended_at IS DISTINCT FROM started_at AND NOT EXISTS (
+        pace IS NULL AND NOT is_register AND NOT is_corrected
+            AND ended_at IS DISTINCT FROM started_at AND NOT EXISTS (
             SELECT FROM charging_sessions AS other
             WHERE other.session_id <> session.session_id AND other.meter_id = session.meter_id
                 AND tstzrange(other.started_at, other.ended_at, '[]')
@@ -71,6 +75,9 @@ LEFT JOIN (
     ) AS is_like
     CROSS JOIN LATERAL (SELECT meter_id AS device_id, greatest(started_at, %(start)s) AS start,
         least(ended_at, %(end)s) AS past) AS span
+    CROSS JOIN LATERAL (SELECT
+        -- include: is_corrected of meter
+    ) AS changed (is_corrected)
     CROSS JOIN LATERAL (
         -- include: around of meter
     ) AS around
@@ -86,19 +93,23 @@ ORDER BY start
 -- readings. Of side `read`: all the vehicle's readings, those with a temperature, and its sum.
 WITH session AS MATERIALIZED (
     SELECT session_id, device_id, start,
-        CASE WHEN past = start THEN past + interval '1 microsecond' ELSE past END AS past, meter.*
+        CASE WHEN past = start THEN past + interval '1 microsecond' ELSE past END AS past, meter.*,
+        -- include: is_corrected of meter
+        AS is_corrected
     FROM unnest(%(session_ids)s::uuid[], %(meter_ids)s::text[], %(starts)s::timestamptz[],
-            %(pasts)s::timestamptz[]) AS session (session_id, device_id, start, past)
+            %(pasts)s::timestamptz[]) AS span (session_id, device_id, start, past)
     JOIN meters ON meter_id = device_id
     CROSS JOIN LATERAL (SELECT
         -- include: meter_like
     ) AS meter
 ),
 vehicle AS MATERIALIZED (
-    SELECT NULL::uuid AS session_id, %(vehicle_id)s::text AS device_id,
-        %(start)s::timestamptz AS start, %(end)s::timestamptz AS past, vehicle.*
-    FROM (VALUES (%(vehicle_id)s::text)) AS asked (vehicle_id)
-    LEFT JOIN vehicles USING (vehicle_id)
+    SELECT NULL::uuid AS session_id, device_id, %(start)s::timestamptz AS start,
+        %(end)s::timestamptz AS past, vehicle.*,
+        -- include: is_corrected of vehicle
+        AS is_corrected
+    FROM (VALUES (%(vehicle_id)s::text)) AS span (device_id)
+    LEFT JOIN vehicles ON vehicle_id = device_id
     CROSS JOIN LATERAL (SELECT
         -- include: vehicle_like
     ) AS vehicle
@@ -141,7 +152,8 @@ SELECT 'ac', NULL, sum(energy), NULL, sum(estimated),
         FILTER (WHERE is_read), extract(epoch FROM sum(covered))
 FROM ac
 CROSS JOIN LATERAL (
-    SELECT session_id IS NOT NULL AND (earlier IS NULL OR earlier < %(start)s) AS is_read) AS once
+    SELECT session_id IS NOT NULL AND NOT is_edge AND (earlier IS NULL OR earlier < %(start)s)
+        AS is_read) AS once
 HAVING count(*) > 0
 UNION ALL
 SELECT 'dc', NULL, sum(energy) FILTER (WHERE session_id IS NOT NULL),
@@ -152,14 +164,17 @@ SELECT 'dc', NULL, sum(energy) FILTER (WHERE session_id IS NOT NULL),
         FILTER (WHERE is_read), extract(epoch FROM sum(covered))
 FROM dc
 CROSS JOIN LATERAL (
-    SELECT session_id IS NOT NULL AND (earlier IS NULL OR earlier < %(start)s) AS is_read) AS once
+    SELECT session_id IS NOT NULL AND NOT is_edge AND (earlier IS NULL OR earlier < %(start)s)
+        AS is_read) AS once
 HAVING count(*) > 0
 UNION ALL
 SELECT 'read', date_bin('1 hour', "timestamp", 'epoch') AS hour, NULL, NULL, NULL, count(*),
     NULL, NULL, NULL, NULL, count(battery_temp), total_celsius(sum(exact_temp(battery_temp))),
     NULL, NULL, NULL
-FROM vehicle_telemetry_history
-WHERE vehicle_id = %(vehicle_id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
+FROM vehicle AS span
+CROSS JOIN LATERAL (
+    -- include: readings_of_span of vehicle
+) AS reading
 GROUP BY hour
 
 -- fragment: readings_and_flags
@@ -169,8 +184,14 @@ count(*) FILTER (WHERE counts AND is_implausible), NULL, NULL,
 
 -- name: rejected
 -- How many readings of these devices were rejected whose time lies in [start, end); those that would
--- have changed no energy are left out.
-SELECT count(*) AS rejected
+-- have changed no energy are left out. And how many were corrected.
+SELECT count(*) AS rejected, (
+    SELECT coalesce(sum(corrected_count(stream, device_id, %(start)s, %(end)s)), 0)
+    FROM (
+        SELECT DISTINCT stream, device_id
+        FROM corrections
+        WHERE undone_at IS NULL AND ((stream = 'vehicle' AND device_id = %(vehicle_id)s)
+            OR (stream = 'meter' AND device_id = ANY (%(meter_ids)s)))) AS device) AS corrected
 FROM rejected_records
 WHERE resolved_at IS NULL AND reading_at >= %(start)s AND reading_at < %(end)s AND NOT same_energy
     AND ((topic = %(vehicle_topic)s AND device_id = %(vehicle_id)s)
@@ -179,16 +200,25 @@ WHERE resolved_at IS NULL AND reading_at >= %(start)s AND reading_at < %(end)s A
 -- name: soc
 -- The vehicle's states of charge as first and last read in [start, end); nulls without a reading.
 SELECT
-    (SELECT soc FROM vehicle_telemetry_history
-    WHERE vehicle_id = %(vehicle_id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
-        AND soc IS NOT NULL
+    (SELECT soc
+    FROM (
+        -- include: readings_of_span of vehicle
+    ) AS reading
+    WHERE soc IS NOT NULL
     ORDER BY "timestamp"
     LIMIT 1) AS soc_from,
-    (SELECT soc FROM vehicle_telemetry_history
-    WHERE vehicle_id = %(vehicle_id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
-        AND soc IS NOT NULL
+    (SELECT soc
+    FROM (
+        -- include: readings_of_span of vehicle
+    ) AS reading
+    WHERE soc IS NOT NULL
     ORDER BY "timestamp" DESC
     LIMIT 1) AS soc_to
+FROM (SELECT %(vehicle_id)s::text AS device_id, %(start)s::timestamptz AS start,
+    %(end)s::timestamptz AS past) AS span
+CROSS JOIN LATERAL (SELECT
+    -- include: is_corrected of vehicle
+) AS changed (is_corrected)
 
 -- name: realtime
 -- One row; `known` is false for a vehicle neither registered nor ever heard of.

@@ -59,13 +59,28 @@ rejected AS MATERIALIZED (
         AND reading_at >= %(start)s AND reading_at < %(end)s
     GROUP BY topic, device_id
 ),
-rejected_of AS (
-    SELECT vehicle_id, sum(readings) AS rejected
+corrected AS MATERIALIZED (
+    SELECT CASE stream WHEN 'meter' THEN %(meter_topic)s ELSE %(vehicle_topic)s END AS topic,
+        device_id, corrected_count(stream, device_id, %(start)s, %(end)s) AS readings
+    FROM corrections
+    WHERE undone_at IS NULL AND ((first < %(end)s AND past > %(start)s)
+        OR (first + shift_by < %(end)s AND past + shift_by > %(start)s))
+    GROUP BY stream, device_id
+),
+amiss AS MATERIALIZED (
+    SELECT topic, device_id, readings AS rejected, 0 AS corrected FROM rejected
+    UNION ALL
+    SELECT topic, device_id, 0, readings FROM corrected
+),
+amiss_of AS (
+    SELECT vehicle_id, sum(rejected) AS rejected, sum(corrected) AS corrected
     FROM (
-        SELECT device_id AS vehicle_id, readings FROM rejected WHERE topic = %(vehicle_topic)s
+        SELECT device_id AS vehicle_id, rejected, corrected
+        FROM amiss
+        WHERE topic = %(vehicle_topic)s
         UNION ALL
-        SELECT vehicle_id, readings
-        FROM rejected
+        SELECT vehicle_id, rejected, corrected
+        FROM amiss
         JOIN (SELECT DISTINCT vehicle_id, meter_id FROM session) AS used ON meter_id = device_id
         WHERE topic = %(meter_topic)s) AS found
     GROUP BY vehicle_id
@@ -90,16 +105,17 @@ summed AS (
         least(coalesce(dc_seconds, 0), coalesce(session_seconds, 0)) AS dc_seconds,
         coalesce(sessions, 0) AS sessions, coalesce(session_seconds, 0) AS session_seconds,
         coalesce(ac_expected, 0) AS ac_expected, coalesce(dc_expected, 0) AS dc_expected,
-        coalesce(rejected, 0) AS rejected
+        coalesce(rejected, 0) AS rejected, coalesce(corrected, 0) AS corrected
     FROM of_vehicles
     FULL JOIN overlap USING (vehicle_id)
-    LEFT JOIN rejected_of USING (vehicle_id)
+    LEFT JOIN amiss_of USING (vehicle_id)
 ),
 fleet AS MATERIALIZED (
     SELECT *,
         CASE
             WHEN sessions = 0 THEN 'no_session'
-            WHEN ac_readings = 0 OR dc_readings = 0 THEN 'no_readings'
+            WHEN (ac_readings = 0 AND energy_ac = 0) OR (dc_readings = 0 AND energy_dc = 0)
+                THEN 'no_readings'
             WHEN energy_ac = 0 THEN 'no_energy'
             WHEN energy_dc < %(low)s * energy_ac THEN 'low_efficiency'
             WHEN energy_dc > %(impossible)s * energy_ac THEN 'impossible_efficiency'
@@ -109,7 +125,8 @@ fleet AS MATERIALIZED (
             AND estimated_ac <= %(estimated)s * energy_ac
             AND estimated_dc <= %(estimated)s * energy_dc
             AND implausible = 0 AND rejected = 0 AS certain,
-        implausible > 0 AND sessions > 0 AND ac_readings > 0 AND dc_readings > 0 AS has_implausible,
+        implausible > 0 AND sessions > 0 AND (ac_readings > 0 OR energy_ac > 0)
+            AND (dc_readings > 0 OR energy_dc > 0) AS has_implausible,
         (energy_dc + round(0.0, 100)) / nullif(energy_ac, 0) AS ratio
     FROM summed
 )
@@ -125,9 +142,12 @@ SELECT NULL AS vehicle_id, coalesce(sum(energy_ac), 0) AS energy_ac,
     coalesce(sum(session_seconds), 0) AS session_seconds,
     floor(round(coalesce(sum(ac_expected), 0), 90)) AS ac_expected,
     floor(round(coalesce(sum(dc_expected), 0), 90)) AS dc_expected,
-    (SELECT coalesce(sum(readings), 0) FROM rejected
+    (SELECT coalesce(sum(amiss.rejected), 0) FROM amiss
      WHERE (topic = %(vehicle_topic)s AND device_id IN (SELECT vehicle_id FROM fleet))
         OR (topic = %(meter_topic)s AND device_id IN (SELECT meter_id FROM session))) AS rejected,
+    (SELECT coalesce(sum(amiss.corrected), 0) FROM amiss
+     WHERE (topic = %(vehicle_topic)s AND device_id IN (SELECT vehicle_id FROM fleet))
+        OR (topic = %(meter_topic)s AND device_id IN (SELECT meter_id FROM session))) AS corrected,
     count(*) AS vehicles,
     count(*) FILTER (WHERE judgement = 'low_efficiency') AS low_efficiency,
     count(*) FILTER (WHERE judgement = 'impossible_efficiency') AS impossible_efficiency,
@@ -152,7 +172,7 @@ UNION ALL
 (SELECT vehicle_id, energy_ac, energy_dc, energy_outside, temp_sum, ac_readings, dc_readings,
     readings, temps, counter_resets, dips, spikes, implausible, estimated_ac, estimated_dc,
     ac_seconds, dc_seconds, sessions, session_seconds, floor(round(ac_expected, 90)),
-    floor(round(dc_expected, 90)), rejected,
+    floor(round(dc_expected, 90)), rejected, corrected,
     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM fleet
 WHERE (%(alert)s::text IS NULL OR judgement = %(alert)s

@@ -38,9 +38,12 @@ SELECT count(*), coalesce(extract(epoch FROM now() - min(logged_at)), 0)::float8
 SELECT coalesce(max(id), 0) FROM rollup_log
 
 -- name: oldest_day
--- The start of the oldest day there are readings of; `horizon` when there is none.
+-- The start of the oldest day there are readings of, as corrected, too; `horizon` when there is none.
 SELECT coalesce(
-    least(history_since('meter_telemetry_history'), history_since('vehicle_telemetry_history')),
+    least(history_since('meter_telemetry_history'), history_since('vehicle_telemetry_history'), (
+        SELECT date_bin('1 day', min(first + least(shift_by, '0')), 'epoch')
+        FROM corrections
+        WHERE undone_at IS NULL)),
     %(horizon)s)
 
 -- name: entries

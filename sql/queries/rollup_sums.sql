@@ -20,7 +20,8 @@ WHERE sessions.{id} = device_id AND started_at <= hour + interval '1 hour'
 -- name: find_session_spans
 -- The units' sessions, cut to the hour; a span is the meter's. `until` is where the session stands now.
 CREATE TEMP TABLE session_spans ON COMMIT DROP AS
-SELECT span.*, NOT is_register AND NOT has_edges AND coalesce(pace, '0') <= '15 minutes' AS is_plain
+SELECT span.*, is_corrected, NOT is_register AND NOT is_corrected AND NOT has_edges
+    AND coalesce(pace, '0') <= '15 minutes' AS is_plain
 FROM (
     SELECT hour, unit.vehicle_id, session_id, session.meter_id AS device_id,
         greatest(started_at, hour) AS start,
@@ -35,6 +36,9 @@ FROM (
     CROSS JOIN LATERAL (SELECT
         -- include: meter_like
     ) AS is_like) AS span
+CROSS JOIN LATERAL (SELECT
+    -- include: is_corrected of meter
+) AS changed (is_corrected)
 CROSS JOIN LATERAL (
     -- include: edges of meter
 ) AS edges
@@ -42,8 +46,8 @@ CROSS JOIN LATERAL (
 -- name: find_vehicle_spans
 -- The units' hours; a span is the vehicle's. Of a plain one, `in_session` says whether it is all in one.
 CREATE TEMP TABLE vehicle_spans ON COMMIT DROP AS
-SELECT span.*, in_session,
-    NOT is_register AND NOT has_edges AND coalesce(pace, '0') <= '15 minutes' AS is_plain
+SELECT span.*, is_corrected, in_session, NOT is_register AND NOT is_corrected AND NOT has_edges
+    AND coalesce(pace, '0') <= '15 minutes' AS is_plain
 FROM (
     SELECT hour, NULL::uuid AS session_id, unit.vehicle_id AS device_id, hour AS start, hour + interval '1 hour' AS past,
         is_like.*
@@ -52,6 +56,9 @@ FROM (
     CROSS JOIN LATERAL (SELECT
         -- include: vehicle_like
     ) AS is_like) AS span
+CROSS JOIN LATERAL (SELECT
+    -- include: is_corrected of vehicle
+) AS changed (is_corrected)
 CROSS JOIN LATERAL (
     -- include: edges of vehicle
 ) AS edges
@@ -87,11 +94,11 @@ GROUP BY span.hour, span.vehicle_id, span.session_id
 
 -- fragment: readings_of_hour
 -- A reading counts in an hour once; `again` are the hours before that have it, too.
-count(*) FILTER (WHERE share.session_id IS NOT NULL
+count(*) FILTER (WHERE share.session_id IS NOT NULL AND NOT is_edge
     AND (earlier IS NULL OR earlier < span.hour)),
 count(*) FILTER (WHERE counts AND is_reset), count(*) FILTER (WHERE counts AND is_dip),
 count(*) FILTER (WHERE counts AND is_spike), count(*) FILTER (WHERE counts AND is_implausible),
-array_agg(date_bin('1 hour', earlier, 'epoch')) FILTER (WHERE earlier < span.hour)
+array_agg(date_bin('1 hour', earlier, 'epoch')) FILTER (WHERE earlier < span.hour AND NOT is_edge)
 
 -- name: sum_read
 -- A row for each vehicle's hour in which it was read, whatever that was.
@@ -104,12 +111,12 @@ CROSS JOIN LATERAL (
         count(*) AS readings, count(battery_temp) AS temps,
         coalesce(total_celsius(sum(exact_temp(battery_temp))), 0) AS temp_sum,
         count(*) FILTER (WHERE kwh_delivered_dc > least_doubted) AS doubted
-    FROM vehicle_telemetry_history
+    FROM (
+        -- include: readings_of_span of vehicle
+    ) AS reading
     CROSS JOIN LATERAL (
         -- include: least_doubted
-    ) AS doubt
-    WHERE vehicle_id = span.device_id AND "timestamp" >= span.start AND "timestamp" < span.past
-        AND "timestamp" >= %(start)s AND "timestamp" < %(end)s) AS sums
+    ) AS doubt) AS sums
 WHERE readings > 0
 
 -- name: sum_plain_vehicles
@@ -143,7 +150,7 @@ SELECT hour, vehicle_id, coalesce(extract(epoch FROM sum(ac)), 0) AS ac_seconds,
 FROM (
     SELECT hour, vehicle_id, covered AS ac, NULL::interval AS dc
     FROM (
-        SELECT hour, vehicle_id, device_id, start, until AS past, is_register, pace
+        SELECT hour, vehicle_id, device_id, start, until AS past, is_register, pace, is_corrected
         FROM session_spans) AS span
     CROSS JOIN LATERAL (
         -- include: covered_of_span of meter
@@ -152,7 +159,7 @@ FROM (
     SELECT hour, device_id, NULL, covered
     FROM (
         SELECT vehicle.hour, vehicle.device_id, session.start, until AS past, vehicle.is_register,
-            vehicle.pace
+            vehicle.pace, vehicle.is_corrected
         FROM session_spans AS session
         JOIN vehicle_spans AS vehicle
             ON vehicle.hour = session.hour AND vehicle.device_id = session.vehicle_id) AS span
@@ -191,7 +198,7 @@ LEFT JOIN ac USING (hour, vehicle_id)
 LEFT JOIN dc_sums AS dc USING (hour, vehicle_id)
 LEFT JOIN read_sums AS read USING (hour, vehicle_id)
 LEFT JOIN covered USING (hour, vehicle_id)
-WHERE read.readings > 0 OR ac.readings + coalesce(cardinality(ac.again), 0) > 0
+WHERE read.readings > 0 OR ac.readings + coalesce(cardinality(ac.again), 0) > 0 OR ac.energy <> 0
     OR dc.hour IS NOT NULL OR ac_seconds > 0 OR dc_seconds > 0
 
 -- name: find_unit_days

@@ -69,6 +69,12 @@ WHERE stream = 'vehicle' AND summed.hour >= date_bin('1 hour', first, 'epoch') A
 SELECT DISTINCT date_bin('1 hour', "timestamp", 'epoch') AS hour
 FROM {history}
 WHERE {id} = span.device AND "timestamp" >= span.first AND "timestamp" < span.past
+UNION
+SELECT DISTINCT date_bin('1 hour', t, 'epoch')
+FROM energy_as_corrected('{name}', span.device, span.first, span.past)
+WHERE EXISTS (
+    SELECT FROM corrections
+    WHERE stream = '{name}' AND device_id = span.device AND undone_at IS NULL)
 
 -- fragment: hours_in_sessions
 SELECT hour
@@ -77,6 +83,17 @@ CROSS JOIN generate_series(date_bin('1 hour', greatest(started_at, span.first), 
     least(ended_at, span.past), '1 hour') AS hour
 WHERE session.{id} = span.device AND tstzrange(started_at, ended_at, '[]')
     && tstzrange(span.first, span.past)
+
+-- name: take_moved
+-- Where corrections move what lies in the taken entries, things change as well.
+INSERT INTO taken
+SELECT greatest(taken.first, stretch.first) + moved_by, least(taken.past, stretch.past) + moved_by,
+    stream, ARRAY[device], true
+FROM taken
+CROSS JOIN unnest(devices) AS device
+JOIN corrected_stretches AS stretch USING (stream)
+WHERE stretch.device_id = device AND moved_by IS NOT NULL
+    AND stretch.first < taken.past AND stretch.past > taken.first
 
 -- name: bounds_of_taken
 -- From when until when they reach.
@@ -97,36 +114,49 @@ FROM (
 -- fragment: neighbours
 SELECT '{name}' AS stream, device, at
 FROM (
-    SELECT first, past, late, device, is_register, coalesce(pace, '1 minute') AS each
+    SELECT first, past, late, device, is_register, is_corrected, coalesce(pace, '1 minute') AS each
     FROM taken
     CROSS JOIN unnest(devices) AS device
     LEFT JOIN {devices} ON {devices}.{id} = device
     CROSS JOIN LATERAL (SELECT
         -- include: {name}_like
     ) AS is_like
+    CROSS JOIN LATERAL (SELECT EXISTS (
+        SELECT FROM corrections
+        WHERE corrections.stream = '{name}' AND device_id = device AND undone_at IS NULL)
+    ) AS changed (is_corrected)
     WHERE stream = '{name}' AND (is_register OR late
         OR first - 3 * coalesce(pace, '1 minute') < date_bin('1 hour', first, 'epoch')
         OR past + 3 * coalesce(pace, '1 minute') >= date_bin('1 hour', past - interval '1 microsecond', 'epoch')
             + interval '1 hour')
     ) AS change
 CROSS JOIN LATERAL (
-    SELECT array_agg(t) AS times, least(min(t), first - 3 * each) AS lower
+    SELECT array_agg(t ORDER BY t DESC) AS times, least(min(t), first - 3 * each) AS lower
     FROM (
-        SELECT "timestamp" AS t
+        (SELECT "timestamp" AS t
         FROM {history}
         WHERE {id} = device AND "timestamp" < first AND "timestamp" >= first - 2 * %(reach)s
-            AND "timestamp" >= %(base_start)s AND "timestamp" < %(end)s
+            AND "timestamp" >= %(base_start)s AND "timestamp" < %(end)s AND NOT is_corrected
         ORDER BY "timestamp" DESC
-        LIMIT CASE WHEN is_register THEN 3 ELSE 0 END) AS reading) AS before
+        LIMIT CASE WHEN is_register THEN 3 ELSE 0 END)
+        UNION ALL
+        SELECT t
+        FROM energy_before('{name}', device, first, 3, first - 2 * %(reach)s::interval)
+        WHERE is_register AND is_corrected) AS reading) AS before
 CROSS JOIN LATERAL (
-    SELECT array_agg(t) AS times, greatest(max(t), past + 3 * each) AS upper
+    SELECT array_agg(t ORDER BY t) AS times, greatest(max(t), past + 3 * each) AS upper
     FROM (
-        SELECT "timestamp" AS t
+        (SELECT "timestamp" AS t
         FROM {history}
         WHERE {id} = device AND "timestamp" >= past AND "timestamp" < past + %(reach)s
-            AND "timestamp" >= %(start)s AND "timestamp" < %(reach_end)s
+            AND "timestamp" >= %(start)s AND "timestamp" < %(reach_end)s AND NOT is_corrected
         ORDER BY "timestamp"
-        LIMIT CASE WHEN NOT late THEN 0 WHEN is_register THEN 13 ELSE 1 END) AS reading) AS after
+        LIMIT CASE WHEN NOT late THEN 0 WHEN is_register THEN 13 ELSE 1 END)
+        UNION ALL
+        SELECT t
+        FROM energy_after('{name}', device, past, CASE WHEN is_register THEN 13 ELSE 1 END,
+            past + %(reach)s::interval)
+        WHERE late AND is_corrected) AS reading) AS after
 CROSS JOIN LATERAL (
     SELECT unnest(before.times || after.times) AS at
     UNION ALL
@@ -146,6 +176,15 @@ CROSS JOIN LATERAL (
     WHERE session.{id} = device AND ended_at BETWEEN lower AND upper
         AND tstzrange(started_at, ended_at, '[]') && tstzrange(lower, upper, '[]')
         AND lower < date_bin('1 hour', first, 'epoch')
+    UNION ALL
+    SELECT edge
+    FROM charging_sessions AS session
+    CROSS JOIN LATERAL (VALUES (started_at, meter_start),
+        (greatest(started_at, ended_at - interval '1 microsecond'), meter_stop)) AS said (edge, kwh)
+    WHERE '{name}' = 'meter' AND is_register AND late AND session.{id} = device AND kwh IS NOT NULL
+        AND tstzrange(started_at, ended_at, '[]') && tstzrange(first - %(reach)s, past + %(reach)s, '[]')
+        AND edge >= coalesce(before.times[3], first - %(reach)s)
+        AND edge <= coalesce(after.times[13], past + %(reach)s)
 ) AS near
 
 -- name: bounds

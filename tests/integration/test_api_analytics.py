@@ -244,6 +244,7 @@ def test_a_sessions_figures(api: httpx.Client, story: Callable[[], Story]) -> No
         "spikes": 0,
         "implausibleReadings": 0,
         "rejectedReadings": 0,
+        "correctedReadings": 0,
         "quality": "complete",
     }
     (alert,) = first["alerts"]

@@ -89,11 +89,7 @@ class Changing:
 
     def start(self, session: Session) -> None:
         self.fleet.sessions.append(session)
-        self.connection.execute(
-            "INSERT INTO charging_sessions (meter_id, vehicle_id, started_at, ended_at)"
-            " VALUES (%s, %s, %s, %s)",
-            (self.prefix + session.meter, self.prefix + session.vehicle, *session[2:]),
-        )
+        stored_fleets.start(self.connection, self.prefix, [session])
 
     def move(self, number: int, start: datetime, end: datetime | None) -> None:
         old = self.fleet.sessions[number]
@@ -101,13 +97,14 @@ class Changing:
         self.connection.execute(
             "UPDATE charging_sessions SET started_at = %s, ended_at = %s WHERE meter_id = %s"
             " AND vehicle_id = %s AND started_at = %s AND ended_at IS NOT DISTINCT FROM %s",
-            (start, end, self.prefix + old.meter, self.prefix + old.vehicle, *old[2:]),
+            (start, end, self.prefix + old.meter, self.prefix + old.vehicle, old.start, old.end),
         )
 
     def become(self, vehicle: bool, name: str, other: Device) -> None:
-        """It keeps its readings and what was rejected of them, and is another device otherwise."""
+        """It keeps its readings and what is said of them, and is another device otherwise."""
         old = self.devices(vehicle)[name]
-        other = Device(**vars(other) | {"readings": old.readings, "rejected": old.rejected})
+        kept = ("readings", "rejected", "corrections")
+        other = Device(**vars(other) | {part: getattr(old, part) for part in kept})
         self.devices(vehicle)[name] = other
         stream = "vehicle" if vehicle else "meter"
         stored_fleets.describe(self.connection, stream, self.prefix + name, other)

@@ -6,6 +6,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
 
+from tests.reference.corrections import Correction, Placed, Reading, corrected, standing
+
 REACH = timedelta(days=31)
 """How much older than a reading the previous one may be."""
 STAMPED_PACE = timedelta(minutes=1)
@@ -13,12 +15,6 @@ STAMPED_PACE = timedelta(minutes=1)
 TOLERANCE = Decimal("0.2")
 """By how many kWh a register may dip, when nobody says it."""
 MICROSECOND = timedelta(microseconds=1)
-
-
-class Reading(NamedTuple):
-    time: datetime
-    kwh: Decimal
-    temp: Decimal | None = Decimal(0)
 
 
 class Exchange(NamedTuple):
@@ -34,6 +30,9 @@ class Session(NamedTuple):
     vehicle: str
     start: datetime
     end: datetime | None
+    meter_start: Decimal | None = None
+    """What the meter's register showed at the start."""
+    meter_stop: Decimal | None = None
 
     def overlap(self, start: datetime, end: datetime) -> timedelta:
         """How much of [start, end) it takes; nothing when that is empty or reversed."""
@@ -60,12 +59,25 @@ class Device:
     exchanges: list[Exchange] = field(default_factory=list)
     rejected: list[datetime] = field(default_factory=list)
     """Times of readings that were rejected, not resolved, and no conflict of equal energy."""
+    corrections: list[Correction] = field(default_factory=list)
+    """In the order in which they were made."""
 
-    def in_order(self) -> list[Reading]:
+    def as_sent(self) -> list[Reading]:
         first: dict[datetime, Reading] = {}
         for reading in self.readings:
             first.setdefault(reading.time, reading)
         return [first[time] for time in sorted(first)]
+
+    def in_order(self) -> list[Reading]:
+        """As corrected."""
+        return [placed.reading for placed in self.placed()]
+
+    def placed(self) -> list[Placed]:
+        return standing(self.as_sent(), self.corrections)
+
+    def corrected(self) -> list[datetime]:
+        """When corrections brought readings in or moved them to, or took them out for nothing."""
+        return corrected(self.as_sent(), self.corrections)
 
 
 @dataclass

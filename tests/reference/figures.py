@@ -1,14 +1,14 @@
-"""A vehicle's figures in a window, a session's and the fleet's, as the HTTP API gives them."""
+"""A vehicle's figures in a window and a session's, as the HTTP API gives them."""
 
 from collections.abc import Iterable
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
 from tests.reference.covered import covered, stretches
-from tests.reference.devices import STAMPED_PACE, Device, ReferenceFleet, Session, hours_of
+from tests.reference.devices import REACH, STAMPED_PACE, Device, ReferenceFleet, Session, hours_of
 from tests.reference.shares import Share, flagged, shares_of_meter, shares_of_vehicle
 from tests.reference.sums import Figures, Side, Window
 
@@ -31,6 +31,7 @@ def figures(fleet: ReferenceFleet, vehicle: str, start: datetime, end: datetime)
     add_readings(found, fleet.vehicles.get(vehicle, Device(False)), window)
     add_sessions(found, fleet, vehicle, window)
     found.rejected = rejected(fleet, [vehicle], window)
+    found.corrected = corrected(fleet, [vehicle], window)
     return found
 
 
@@ -64,10 +65,21 @@ def add_sessions(found: Figures, fleet: ReferenceFleet, vehicle: str, window: Wi
 
 def rejected(fleet: ReferenceFleet, vehicles: Iterable[str], window: Window) -> int:
     """Readings of these vehicles and of the meters that they met in the window, each once."""
+    devices = devices_of(fleet, vehicles, window)
+    return sum(window.has(time) for device in devices for time in device.rejected)
+
+
+def corrected(fleet: ReferenceFleet, vehicles: Iterable[str], window: Window) -> int:
+    """Of the same devices."""
+    devices = devices_of(fleet, vehicles, window)
+    return sum(window.has(time) for device in devices for time in device.corrected())
+
+
+def devices_of(fleet: ReferenceFleet, vehicles: Iterable[str], window: Window) -> list[Device]:
+    """These vehicles, and the meters that they met in the window."""
     cars = [fleet.vehicles[name] for name in vehicles if name in fleet.vehicles]
     meters = {s.meter for s in fleet.sessions if s.vehicle in vehicles and s.overlap(*window)}
-    devices = [*cars, *(fleet.meters[name] for name in meters)]
-    return sum(window.has(time) for device in devices for time in device.rejected)
+    return [*cars, *(fleet.meters[name] for name in meters)]
 
 
 def add_covered(
@@ -91,15 +103,19 @@ def performance(
     gaps_ac = [
         gap
         for meter in {session.meter for session in fleet.of_vehicle(vehicle)}
-        for gap in gaps(within(window, of_vehicle(vehicle, shares_of_meter(fleet, meter))))
+        for gap in gaps(
+            fleet.meters[meter],
+            within(window, of_vehicle(vehicle, shares_of_meter(fleet, meter))),
+        )
     ]
-    gaps_dc = gaps(within(window, of_vehicle(vehicle, shares_of_vehicle(fleet, vehicle))))
+    car = fleet.vehicles.get(vehicle, Device(False))
+    own = shares_of_vehicle(fleet, vehicle)
+    gaps_dc = gaps(car, within(window, of_vehicle(vehicle, own)))
     sessions = [s for s in fleet.of_vehicle(vehicle) if s.overlap(start, end)]
     paces = [fleet.pace(fleet.meters[session.meter]) for session in sessions]
-    of_car = fleet.pace(fleet.vehicles.get(vehicle, Device(False)))
     mismatches = [
         mismatch(gaps_ac, max(filter(None, paces), default=None)),
-        mismatch(gaps_dc, of_car),
+        mismatch(gaps_dc, fleet.pace(car)),
     ]
     observed = {"ac": typical(gaps_ac), "dc": typical(gaps_dc)}
     return {
@@ -139,10 +155,11 @@ def hour_of(time: datetime) -> datetime:
     return time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
-def gaps(shares: Iterable[Share]) -> list[Fraction]:
-    """Seconds between each reading that has one of the shares, and the one before it."""
-    read = {share.increment.time: share.increment.previous for share in shares}
-    return [seconds(time - previous) for time, previous in read.items() if previous is not None]
+def gaps(device: Device, shares: Iterable[Share]) -> list[Fraction]:
+    """Seconds between each reading of the device that has one of the shares, and the one before."""
+    having = {share.increment.time for share in shares}
+    between = pairwise(reading.time for reading in device.in_order())
+    return [seconds(t - p) for p, t in between if t in having and t - p <= REACH]
 
 
 def typical(found: list[Fraction]) -> Fraction | None:
@@ -167,34 +184,3 @@ def session(fleet: ReferenceFleet, one: Session) -> dict[str, Any]:
         "coverage": found.coverage(),
         "alerts": found.alerts(),
     }
-
-
-def vehicles(fleet: ReferenceFleet, start: datetime, end: datetime) -> dict[str, Figures]:
-    """Of each vehicle its sums; the fleet asks for whole hours."""
-    return {name: figures(fleet, name, start, end) for name in fleet.vehicles}
-
-
-def of_all(fleet: ReferenceFleet, start: datetime, end: datetime) -> Figures:
-    """The fleet's sums: those of all vehicles of which more is known than that readings were bad.
-
-    A meter's rejected readings are many vehicles', and count once.
-    """
-    known = vehicles(fleet, start, end)
-    heard_of = {name for name, one in known.items() if one != Figures(rejected=one.rejected)}
-    found = together(known.values())
-    found.rejected = rejected(fleet, heard_of, Window(start, end))
-    return found
-
-
-def together(many: Iterable[Figures]) -> Figures:
-    """The sums of all of them."""
-    found = Figures()
-    for one in many:
-        for name in (f.name for f in fields(Figures)):
-            if name in ("ac", "dc"):
-                side, other = getattr(found, name), getattr(one, name)
-                for part in fields(Side):
-                    setattr(side, part.name, getattr(side, part.name) + getattr(other, part.name))
-            else:
-                setattr(found, name, getattr(found, name) + getattr(one, name))
-    return found

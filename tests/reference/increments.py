@@ -4,13 +4,14 @@ A register does not simply rise: it dips by its last digit, shows nonsense for a
 starts anew or is exchanged. Its chain is followed in order of time, by the values that count.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from fractions import Fraction
 from typing import NamedTuple
 
-from tests.reference.devices import REACH, TOLERANCE, Device, Exchange, Reading, hours_of
+from tests.reference.corrections import Reading
+from tests.reference.devices import REACH, TOLERANCE, Device, Exchange, hours_of
 
 FIFTH_MORE = Fraction(6, 5)
 """Clocks and rounding let a device seem to carry a little more than it can."""
@@ -41,6 +42,8 @@ class Increment(NamedTuple):
     energy: Fraction
     kind: Kind
     implausible: bool
+    is_edge: bool = False
+    """Of what a session says of the register, not of a reading."""
 
 
 class Limits(NamedTuple):
@@ -74,21 +77,28 @@ def limits_of(device: Device, pace: timedelta | None, max_plausible_kw: Fraction
 
 
 def increments(
-    device: Device, starts: Iterable[datetime], pace: timedelta | None, max_plausible_kw: Fraction
+    device: Device,
+    starts: Iterable[datetime],
+    pace: timedelta | None,
+    max_plausible_kw: Fraction,
+    edges: Sequence[Reading] = (),
 ) -> list[Increment]:
-    """One of each reading, in order of time; `starts` are those of the device's sessions."""
-    chain = Chain(device, list(starts), limits_of(device, pace, max_plausible_kw))
+    """One of each reading and edge, in order of time; `starts` are of the device's sessions."""
+    chain = Chain(device, list(starts), limits_of(device, pace, max_plausible_kw), edges)
     return [chain.next(n) for n in range(len(chain.readings))]
 
 
 class Chain:
     """Where a register stands while its readings are followed."""
 
-    def __init__(self, device: Device, starts: list[datetime], limits: Limits) -> None:
+    def __init__(
+        self, device: Device, starts: list[datetime], limits: Limits, edges: Sequence[Reading]
+    ) -> None:
         self.register, self.modulus = device.register, device.modulus
         self.tolerance = Fraction(TOLERANCE if device.tolerance is None else device.tolerance)
         self.exchanges, self.starts, self.limits = sorted(device.exchanges), starts, limits
-        self.readings = device.in_order()
+        self.edges = {edge.time for edge in edges}
+        self.readings = sorted((*device.in_order(), *edges), key=lambda reading: reading.time)
         self.recent: list[Fraction] = []
         """Values that count, back to the last reset, roll-over, exchange or first reading."""
 
@@ -101,7 +111,7 @@ class Chain:
         implausible = not self.limits.plausible(energy, gap)
         if not self.limits.credible(energy, gap):
             energy = Fraction(0)
-        return Increment(time, previous, energy, kind, implausible)
+        return Increment(time, previous, energy, kind, implausible, time in self.edges)
 
     def _previous(self, n: int) -> datetime | None:
         if n == 0 or self.readings[n].time - self.readings[n - 1].time > REACH:

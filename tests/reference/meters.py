@@ -6,7 +6,7 @@ from typing import Any
 from tests.reference.devices import ReferenceFleet, Session
 from tests.reference.figures import gaps, hour_of, mismatch, typical, within
 from tests.reference.shares import Share, flagged, shares_of_meter
-from tests.reference.sums import ESTIMATED_SHARE, Figures, Window, total
+from tests.reference.sums import ESTIMATED_SHARE, Figures, Window, readings_of, total
 
 
 def meter(fleet: ReferenceFleet, name: str, start: datetime, end: datetime) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def meter(fleet: ReferenceFleet, name: str, start: datetime, end: datetime) -> d
     inside = total(share.energy for share in found if share.session is not None)
     everything = total(share.energy for share in found)
     rejected = sum(map(window.has, device.rejected))
-    between = gaps(found)
+    between = gaps(device, found)
     estimated = total(share.estimated for share in found)
     return {
         "metrics": {
@@ -40,6 +40,7 @@ def meter(fleet: ReferenceFleet, name: str, start: datetime, end: datetime) -> d
             "spikes": flags.spikes,
             "implausibleReadings": flags.implausible,
             "rejectedReadings": rejected,
+            "correctedReadings": sum(map(window.has, device.corrected())),
             "observedSeconds": typical(between),
         },
         "alerts": [
@@ -77,5 +78,5 @@ def share_of(session: Session, shares: list[Share]) -> dict[str, Any]:
         "startedAt": session.start,
         "endedAt": session.end,
         "energyAc": total(share.energy for share in mine),
-        "acReadings": len({share.increment.time for share in mine}),
+        "acReadings": readings_of(mine),
     }

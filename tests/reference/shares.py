@@ -1,10 +1,11 @@
 """To which session an increment belongs, whole or in shares, and when it counts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import NamedTuple
 
+from tests.reference.corrections import Reading
 from tests.reference.devices import (
     MICROSECOND,
     Device,
@@ -13,6 +14,7 @@ from tests.reference.devices import (
     hours_of,
     in_time,
 )
+from tests.reference.edges import edges_of_meter
 from tests.reference.increments import Increment, Kind, carried, increments
 
 ORDINARY = Fraction(5, 2)
@@ -30,20 +32,25 @@ class Share(NamedTuple):
 
 
 def shares_of_meter(fleet: ReferenceFleet, name: str) -> list[Share]:
-    return shares(fleet, fleet.meters[name], fleet.of_meter(name))
+    edges = edges_of_meter(fleet, name)
+    return shares(fleet, fleet.meters[name], fleet.of_meter(name), edges)
 
 
 def shares_of_vehicle(fleet: ReferenceFleet, name: str) -> list[Share]:
     return shares(fleet, fleet.vehicles.get(name, Device(False)), fleet.of_vehicle(name))
 
 
-def shares(fleet: ReferenceFleet, device: Device, sessions: list[Session]) -> list[Share]:
+def shares(
+    fleet: ReferenceFleet, device: Device, sessions: list[Session], edges: Sequence[Reading] = ()
+) -> list[Share]:
     """All of a device's, in order of its readings; every increment has at least one."""
     pace = fleet.pace(device)
     starts = [session.start for session in sessions]
     found: list[Share] = []
-    for increment in increments(device, starts, pace, fleet.max_plausible_kw):
-        if pace is None:
+    for increment in increments(device, starts, pace, fleet.max_plausible_kw, edges):
+        if pace is None and increment.is_edge:
+            found.append(whole(increment, going_on(increment.time, sessions)))
+        elif pace is None:
             found.append(whole(increment, containing(increment.time, sessions)))
         elif is_long(device, increment, pace):
             most_kw = device.max_kw if device.max_kw is not None else fleet.max_plausible_kw
@@ -71,6 +78,12 @@ def gap_start(device: Device, increment: Increment, pace: timedelta) -> datetime
 def containing(time: datetime, sessions: list[Session]) -> Session | None:
     """The session that has this time, ends included; of several the one that starts last."""
     around = [s for s in sessions if s.start <= time and (s.end is None or time <= s.end)]
+    return max(around, key=in_time, default=None)
+
+
+def going_on(time: datetime, sessions: list[Session]) -> Session | None:
+    """The session that has what was drawn just before this time."""
+    around = [s for s in sessions if s.start < time and (s.end is None or time <= s.end)]
     return max(around, key=in_time, default=None)
 
 

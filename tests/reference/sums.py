@@ -34,6 +34,11 @@ class Side:
     expected: Fraction = ZERO
     seconds: Fraction = ZERO
 
+    @property
+    def is_there(self) -> bool:
+        """It has a reading, or what sessions say of a register."""
+        return bool(self.readings or self.energy)
+
     def complete(self, session_seconds: Fraction) -> bool:
         long_enough = self.seconds >= COMPLETE_SHARE * session_seconds
         return long_enough and self.estimated <= ESTIMATED_SHARE * self.energy
@@ -42,7 +47,7 @@ class Side:
         """Shares of one device."""
         self.energy += total(share.energy for share in shares)
         self.estimated += total(share.estimated for share in shares)
-        self.readings += len({share.increment.time for share in shares})
+        self.readings += readings_of(shares)
 
 
 @dataclass
@@ -62,6 +67,7 @@ class Figures:
     spikes: int = 0
     implausible: int = 0
     rejected: int = 0
+    corrected: int = 0
 
     def add_flags(self, shares: Iterable[Share]) -> None:
         for share in shares:
@@ -77,7 +83,7 @@ class Figures:
 
     @property
     def quality(self) -> str:
-        if not (self.sessions and self.ac.readings and self.dc.readings):
+        if not (self.sessions and self.ac.is_there and self.dc.is_there):
             return "none"
         sides = all(side.complete(self.session_seconds) for side in (self.ac, self.dc))
         return "complete" if sides and not self.implausible and not self.rejected else "partial"
@@ -122,12 +128,18 @@ class Figures:
             "spikes": self.spikes,
             "implausibleReadings": self.implausible,
             "rejectedReadings": self.rejected,
+            "correctedReadings": self.corrected,
             "quality": self.quality,
         }
 
 
 def ratio(dc: Fraction, ac: Fraction) -> Fraction | None:
     return dc / ac if ac else None
+
+
+def readings_of(shares: Iterable[Share]) -> int:
+    """How many readings have these, each once; a session's edge is none."""
+    return len({share.increment.time for share in shares if not share.increment.is_edge})
 
 
 def total(energies: Iterable[Fraction]) -> Fraction:

@@ -19,6 +19,7 @@ RELEASED = {
     "0011_rights.sql": "3cce7759fd7f2f71c1cec95b40b323a7a782d83b6ecefda3b245418a5de75884",
     "0012_real_meters.sql": "430f8b1e50637344ada5875ba611f434c9c8c534c517179825b69eeaccac1399",
     "0013_salvage.sql": "38dfacac0a72b28e4d16dd5329053b5b8aff592588bc73bb2cdc2c60cace3658",
+    "0014_corrections.sql": "34c4fed7d0f87b34a346712a1aaeb7bf91d4d5dd63180587a6be36cac4ec3a54",
 }
 """The SHA-256 of each file. A new one adds its line; a line that is here is never changed again."""
 FIRST_THAT_STATES_IT = "0005"
