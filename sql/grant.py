@@ -55,6 +55,7 @@ READ_BY_ALL_PROCESSES = (
 )
 RESOLVE = "UPDATE (resolved_at, resolved_by, changed, outcome)"
 TAKE_SESSION_EVENTS: Rights = {
+    "rejected_records": ("UPDATE (reason, detail)",),
     "session_events": ("INSERT",),
     "waiting_session_events": ("INSERT", "UPDATE (blocked_by)", "DELETE"),
 }

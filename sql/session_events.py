@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from schemas.session_events import Event
+from schemas.text import one_line
 from sql import locks
 from sql.connect import Connection
 from sql.event_verdicts import Verdict, rows_of_events
@@ -198,16 +199,19 @@ def _waiting(connection: Connection, events: Iterable[Event], besides: int | Non
 
 
 def _note(connection: Connection, waiting: Iterable[_Said]) -> None:
-    """Resolve what waited and is stored now; note what is in the way of the others."""
+    """Resolve what waited and is stored now; note why the others that were tried are not."""
     freed: dict[int, str] = {}
     for one in waiting:
         if one.rejected_id is None or one.verdict is None:
             continue
-        if one.verdict.outcome:
-            freed[one.rejected_id] = one.verdict.outcome
-        elif one.verdict.waits:
-            names = {"rejected_id": one.rejected_id, "blocked_by": one.verdict.session_id}
-            connection.execute(QUERIES["block"], names)
+        verdict = one.verdict
+        if verdict.outcome:
+            freed[one.rejected_id] = verdict.outcome
+            continue
+        names = {"rejected_id": one.rejected_id, "blocked_by": verdict.session_id}
+        reason = {"reason": verdict.reason, "detail": one_line(verdict.detail)}
+        connection.execute(QUERIES["retell"], names | reason)
+        connection.execute(QUERIES["block" if verdict.waits else "wait_no_longer"], names)
     if freed:
         outcomes = {"ids": list(freed), "outcomes": list(freed.values())}
         connection.execute(QUERIES["free"], outcomes)

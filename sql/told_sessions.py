@@ -65,10 +65,9 @@ class ToldSessions:
             "meter_stop": end.meter_kwh if end else None,
             "session_id": None,
         }
-        try:
-            session_id = self._write("start", values)
-        except RowsRefusedError as refused:
-            return rejected(event, "refused", refused.detail)
+        session_id = self._write("start", values)
+        if isinstance(session_id, RowsRefusedError):
+            return rejected(event, "refused", session_id.detail)
         if session_id is None:
             return self._in_the_way(event, values)
         self._told[transaction] = Told.made(session_id, event, end)
@@ -95,10 +94,9 @@ class ToldSessions:
         if told.timed_out and self._first_in_the_way(values):
             return self._in_the_way(event, values)
         values |= {"meter_stop": event.meter_kwh, "transaction_id": event.transaction_id}
-        try:
-            session_id = self._write("end", values)
-        except RowsRefusedError as refused:
-            return rejected(event, "refused", refused.detail)
+        session_id = self._write("end", values)
+        if isinstance(session_id, RowsRefusedError):
+            return rejected(event, "refused", session_id.detail)
         if session_id is None:
             return swallowed(event)
         self._told[event.transaction_id] = told._replace(ended_at=event.time, timed_out=False)
@@ -143,11 +141,17 @@ class ToldSessions:
         rows = self._connection.execute(QUERIES[query], {"ids": sorted(ids)})
         return {device_id for (device_id,) in rows}
 
-    def _write(self, query: str, values: dict[str, Any]) -> UUID | None:
+    def _write(self, query: str, values: dict[str, Any]) -> UUID | RowsRefusedError | None:
+        """The session that was written; None when none was. Raises RowsRefusedError."""
+        if not self._careful:
+            return self._execute(query, values)
+        try:
+            with self._connection.transaction():
+                return self._execute(query, values)
+        except RowsRefusedError as refused:
+            return refused
+
+    def _execute(self, query: str, values: dict[str, Any]) -> UUID | None:
         with carrying_rows():
-            if not self._careful:
-                row = self._connection.execute(QUERIES[query], values).fetchone()
-            else:
-                with self._connection.transaction():
-                    row = self._connection.execute(QUERIES[query], values).fetchone()
+            row = self._connection.execute(QUERIES[query], values).fetchone()
         return row[0] if row else None

@@ -115,8 +115,11 @@ JOIN rejected_records AS rejected USING (topic, partition, "offset", record_inde
 WHERE resolved_at IS NULL
 ON CONFLICT (rejected_id) DO UPDATE SET blocked_by = EXCLUDED.blocked_by
 
+-- name: retell
+-- What waited is still rejected: the reason may be another one by now.
+UPDATE rejected_records SET reason = %(reason)s, detail = %(detail)s WHERE id = %(rejected_id)s
+
 -- name: block
--- What waits for another session now.
 UPDATE waiting_session_events SET blocked_by = %(blocked_by)s WHERE rejected_id = %(rejected_id)s
 
 -- name: wait_no_longer
