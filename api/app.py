@@ -175,6 +175,7 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
         "/v1/devices/adopt-cadence": {"POST": Cadence(database).adopt},
         "/v1/sessions": {"GET": sessions.search},
         "/v1/sessions/start": {"POST": sessions.start},
+        "/v1/sessions/end": {"POST": sessions.end_transaction},
         "/v1/sessions/active": {"GET": sessions.active},
         "/v1/sessions/{id}": {"GET": sessions.one, "PATCH": sessions.change},
         "/v1/sessions/{id}/end": {"POST": sessions.end},

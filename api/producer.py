@@ -43,6 +43,7 @@ class Producer:
         self.name = f"Kafka at {settings.kafka_bootstrap_servers}"
         self._waiting = Waiting({self.name: NOT_CONNECTED})
         self._topics = set(settings.streams)
+        self._also_read = set(settings.topics) - self._topics
         self._options = kafka_options(settings)
         self._metrics = metrics
         self._producer: AIOKafkaProducer | None = None
@@ -105,12 +106,12 @@ class Producer:
             raise self._away() from None
 
     async def all_partitions(self) -> list[TopicPartition]:
-        """The partitions of all our topics. Raises ApiError 503 when Kafka is away."""
+        """The partitions of all topics that workers read. Raises ApiError 503 when Kafka is away."""
         if self.trouble is not None:
             raise self._away()
         return [
             TopicPartition(topic, number)
-            for topic in sorted(self._topics)
+            for topic in sorted(self._topics | self._also_read)
             for number in await self.partitions(topic)
         ]
 

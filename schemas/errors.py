@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from schemas.fields import Output
 
@@ -20,12 +21,19 @@ class Problem(Output):
     """For readings: why they are not valid, such as invalid, too_old or in_future."""
 
 
+class InTheWay(Output):
+    """The session that is in the way, and the field of the request because of which it is."""
+
+    field: str
+    session_id: UUID
+
+
 class ErrorBody(Output):
-    """`details` is a list of problems for a 400 and a replay's 409, else null."""
+    """`details` lists problems for a 400 and a replay's 409, sessions for their 409, else null."""
 
     status_code: int
     message: str
-    details: list[Problem] | None
+    details: list[Problem | InTheWay] | None
     timestamp: datetime
     path: str
 

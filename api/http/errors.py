@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
 from api.http.responses import JsonResponse
-from schemas.errors import ErrorBody, Problem, capped, problem
+from schemas.errors import ErrorBody, InTheWay, Problem, capped, problem
 from schemas.fields import utc_now
 
 RETRY_AFTER_S = 5
@@ -33,7 +33,7 @@ class ApiError(Exception):
         status: int,
         message: str,
         *,
-        details: Sequence[Problem] | None = None,
+        details: Sequence[Problem | InTheWay] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
@@ -48,9 +48,9 @@ def not_found(what: str, name: str) -> ApiError:
     return ApiError(404, f"{what} {name} not found")
 
 
-def conflict(message: str) -> ApiError:
+def conflict(message: str, details: Sequence[InTheWay] | None = None) -> ApiError:
     """409: the request is valid, but what is stored already does not allow it."""
-    return ApiError(409, message)
+    return ApiError(409, message, details=details)
 
 
 def invalid(details: Sequence[Problem], more: int = 0, what: str = "problems") -> ApiError:

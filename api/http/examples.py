@@ -6,10 +6,11 @@ What they show of readings comes from the descriptions of the streams.
 from base64 import b64encode
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 import orjson
 
-from schemas.errors import ErrorBody
+from schemas.errors import ErrorBody, InTheWay, Problem
 from schemas.fields import parse_time
 from schemas.streams import METER, STREAMS
 from schemas.streams.decoder import Decoder
@@ -45,6 +46,9 @@ BY_NAME: dict[str, Any] = {
     "deviceId": STREAM.id_example,
     "sessionId": UUID_EXAMPLE,
     "exchangeId": UUID_EXAMPLE,
+    "connectorId": "1",
+    "meterStart": 81_234.5,
+    "meterStop": 81_251.2,
     "at": NOON,
     "lastOfOld": 81_234.5,
     "firstOfNew": 0.2,
@@ -117,12 +121,18 @@ def example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
 
 def error_example(status: HTTPStatus) -> dict[str, Any]:
     """An error body of that status."""
-    invalid = status == HTTPStatus.BAD_REQUEST
-    details = problems(STREAM, REJECTION, "payload") if invalid else None
-    path = "/v1/telemetry/ingest" if invalid else f"/v1/devices/{STREAM.plural}/nobody"
+    details: list[Problem | InTheWay] | None = None
+    message, path = status.phrase, f"/v1/devices/{STREAM.plural}/nobody"
+    if status == HTTPStatus.BAD_REQUEST:
+        details = [*problems(STREAM, REJECTION, "payload")]
+        message, path = "Invalid input", "/v1/telemetry/ingest"
+    elif status == HTTPStatus.CONFLICT:
+        details = [InTheWay(field=STREAM.id_field, session_id=UUID(UUID_EXAMPLE))]
+        message = f"{STREAM.name.capitalize()} {STREAM.id_example} is in a session already"
+        path = "/v1/sessions/start"
     body = ErrorBody(
         status_code=status,
-        message="Invalid input" if invalid else status.phrase,
+        message=message,
         details=details,
         timestamp=parse_time(NOON),
         path=path,

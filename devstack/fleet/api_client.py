@@ -1,7 +1,8 @@
 """Registers a fleet's devices at the API and reports every charging session that starts or ends.
 
 There is a queue for each depot: its sessions are reported in order, and depots do not wait for each
-other. While the API is away, a request is repeated until it is answered.
+other. While the API is away, a request is repeated until it is answered. Each session has its
+transaction, so that what was done already is not done again.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ class ApiClient:
             base_url=url, timeout=TIMEOUT_S, limits=httpx.Limits(max_connections=CONNECTIONS)
         )
         self._turns = asyncio.Semaphore(CONNECTIONS)
-        self._ids: dict[Session, str] = {}
+        self._started: set[Session] = set()
         self._ended: set[Session] = set()
         self._queues: dict[int, asyncio.Queue[Session]] = {}
         self._workers: list[asyncio.Task[None]] = []
@@ -76,7 +77,7 @@ class ApiClient:
         while True:
             session = await queue.get()
             if not session.refused:
-                if session not in self._ids:
+                if session not in self._started:
                     await self._start(session)
                 elif session.end is not None and session not in self._ended:
                     await self._end(session)
@@ -85,6 +86,7 @@ class ApiClient:
     async def _start(self, session: Session) -> None:
         end = session.end
         body = {
+            "transactionId": _transaction(session),
             "meterId": session.meter_id,
             "vehicleId": session.vehicle_id,
             "startedAt": format_micros(session.start),
@@ -92,32 +94,23 @@ class ApiClient:
         if end is not None:
             body["endedAt"] = format_micros(end)
         answer = await self._request("POST", "/v1/sessions/start", body)
-        if answer.status_code == httpx.codes.CREATED:
-            self._ids[session] = answer.json()["sessionId"]
-            if end is not None:
+        if answer.is_success:
+            self._started.add(session)
+            if answer.json()["endedAt"] is not None:
                 self._ended.add(session)
-        elif not await self._is_there(session):
+        else:
             session.refused = True
             say(f"the API refused a session: {_shown(answer)}")
 
     async def _end(self, session: Session) -> None:
-        body = {"endedAt": format_micros(session.end or 0)}
-        answer = await self._request("POST", f"/v1/sessions/{self._ids[session]}/end", body)
-        if answer.status_code not in (httpx.codes.OK, httpx.codes.CONFLICT):
+        body = {
+            "transactionId": _transaction(session),
+            "endedAt": format_micros(session.end or 0),
+        }
+        answer = await self._request("POST", "/v1/sessions/end", body)
+        if not answer.is_success:
             raise DevstackError(f"the API refused a session's end: {_shown(answer)}")
         self._ended.add(session)
-
-    async def _is_there(self, session: Session) -> bool:
-        """Whether an earlier attempt, whose answer was lost, did enter the session."""
-        start = format_micros(session.start)
-        path = f"/v1/sessions?vehicleId={session.vehicle_id}&startTime={start}&limit=1000"
-        for found in (await self._request("GET", path)).json():
-            if found["meterId"] == session.meter_id and found["startedAt"] == start:
-                self._ids[session] = found["sessionId"]
-                if found["endedAt"] is not None:
-                    self._ended.add(session)
-                return True
-        return False
 
     async def _register(self, path: str, body: dict[str, Any]) -> None:
         answer = await self._request("POST", path, body)
@@ -142,6 +135,11 @@ class ApiClient:
                 said = True
                 say(f"waiting for the API at {self._client.base_url}: {trouble}")
             await asyncio.sleep(RETRY_S)
+
+
+def _transaction(session: Session) -> str:
+    """The charger's own name for the session: it has one vehicle at a time."""
+    return f"{session.meter_id}@{session.start}"
 
 
 def _shown(answer: httpx.Response) -> str:

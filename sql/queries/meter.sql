@@ -79,7 +79,7 @@ CROSS JOIN LATERAL (
 -- The sessions on a meter that overlap the window, oldest first.
 SELECT
     -- include: session_columns
-FROM charging_sessions
+FROM charging_sessions AS session
 WHERE meter_id = %(meter_id)s
     AND tstzrange(started_at, ended_at) && tstzrange(%(start)s, %(end)s)
 ORDER BY started_at

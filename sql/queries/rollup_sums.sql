@@ -199,6 +199,7 @@ LEFT JOIN dc_sums AS dc USING (hour, vehicle_id)
 LEFT JOIN read_sums AS read USING (hour, vehicle_id)
 LEFT JOIN covered USING (hour, vehicle_id)
 WHERE read.readings > 0 OR ac.readings + coalesce(cardinality(ac.again), 0) > 0 OR ac.energy <> 0
+    OR ac.counter_resets + ac.dips + ac.spikes + ac.implausible > 0
     OR dc.hour IS NOT NULL OR ac_seconds > 0 OR dc_seconds > 0
 
 -- name: find_unit_days

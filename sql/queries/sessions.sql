@@ -1,10 +1,13 @@
 -- Charging sessions. Whoever writes one locks the meter's row first, then the vehicle's, then the
 -- session's, all in one transaction that writes no other session: a start by `lock_meter` and
 -- `lock_vehicle`, everybody else by `lock`. So writers queue up at the devices instead of deadlocking
--- in the exclusion constraints, which stay as the belt.
+-- in the exclusion constraints, which stay as the belt, as the unique transaction does. Only under
+-- these locks is it certain what `of_transaction` and `in_the_way` find.
 
 -- fragment: session_columns
-session_id, meter_id, vehicle_id, started_at, ended_at, is_active, end_reason
+session.session_id, session.meter_id, session.vehicle_id, session.started_at, session.ended_at,
+session.is_active, session.end_reason, session.transaction_id, session.connector_id,
+session.meter_start, session.meter_stop
 
 -- name: lock_meter
 -- No row when the meter is unknown.
@@ -28,15 +31,38 @@ FROM (
 ) AS recent
 WHERE ended_at <= %(now)s
 
+-- name: of_transaction
+-- The session of a charger's transaction; no row when there is none.
+SELECT
+    -- include: session_columns
+FROM charging_sessions AS session
+WHERE transaction_id = %(transaction_id)s
+
+-- name: in_the_way
+-- The first session of the meter, and that of the vehicle, that shares time with [started_at,
+-- ended_at), other than `session_id`, which may be null; null where there is none.
+SELECT
+    (SELECT session_id FROM charging_sessions
+        WHERE meter_id = %(meter_id)s AND session_id IS DISTINCT FROM %(session_id)s::uuid
+            AND tstzrange(started_at, ended_at) && tstzrange(%(started_at)s, %(ended_at)s)
+        ORDER BY started_at LIMIT 1) AS of_meter,
+    (SELECT session_id FROM charging_sessions
+        WHERE vehicle_id = %(vehicle_id)s AND session_id IS DISTINCT FROM %(session_id)s::uuid
+            AND tstzrange(started_at, ended_at) && tstzrange(%(started_at)s, %(ended_at)s)
+        ORDER BY started_at LIMIT 1) AS of_vehicle
+
 -- name: start
-INSERT INTO charging_sessions (meter_id, vehicle_id, started_at, ended_at)
-VALUES (%(meter_id)s, %(vehicle_id)s, %(started_at)s, %(ended_at)s)
+INSERT INTO charging_sessions AS session (meter_id, vehicle_id, started_at, ended_at, transaction_id,
+    connector_id, meter_start, meter_stop)
+VALUES (%(meter_id)s, %(vehicle_id)s, %(started_at)s, %(ended_at)s, %(transaction_id)s,
+    %(connector_id)s, %(meter_start)s, %(meter_stop)s)
 RETURNING
     -- include: session_columns
 
 -- name: lock
 -- The session as it is once it is locked. PostgreSQL locks in the order of the names at the end.
-SELECT meter_id, vehicle_id, started_at, ended_at
+SELECT
+    -- include: session_columns
 FROM charging_sessions AS session
 JOIN meters AS meter USING (meter_id)
 JOIN vehicles AS vehicle USING (vehicle_id)
@@ -44,14 +70,18 @@ WHERE session_id = %(session_id)s
 FOR NO KEY UPDATE OF meter, vehicle, session
 
 -- name: end
-UPDATE charging_sessions SET ended_at = %(ended_at)s WHERE session_id = %(session_id)s
+-- By someone's word, whatever ended it before.
+UPDATE charging_sessions AS session
+SET ended_at = %(ended_at)s, timed_out = false, meter_stop = %(meter_stop)s
+WHERE session_id = %(session_id)s
 RETURNING
     -- include: session_columns
 
 -- name: change
 -- A session whose end is given was ended by someone, whatever ended it before.
-UPDATE charging_sessions
-SET started_at = %(started_at)s, ended_at = %(ended_at)s, timed_out = timed_out AND NOT %(end_given)s
+UPDATE charging_sessions AS session
+SET started_at = %(started_at)s, ended_at = %(ended_at)s, timed_out = timed_out AND NOT %(end_given)s,
+    connector_id = %(connector_id)s, meter_start = %(meter_start)s, meter_stop = %(meter_stop)s
 WHERE session_id = %(session_id)s
 RETURNING
     -- include: session_columns
@@ -59,14 +89,14 @@ RETURNING
 -- name: one
 SELECT
     -- include: session_columns
-FROM charging_sessions
+FROM charging_sessions AS session
 WHERE session_id = %(session_id)s
 
 -- name: active
 -- Newest first, from below the place (after_start, after_id) unless it is null.
 SELECT
     -- include: session_columns
-FROM charging_sessions
+FROM charging_sessions AS session
 WHERE ended_at IS NULL
     AND (%(after_start)s::timestamptz IS NULL
         OR (started_at, session_id) < (%(after_start)s, %(after_id)s::uuid))
@@ -78,9 +108,10 @@ LIMIT %(limit)s
 -- is null.
 SELECT
     -- include: session_columns
-FROM charging_sessions
+FROM charging_sessions AS session
 WHERE (%(vehicle_id)s::text IS NULL OR vehicle_id = %(vehicle_id)s)
     AND (%(meter_id)s::text IS NULL OR meter_id = %(meter_id)s)
+    AND (%(transaction_id)s::text IS NULL OR transaction_id = %(transaction_id)s)
     AND (%(end_time)s::timestamptz IS NULL OR started_at < %(end_time)s)
     AND (%(start_time)s::timestamptz IS NULL OR ended_at IS NULL OR ended_at > %(start_time)s
         OR (ended_at = started_at AND ended_at >= %(start_time)s))

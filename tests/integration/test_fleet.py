@@ -88,6 +88,7 @@ def test_sessions_reach_the_api(api: httpx.Client, environment: dict[str, str]) 
     assert {session["vehicleId"] for session in sessions} == {f"VH-{n:03}" for n in range(1, 7)}
     ended = [session for session in sessions if session["endedAt"]]
     assert 0 < len(ended) <= len(sessions)
+    assert all(one["transactionId"].startswith(f"{one['meterId']}@") for one in sessions)
 
 
 def test_a_signal_ends_it_with_the_truth(own_environment: dict[str, str]) -> None:

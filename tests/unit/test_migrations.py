@@ -20,6 +20,8 @@ RELEASED = {
     "0012_real_meters.sql": "430f8b1e50637344ada5875ba611f434c9c8c534c517179825b69eeaccac1399",
     "0013_salvage.sql": "38dfacac0a72b28e4d16dd5329053b5b8aff592588bc73bb2cdc2c60cace3658",
     "0014_corrections.sql": "34c4fed7d0f87b34a346712a1aaeb7bf91d4d5dd63180587a6be36cac4ec3a54",
+    "0015_sessions_said.sql": "9b909e1cc4bbf80b76a898dbc75a31f1b548b11624fa49fa06bde4292242ba5e",
+    "0016_session_events.sql": "3058c6f9ec7cdc85e2d098c767da3431d847fec1bae9bcc55704ccc6549a152a",
 }
 """The SHA-256 of each file. A new one adds its line; a line that is here is never changed again."""
 FIRST_THAT_STATES_IT = "0005"
