@@ -106,7 +106,7 @@ class Producer:
             raise self._away() from None
 
     async def all_partitions(self) -> list[TopicPartition]:
-        """The partitions of all topics that workers read. Raises ApiError 503 when Kafka is away."""
+        """The partitions of all topics that workers read. Raises ApiError 503 without Kafka."""
         if self.trouble is not None:
             raise self._away()
         return [

@@ -16,6 +16,8 @@ from schemas.text import MAX_ID_CHARACTERS, check_id
 
 EventName = Literal["start", "end"]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARACTERS)]
+Connector = Id | Annotated[int, msgspec.Meta(ge=0)]
+"""A number becomes text."""
 Kwh = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -79,7 +81,7 @@ class _Start(msgspec.Struct, gc=False, rename="camel"):
     meter_id: Id
     vehicle_id: Id
     timestamp: str
-    connector_id: Id | None = None
+    connector_id: Connector | None = None
     meter_start: Kwh | None = None
 
 
@@ -92,7 +94,8 @@ class _End(msgspec.Struct, gc=False, rename="camel"):
 _SHORTEST = len(b'{"event":"end","transactionId":"T","timestamp":"2000-01-01T00:00:00Z"}')
 _TEXTS: dict[EventName, Checks] = {
     "start": {
-        **dict.fromkeys(("transactionId", "meterId", "vehicleId", "connectorId"), check_id),
+        **dict.fromkeys(("transactionId", "meterId", "vehicleId"), check_id),
+        "connectorId": lambda connector: check_id(str(connector)),
         TIMESTAMP: parse_timestamp,
     },
     "end": {"transactionId": check_id, TIMESTAMP: parse_timestamp},
@@ -129,7 +132,7 @@ class EventDecoder(RecordDecoder):
                 parse_timestamp(start.timestamp),
                 name,
                 start.transaction_id,
-                start.connector_id,
+                None if start.connector_id is None else check_id(str(start.connector_id)),
                 start.vehicle_id,
                 start.meter_id,
             )
