@@ -34,6 +34,7 @@ from api.metrics import Measured, Metrics
 from api.producer import Producer
 from api.routes.analytics import Analytics
 from api.routes.cadence import Cadence
+from api.routes.corrections import Corrections
 from api.routes.devices import METERS, VEHICLES, Devices
 from api.routes.docs import ASSETS_PATH, Docs, assets
 from api.routes.exchanges import Exchanges
@@ -145,6 +146,7 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
     analytics = Analytics(parts.settings, database)
     fleet = FleetAnalytics(parts.settings, database)
     silence = SilentDevices(database)
+    corrections = Corrections(parts.settings, database)
     sign_in = SignInRoutes(parts.guard, parts.keyring, database)
     health = HealthRoutes(
         parts.settings,
@@ -173,6 +175,8 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
         **exchange_routes("vehicles", Exchanges(VEHICLE, parts.settings, database)),
         "/v1/devices/silent": {"GET": silence.silent},
         "/v1/devices/adopt-cadence": {"POST": Cadence(database).adopt},
+        "/v1/corrections": {"GET": corrections.page, "POST": corrections.create},
+        "/v1/corrections/{id}": {"GET": corrections.one, "DELETE": corrections.undo},
         "/v1/sessions": {"GET": sessions.search},
         "/v1/sessions/start": {"POST": sessions.start},
         "/v1/sessions/end": {"POST": sessions.end_transaction},

@@ -28,12 +28,19 @@ class InTheWay(Output):
     session_id: UUID
 
 
+class Taken(Output):
+    """An instant that is taken, and the field that would bring another reading there."""
+
+    field: str
+    timestamp: datetime
+
+
 class ErrorBody(Output):
-    """`details` lists problems for a 400 and a replay's 409, sessions for their 409, else null."""
+    """`details` lists problems for a 400 and a replay's 409; of other 409s what is in the way."""
 
     status_code: int
     message: str
-    details: list[Problem | InTheWay] | None
+    details: list[Problem | InTheWay | Taken] | None
     timestamp: datetime
     path: str
 

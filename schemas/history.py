@@ -18,6 +18,8 @@ class HistoryQuery(WindowQuery):
     limit: Annotated[int, Field(ge=1, le=MAX_READINGS)] | None = None
     """All readings of the window, when it is not given."""
     format: Literal["json", "csv"] = "json"
+    corrected: bool = True
+    """False: readings as they were sent, whatever corrections made of them."""
     safe: bool = False
     """For CSV that a spreadsheet will open: a text that it would run, since it begins with one of
     `=`, `+`, `-`, `@`, gets a `'` before it. Numbers stay as they are."""

@@ -82,11 +82,15 @@ RIGHTS: Mapping[str, tuple[Rights, ...]] = {
         TAKE_SESSION_EVENTS,
         dict.fromkeys((*DEVICES, "charging_sessions"), ("INSERT", "UPDATE")),
         dict.fromkeys(("api_keys",), ("SELECT",)),
-        dict.fromkeys(("api_sign_ins", "register_exchanges"), ("SELECT", "INSERT", "DELETE")),
+        dict.fromkeys(
+            ("api_sign_ins", "corrected_stretches", "register_exchanges", *CORRECTED),
+            ("SELECT", "INSERT", "DELETE"),
+        ),
         # The replay of rejected readings:
         dict.fromkeys((*HISTORIES, "rollup_log"), ("INSERT",)),
         dict.fromkeys(LIVE_STATES, ("INSERT", "UPDATE")),
         {
+            "corrections": ("INSERT", "UPDATE (undone_at, undone_by)"),
             "ingest_offsets": ("UPDATE (stored, duplicate, rejected)",),
             "rejected_records": (RESOLVE,),
         },

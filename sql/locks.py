@@ -10,6 +10,8 @@ HOUSEKEEPING: Final = 7_226_002
 """Whichever worker holds it does the housekeeping for all."""
 REPLAY: Final = 7_226_003
 """One replay from Kafka at a time: they share a group's positions."""
+CORRECTIONS: Final = 7_226_004
+"""With the hash of a device beside it: one change of its corrections at a time."""
 SESSION_EVENTS: Final = 7_226_005
 """Whoever holds it, until its transaction ends, makes sessions of events."""
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
 from api.http.responses import JsonResponse
-from schemas.errors import ErrorBody, InTheWay, Problem, capped, problem
+from schemas.errors import ErrorBody, InTheWay, Problem, Taken, capped, problem
 from schemas.fields import utc_now
 
 RETRY_AFTER_S = 5
@@ -33,7 +33,7 @@ class ApiError(Exception):
         status: int,
         message: str,
         *,
-        details: Sequence[Problem | InTheWay] | None = None,
+        details: Sequence[Problem | InTheWay | Taken] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
@@ -48,7 +48,7 @@ def not_found(what: str, name: str) -> ApiError:
     return ApiError(404, f"{what} {name} not found")
 
 
-def conflict(message: str, details: Sequence[InTheWay] | None = None) -> ApiError:
+def conflict(message: str, details: Sequence[InTheWay | Taken] | None = None) -> ApiError:
     """409: the request is valid, but what is stored already does not allow it."""
     return ApiError(409, message, details=details)
 

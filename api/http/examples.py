@@ -49,6 +49,10 @@ BY_NAME: dict[str, Any] = {
     "connectorId": "1",
     "meterStart": 81_234.5,
     "meterStop": 81_251.2,
+    "correctionId": UUID_EXAMPLE,
+    "startTime": MIDNIGHT,
+    "endTime": NOON,
+    "madeBy": "anna",
     "at": NOON,
     "lastOfOld": 81_234.5,
     "firstOfNew": 0.2,
@@ -113,7 +117,9 @@ def example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
         return [example(schema["items"], schemas)]
     if schema.get("type") == "object":
         return {
-            name: BY_NAME[name] if name in BY_NAME else example(field, schemas)
+            name: BY_NAME[name]
+            if name in BY_NAME and "examples" not in field
+            else example(field, schemas)
             for name, field in schema.get("properties", {}).items()
         }
     return BY_FORMAT.get(schema.get("format", ""), BY_TYPE[schema["type"]])

@@ -1,17 +1,18 @@
-"""Raw history: a device's readings as they were sent, as JSON or CSV, in bounded memory.
+"""History: a device's readings, as sent or as corrected, as JSON or CSV, in bounded memory.
 
 An answer is read in steps, each of which goes on after the last reading of the one before. Between
 two steps it holds neither a connection nor a snapshot, so that clients may be many, slow or stuck.
 This is as good as one snapshot, since a stored reading never changes; a late one that is stored
-meanwhile may be part of the answer or not. The end of a page is found in the same snapshot as its
-first step, so that a page of one step is never longer than its limit. Late readings can make a page
-of several steps longer: if it stopped at its limit, the next page would leave readings out.
+meanwhile may be part of the answer or not, and so may each reading that a correction made meanwhile
+has to do with. The end of a page is found in the same snapshot as its first step, so that a page of
+one step is never longer than its limit. Late readings can make a page of several steps longer: if
+it stopped at its limit, the next page would leave readings out.
 """
 
 import csv
 import io
 from collections.abc import AsyncIterator, Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -19,13 +20,14 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.database import Connection, Database
+from api.database import Database
 from api.http.deadline import in_time
 from api.http.endpoint import JSON, allows, answers
 from api.http.errors import not_found
 from api.http.inputs import asked_window, path_device_id
 from api.http.responses import next_page
 from api.http.streamed import Streamed
+from api.readings import Readings, Rows
 from schemas.analytics import Window
 from schemas.fields import device_id_of, utc_now
 from schemas.history import HistoryQuery
@@ -34,14 +36,9 @@ from schemas.streams.stream import Stream
 from sql.named import load, load_for
 
 ONE_SNAPSHOT = load("snapshots")["one_snapshot"]
-READINGS_A_STEP = 2_000
-"""Few enough for one step to hold other requests up for some milliseconds only."""
-TICK = timedelta(microseconds=1)
 CSV = "text/csv"
 RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r")
 """What a text begins with that a spreadsheet takes for a formula."""
-
-Rows = list[dict[str, Any]]
 
 
 class History:
@@ -65,14 +62,14 @@ class History:
         media={CSV: "csv_example"},
     )
     async def readings(self, request: Request, query: HistoryQuery) -> Response:
-        """A device's readings as sent, oldest first; the last 24 h unless a window is given."""
+        """A device's readings, oldest first; the last 24 h unless a window is given."""
         device_id = path_device_id(request, self._word)
         window = asked_window(query, utc_now())
-        page, rows = await self._begin(device_id, window, query.limit)
+        readings, page, first = await self._begin(device_id, window, query)
         headers = {}
         if page.end < window.end:
             headers = next_page(request, startTime=_iso(page.end), endTime=_iso(window.end))
-        steps = self._steps(device_id, page, rows)
+        steps = self._steps(readings, *first)
         if query.format == "json":
             return Streamed(_json(steps, self._stream.optional_names), headers, JSON)
         name = f"{quote(device_id, safe='')}.csv"
@@ -82,42 +79,37 @@ class History:
         return Streamed(_csv(steps, self._stream.json_names), headers, CSV)
 
     async def _begin(
-        self, device_id: str, window: Window, limit: int | None
-    ) -> tuple[Window, Rows]:
-        """The window up to the first reading beyond the limit, and the rows of its first step.
+        self, device_id: str, window: Window, query: HistoryQuery
+    ) -> tuple[Readings, Window, tuple[Rows, Window]]:
+        """Where to read, the window up to the first reading beyond the limit, and its first step.
 
         Raises ApiError 404.
         """
-        parameters = {"id": device_id, "limit": limit, **window._asdict()}
+        device = {"id": device_id}
         async with self._database.connection() as connection, connection.transaction():
             await connection.execute(ONE_SNAPSHOT)
-            known = await (await connection.execute(self._sql["is_known"], parameters)).fetchone()
+            known = await (await connection.execute(self._sql["is_known"], device)).fetchone()
             if known is None or not known["known"]:
                 raise not_found(self._word, device_id)
-            if limit is not None:
-                row = await (
-                    await connection.execute(self._sql["beyond_limit"], parameters)
-                ).fetchone()
-                window = Window(window.start, row["timestamp"]) if row else window
-            return window, await self._read(connection, device_id, window)
+            found = query.corrected and await connection.execute(self._sql["is_corrected"], device)
+            corrected = bool(found and await found.fetchone() is not None)
+            readings = Readings(self._stream, device_id, corrected=corrected)
+            if query.limit is not None:
+                window = await readings.page(connection, window, query.limit)
+            return readings, window, await readings.step(connection, window)
 
-    async def _steps(self, device_id: str, window: Window, rows: Rows) -> AsyncIterator[Rows]:
-        """The rows of the whole window, step by step; `rows` are those of its first step."""
-        while rows:
-            yield rows
-            if len(rows) < READINGS_A_STEP:
+    async def _steps(self, readings: Readings, rows: Rows, rest: Window) -> AsyncIterator[Rows]:
+        """The rows of all steps; `rows` are those of the first, and `rest` is what is left."""
+        while True:
+            if rows:
+                yield rows
+            if rest.start >= rest.end:
                 return
-            rest = Window(rows[-1]["timestamp"] + TICK, window.end)
-            rows = await in_time(self._step(device_id, rest))
+            rows, rest = await in_time(self._step(readings, rest))
 
-    async def _step(self, device_id: str, window: Window) -> Rows:
+    async def _step(self, readings: Readings, window: Window) -> tuple[Rows, Window]:
         async with self._database.connection() as connection:
-            return await self._read(connection, device_id, window)
-
-    async def _read(self, connection: Connection, device_id: str, window: Window) -> Rows:
-        """The rows of one step, where a `real` has its shortest form, as PostgreSQL prints it."""
-        parameters = {"id": device_id, "limit": READINGS_A_STEP, **window._asdict()}
-        return await (await connection.execute(self._sql["readings"], parameters)).fetchall()
+            return await readings.step(connection, window)
 
 
 async def _json(steps: AsyncIterator[Rows], optional: Collection[str]) -> AsyncIterator[bytes]:

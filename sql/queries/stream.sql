@@ -121,6 +121,57 @@ WHERE {id} = %(id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
 ORDER BY "timestamp"
 LIMIT %(limit)s
 
+-- name: is_corrected
+-- A row when corrections of the device are in force.
+SELECT FROM corrections
+WHERE stream = '{name}' AND device_id = %(id)s AND undone_at IS NULL
+LIMIT 1
+
+-- name: corrected_until
+-- Where the window ends before which there are at most `most` readings of each origin: sent, brought in
+-- by corrections, or moved by one of them; at its end when there are no more.
+SELECT least(until, (
+    SELECT min(beyond)
+    FROM corrected_stretches AS stretch
+    CROSS JOIN LATERAL (
+        SELECT "timestamp" + moved_by AS beyond
+        FROM {history}
+        WHERE {id} = %(id)s AND "timestamp" >= greatest(first, %(start)s - moved_by)
+            AND "timestamp" < least(past, until - moved_by)
+        ORDER BY "timestamp"
+        OFFSET %(most)s
+        LIMIT 1) AS moved
+    WHERE stream = '{name}' AND device_id = %(id)s
+        AND first + moved_by < until AND past + moved_by > %(start)s)) AS until
+FROM (
+    SELECT least(%(end)s::timestamptz, (
+        SELECT "timestamp"
+        FROM {history}
+        WHERE {id} = %(id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
+        ORDER BY "timestamp"
+        OFFSET %(most)s
+        LIMIT 1), (
+        SELECT "timestamp"
+        FROM {name}_corrected_readings
+        WHERE {id} = %(id)s AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
+        ORDER BY "timestamp"
+        OFFSET %(most)s
+        LIMIT 1)) AS until) AS unmoved
+
+-- name: beyond_limit_corrected
+-- Of the readings as corrected, the time of the first that lies beyond the first `limit`, and how many
+-- there are.
+SELECT count(*), min("timestamp") FILTER (WHERE place > %(limit)s) AS "timestamp"
+FROM (
+    SELECT "timestamp", row_number() OVER (ORDER BY "timestamp") AS place
+    FROM {name}_as_corrected(%(id)s, %(start)s, %(end)s)) AS reading
+
+-- name: readings_corrected
+SELECT {sent}
+FROM {name}_as_corrected(%(id)s, %(start)s, %(end)s)
+ORDER BY "timestamp"
+LIMIT %(limit)s
+
 -- name: live_state
 -- A device's newest reading; no row before the first.
 SELECT {columns}, updated_at

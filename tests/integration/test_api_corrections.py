@@ -1,0 +1,371 @@
+"""Corrections over HTTP: what each makes of a device's readings, and that undoing takes it back."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.answers import check_problem
+from tests.connections import connect
+from tests.readings import iso
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+PATH = "/v1/corrections"
+SKEW_S = 300
+Shown = dict[float, float]
+"""Energy by minutes from START."""
+
+
+def at(minutes: float) -> str:
+    return iso(START + minutes * MINUTE)
+
+
+class Device:
+    """A device with a reading a minute, whose energy is the minute it was sent with."""
+
+    def __init__(self, api: httpx.Client, environment: Mapping[str, str], stream: str, name: str):
+        self.api, self.environment, self.stream, self.name = api, dict(environment), stream, name
+        self.energy = {"meter": "kwhConsumedAc", "vehicle": "kwhDeliveredDc"}[stream]
+        path = f"/v1/devices/{stream}s"
+        assert api.post(path, json={f"{stream}Id": name}).status_code == 201
+        self.send(range(10))
+
+    def send(self, minutes: Iterable[float], kwh: float | None = None) -> None:
+        """Store readings as a worker does: whenever they come."""
+        column = {"meter": "kwh_consumed_ac", "vehicle": "kwh_delivered_dc"}[self.stream]
+        with connect(self.environment) as connection:
+            history = f"{self.stream}_telemetry_history"
+            connection.execute("SELECT ensure_day_partition(%s, %s)", (history, START.date()))
+            for minute in minutes:
+                connection.execute(
+                    f'INSERT INTO {history} ({self.stream}_id, "timestamp", {column})'.encode()
+                    + b" VALUES (%s, %s, %s)",
+                    (self.name, START + minute * MINUTE, minute if kwh is None else kwh),
+                )
+
+    def post(self, first: float, past: float, action: str, **more: Any) -> httpx.Response:
+        body = {"deviceId": self.name, "streamType": self.stream, "action": action, "reason": "why"}
+        body |= {"startTime": at(first), "endTime": at(past), **more}
+        return self.api.post(PATH, json=body)
+
+    def correct(self, first: float, past: float, action: str, **more: Any) -> dict[str, Any]:
+        answer = self.post(first, past, action, **more)
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        assert self.api.get(answer.headers["Location"]).json() == made
+        return made
+
+    def undo(self, made: Mapping[str, Any]) -> httpx.Response:
+        return self.api.delete(f"{PATH}/{made['correctionId']}")
+
+    def given(self, *minutes: float, kwh: float = 100) -> list[dict[str, Any]]:
+        return [{"timestamp": at(minute), self.energy: kwh + minute} for minute in minutes]
+
+    def history(self, **query: Any) -> httpx.Response:
+        window = {"startTime": at(-5_000), "endTime": at(10_000)}
+        path = f"/v1/telemetry/{self.stream}s/{quote(self.name, safe='')}/history"
+        return self.api.get(path, params=window | query)
+
+    def shown(self, **query: Any) -> Shown:
+        found = self.history(**query).json()
+        times = [datetime.fromisoformat(one["timestamp"]) for one in found]
+        assert times == sorted(times)
+        return {
+            round((time - START) / MINUTE, 6): one[self.energy]
+            for time, one in zip(times, found, strict=True)
+        }
+
+
+SENT: Shown = {float(n): float(n) for n in range(10)}
+
+
+@pytest.fixture(params=["meter", "vehicle"])
+def device(
+    api: httpx.Client, environment: dict[str, str], request: pytest.FixtureRequest
+) -> Device:
+    return Device(api, environment, request.param, f"of {request.node.name}"[:64])
+
+
+@pytest.fixture
+def meter(api: httpx.Client, environment: dict[str, str], request: pytest.FixtureRequest) -> Device:
+    return Device(api, environment, "meter", f"of {request.node.name}"[:64])
+
+
+def without(*minutes: float) -> Shown:
+    return {minute: kwh for minute, kwh in SENT.items() if minute not in minutes}
+
+
+def test_each_action_and_its_undoing(device: Device) -> None:
+    replaced, added = device.given(3.5, 4), device.given(3.25, 4.75)
+    moved = {round(n - 60 - 0.25 / 60, 6): float(n) for n in (3, 4)}
+    actions: list[tuple[str, dict[str, Any], Shown]] = [
+        ("void", {}, without(3, 4)),
+        ("replace", {"readings": replaced}, without(3) | {3.5: 103.5, 4: 104}),
+        ("add", {"readings": added}, SENT | {3.25: 103.25, 4.75: 104.75}),
+        ("shift", {"shiftSeconds": -3_600.25}, without(3, 4) | moved),
+    ]
+    for action, given, stand in actions:
+        made = device.correct(3, 5, action, **given)
+        assert device.shown() == stand, action
+        assert device.shown(corrected="false") == SENT
+        assert (made["madeBy"], made["undoneAt"]) == ("api@127.0.0.1", None)
+        assert made["shiftSeconds"] == given.get("shiftSeconds")
+        if readings := given.get("readings"):
+            in_history = device.history().json()
+            assert all(one in in_history for one in made["readings"])
+            assert [one["timestamp"] for one in made["readings"]] == [
+                one["timestamp"] for one in readings
+            ]
+        assert device.undo(made).status_code == 204
+        assert device.shown() == SENT
+        assert device.undo(made).status_code == 404
+    with connect(device.environment) as connection:
+        for table in ("corrected_stretches", f"{device.stream}_corrected_readings"):
+            assert connection.execute(f"SELECT FROM {table}".encode()).fetchone() is None
+
+
+def test_each_is_applied_to_what_those_before_it_left(device: Device) -> None:
+    """Brought in, moved away with what was sent, replaced there; then undone in another order."""
+    added = device.correct(2, 4, "add", readings=device.given(2.5, 3.5))
+    moved = device.correct(3, 10, "shift", shiftSeconds=600)
+    seen = {0: 0, 1: 1, 2: 2, 2.5: 102.5, 13.5: 103.5} | {n + 10.0: float(n) for n in range(3, 10)}
+    assert device.shown() == seen
+    replaced = device.correct(13, 15, "replace", readings=device.given(14, kwh=200))
+    after = {minute: kwh for minute, kwh in seen.items() if not 13 <= minute < 15} | {14: 214}
+    assert device.shown() == after
+    voided = device.correct(14, 14.001, "void")
+    back = device.correct(15, 17, "shift", shiftSeconds=-600)
+    del after[14], after[15], after[16]
+    assert device.shown() == after | {5: 5, 6: 6}
+
+    assert device.undo(added).status_code == 204
+    del after[2.5]
+    assert device.shown() == after | {5: 5, 6: 6}
+    assert device.undo(moved).status_code == 204
+    assert device.shown() == SENT
+    for made in (replaced, voided):
+        assert device.undo(made).status_code == 204
+    assert device.shown() == SENT
+    assert device.undo(back).status_code == 204
+    assert device.shown() == SENT
+
+
+def test_late_readings_are_treated_as_all_others(meter: Device) -> None:
+    meter.correct(2, 4, "void")
+    meter.correct(5, 8, "shift", shiftSeconds=6_000)
+    added = meter.correct(8, 9, "add", readings=meter.given(8.5))
+    meter.send([2.25, 5.25])
+    meter.send([8.5, 106], kwh=7)
+    stand = without(2, 3, 5, 6, 7) | {105: 5, 105.25: 5.25, 106: 6, 107: 7, 8.5: 108.5}
+    assert meter.shown() == stand
+    assert meter.shown(corrected="false") == SENT | {2.25: 2.25, 5.25: 5.25, 8.5: 7, 106: 7}
+    voided = meter.correct(8.5, 8.6, "void")
+    assert meter.undo(voided).status_code == 204
+    assert meter.shown() == stand
+    assert meter.undo(added).status_code == 204
+    assert meter.shown() == stand | {8.5: 7}
+
+
+def test_an_instant_that_is_taken_is_409(device: Device) -> None:
+    def check(answer: httpx.Response, field: str, minute: float) -> None:
+        details = check_problem(answer, 409)["details"]
+        assert details == [{"field": field, "timestamp": at(minute)}]
+
+    check(device.post(0, 10, "add", readings=device.given(4.5, 4)), "readings", 4)
+    check(device.post(0, 5, "shift", shiftSeconds=60), "shiftSeconds", 5)
+    check(device.post(5, 10, "shift", shiftSeconds=-240), "shiftSeconds", 1)
+    assert device.shown() == SENT
+    device.correct(0, 10, "shift", shiftSeconds=60)
+    device.correct(1, 11, "shift", shiftSeconds=-60)
+    voided = device.correct(3, 5, "void")
+    used = device.correct(3, 5, "add", readings=device.given(4))
+    check(device.undo(voided), "correctionId", 4)
+    assert device.shown() == without(3) | {4: 104}
+    assert device.undo(used).status_code == 204
+    assert device.undo(voided).status_code == 204
+    assert device.shown() == SENT
+
+
+def test_of_those_who_ask_at_once_one_gets_an_instant(meter: Device) -> None:
+    given = meter.given(4.5)
+    with ThreadPoolExecutor(6) as at_once:
+        asked = [at_once.submit(meter.post, 4, 5, "add", readings=given) for _ in range(6)]
+        assert sorted(one.result().status_code for one in asked) == [201] + 5 * [409]
+
+
+@pytest.mark.parametrize(
+    ("changed", "fields"),
+    [
+        ({"endTime": at(0)}, ["endTime"]),
+        ({"startTime": "2026-03-01"}, ["startTime"]),
+        ({"reason": ""}, ["reason"]),
+        ({"reason": "x" * 1_001}, ["reason"]),
+        ({"action": "erase"}, ["action"]),
+        ({"streamType": "charger"}, ["streamType"]),
+        ({"readings": []}, ["readings"]),
+        ({"readings": None}, ["readings"]),
+        ({"action": "void"}, ["readings"]),
+        ({"action": "shift", "readings": None}, ["shiftSeconds"]),
+        ({"shiftSeconds": 1}, ["shiftSeconds"]),
+        ({"action": "shift", "readings": None, "shiftSeconds": 0.000_000_4}, ["shiftSeconds"]),
+        ({"readings": [{}]}, ["readings.0.kwhConsumedAc", "readings.0.timestamp"]),
+        (
+            {
+                "readings": [
+                    {"timestamp": at(1), "kwhConsumedAc": 1, "voltage": None, "more": 1},
+                    {"timestamp": at(1), "kwhConsumedAc": 1},
+                    {"timestamp": at(10), "kwhConsumedAc": 1},
+                    {"timestamp": at(2), "kwhConsumedAc": -1},
+                    {"timestamp": at(3), "kwhConsumedAc": 1, "voltage": 501},
+                    {"timestamp": at(4), "kwhConsumedAc": 1, "meterId": "another"},
+                    {"timestamp": "2012-01-01T00:00:00Z", "kwhConsumedAc": 1},
+                    {"timestamp": "2112-01-01T00:00:00Z", "kwhConsumedAc": 1},
+                ]
+            },
+            [
+                "readings.1.timestamp",
+                "readings.2.timestamp",
+                "readings.3.kwhConsumedAc",
+                "readings.4.voltage",
+                "readings.5.meterId",
+                "readings.6.timestamp",
+                "readings.7.timestamp",
+            ],
+        ),
+    ],
+)
+def test_what_cannot_be_is_400(
+    api: httpx.Client, environment: dict[str, str], changed: dict[str, Any], fields: list[str]
+) -> None:
+    body: dict[str, Any] = {"deviceId": "nobody", "streamType": "meter", "action": "replace"}
+    body |= {"reason": "why", "startTime": at(0), "endTime": at(10)}
+    body |= {"readings": [{"timestamp": at(1), "kwhConsumedAc": 1}], **changed}
+    problem = check_problem(api.post(PATH, json=body), 400)
+    assert sorted(entry["field"] for entry in problem["details"]) == fields
+
+
+def test_where_no_reading_can_be_none_is_moved(meter: Device) -> None:
+    ahead = (datetime.now(UTC) - START).total_seconds() + SKEW_S + 60
+    for shift in (ahead, ahead - 9 * 60):
+        (problem,) = check_problem(meter.post(0, 60, "shift", shiftSeconds=shift), 400)["details"]
+        assert problem["field"] == "shiftSeconds"
+    with connect(meter.environment) as connection:
+        retired = "INSERT INTO retired_days (history, day, rows) VALUES (%s, '2026-02-20', 1)"
+        connection.execute(retired, ("vehicle_telemetry_history",))
+    for first, shift in ((-20_000, 1), (0, -9 * 86_400)):
+        answer = meter.post(first, 60, "shift", shiftSeconds=shift)
+        (problem,) = check_problem(answer, 400)["details"]
+        assert (problem["field"], "2026-02-20" in problem["message"]) == ("startTime", True)
+    with connect(meter.environment) as connection:
+        connection.execute("DELETE FROM retired_days")
+    meter.correct(0, 60, "shift", shiftSeconds=ahead - SKEW_S - 660)
+
+
+def test_of_what_is_not_there(api: httpx.Client, meter: Device) -> None:
+    nobody = {"deviceId": "nobody", "streamType": "meter", "action": "void", "reason": "why"}
+    nobody |= {"startTime": at(0), "endTime": at(1)}
+    for stream in ("meter", "vehicle"):
+        problem = check_problem(api.post(PATH, json=nobody | {"streamType": stream}), 404)
+        assert problem["message"] == f"{stream.capitalize()} nobody not found"
+    for name in (str(uuid4()), "1"):
+        for ask in (api.get, api.delete):
+            assert check_problem(ask(f"{PATH}/{name}"), 404)["message"] == (
+                f"Correction {name} not found"
+            )
+    vehicle = Device(meter.api, meter.environment, "vehicle", meter.name)
+    meter.correct(0, 5, "void")
+    assert vehicle.shown() == SENT
+    assert len(meter.shown()) == 5
+
+
+def test_listed_as_they_were_made(api: httpx.Client, device: Device) -> None:
+    made = [device.correct(n, n + 1, "void") for n in range(4)]
+    assert device.undo(made[1]).status_code == 204
+    mine = {"deviceId": device.name, "streamType": device.stream}
+    seen, page = [], api.get(PATH, params=mine | {"limit": 2})
+    while True:
+        seen += page.json()
+        if "next" not in page.links:
+            break
+        page = api.get(page.links["next"]["url"])
+    assert seen == [made[0], *made[2:]]
+    everything = api.get(PATH, params=mine | {"undone": "true"}).json()
+    assert [one["correctionId"] for one in everything] == [one["correctionId"] for one in made]
+    assert everything[1]["undoneBy"] == "api@127.0.0.1" and everything[1]["undoneAt"]
+    assert api.get(f"{PATH}/{made[1]['correctionId']}").json() == everything[1]
+    other = {"meter": "vehicle", "vehicle": "meter"}[device.stream]
+    assert api.get(PATH, params=mine | {"streamType": other}).json() == []
+
+
+def test_a_list_ends_where_there_are_many_readings(api: httpx.Client, meter: Device) -> None:
+    seconds = [iso(START + timedelta(seconds=n, milliseconds=1)) for n in range(10_000)]
+    given = [{"timestamp": time, "kwhConsumedAc": 1e-7, "voltage": 230.53} for time in seconds]
+    for action in ("add", "replace"):
+        made = meter.correct(0, 300, action, readings=given)
+    mine = {"deviceId": meter.name}
+    page = api.get(PATH, params=mine)
+    assert len(page.json()) == 1
+    assert api.get(page.links["next"]["url"]).json() == [made]
+    found = meter.history().json()
+    assert found == [{"meterId": meter.name} | one for one in given]
+    too_many = meter.post(0, 300, "replace", readings=[*given, given[0]])
+    assert [one["field"] for one in check_problem(too_many, 400)["details"]] == ["readings"]
+
+
+def test_long_histories_in_both_views(meter: Device) -> None:
+    """Steps and pages of a device whose readings are out for long, moved, and brought in."""
+    with connect(meter.environment) as connection:
+        for day in range(1, 6):
+            connection.execute(
+                "SELECT ensure_day_partition('meter_telemetry_history', %s)",
+                ((START + timedelta(days=day)).date(),),
+            )
+        connection.execute(
+            'INSERT INTO meter_telemetry_history (kwh_consumed_ac, "timestamp", meter_id)'
+            " SELECT n, %s + n * interval '1 min', %s FROM generate_series(10, 7199) AS n",
+            (START, meter.name),
+        )
+    sent = {float(n): float(n) for n in range(7_200)}
+    meter.correct(100, 3_300, "void")
+    meter.correct(3_300, 5_800, "shift", shiftSeconds=-50 * 60 + 30)
+    meter.correct(5_801, 6_000, "add", readings=meter.given(5_801.75))
+    stand = {n: kwh for n, kwh in sent.items() if not 100 <= n < 5_800} | {5_801.75: 5_901.75}
+    stand |= {n - 49.5: float(n) for n in range(3_300, 5_800)}
+    assert meter.shown() == stand == dict(sorted(stand.items())) | stand
+    assert meter.shown(corrected="false") == sent
+    lines = list(csv.reader(meter.history(format="csv").text.splitlines()))[1:]
+    assert [float(line[1]) for line in lines] == [stand[n] for n in sorted(stand)]
+    seen: list[Any] = []
+    page = meter.history(limit=2_001)
+    while True:
+        seen += page.json()
+        if "next" not in page.links:
+            break
+        assert len(page.json()) == 2_001
+        page = meter.api.get(page.links["next"]["url"])
+    assert seen == meter.history().json()
+
+
+def test_the_rollups_hear_of_it(device: Device) -> None:
+    def logged(ask: Any) -> list[Any]:
+        with connect(device.environment) as connection:
+            connection.execute("DELETE FROM rollup_log")
+            ask()
+            log = "SELECT first, past FROM rollup_log WHERE stream = %s AND devices = %s"
+            rows = connection.execute(log, (device.stream, [device.name])).fetchall()
+        return sorted(tuple((time - START) / MINUTE for time in row) for row in rows)
+
+    made: list[dict[str, Any]] = []
+    found = logged(lambda: made.append(device.correct(2, 4, "shift", shiftSeconds=3_600)))
+    assert found == [(2, 4), (62, 64)]
+    assert logged(lambda: device.undo(made[-1])) == found
+    assert logged(lambda: device.correct(2, 4, "void")) == [(2, 4)]
+    assert logged(lambda: device.correct(2, 4, "add", readings=device.given(3))) == [(2, 4)]
+    assert logged(lambda: device.post(0, 10, "add", readings=device.given(5))) == []
