@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaProducer
 
+from tests.conftest import create_topics
 from tests.connections import connect
 from tests.kafka import PARTITIONS, options_of
 from tests.readings import array_value
 from tests.session_events import Session, end, register, sessions, start
-from tests.workers import books
+from tests.workers import books_of
 
 YEARS_AGO = -700 * 1440.0
 """In minutes; MAX_READING_AGE_DAYS is 730."""
@@ -32,7 +33,11 @@ GARBAGE = {
 }
 
 
-REASONS = "SELECT reason, count(*) FROM rejected_records WHERE resolved_at IS NULL GROUP BY reason"
+REASONS = """
+    SELECT reason, count(*) FROM rejected_records
+    WHERE topic = %s AND resolved_at IS NULL
+    GROUP BY reason
+"""
 EVENTS = "SELECT session_id, count(*) FROM session_events GROUP BY session_id"
 
 
@@ -56,7 +61,7 @@ def tell(seed: int, *, chargers: int, hours: int) -> Told:
     """Sessions of so many chargers and hours, a third of whose events are repeated."""
     rng, told = random.Random(seed), Told(devices=chargers * 3)
     for hour in range(hours):
-        base = YEARS_AGO if hour % 5 == 4 else 0.0
+        base = YEARS_AGO if hour % 5 == 1 else 0.0
         for charger in range(chargers):
             _add(
                 told.truth,
@@ -74,11 +79,12 @@ def tell(seed: int, *, chargers: int, hours: int) -> Told:
     known = [*told.truth.values(), *told.unknown.values()]
     events = [one for session in known for one in events_of(session)]
     once = [one for pair in told.claims for session in pair for one in events_of(session)]
-    events += rng.sample(events, int(len(events) * REPEATED / (1 - REPEATED)))
-    events += [*once, *GARBAGE]
     told.bad.update(GARBAGE.values())
-    places = {place: place + rng.uniform(0, LATE_BY) for place in range(len(events))}
-    told.sent = [events[place] for place in sorted(places, key=places.__getitem__)]
+    sent = [(place + rng.uniform(0, LATE_BY), one) for place, one in enumerate(events)]
+    again = rng.sample(sent, int(len(sent) * REPEATED / (1 - REPEATED)))
+    sent += [(place + rng.uniform(0, LATE_BY * 9), one) for place, one in again]
+    sent += [(rng.uniform(0, len(events)), one) for one in (*once, *GARBAGE)]
+    told.sent = [one for _, one in sorted(sent)]
     return told
 
 
@@ -90,9 +96,16 @@ def events_of(session: Session) -> list[bytes]:
     return told if past is None else [*told, end(transaction, past, meterStop=meter_stop)]
 
 
-def send(environment: Mapping[str, str], told: Told, seed: int) -> None:
-    """Send all of it over all partitions, some of it in arrays."""
-    asyncio.run(_send(environment, told.sent, random.Random(seed)))
+def with_sessions(environment: dict[str, str], *, replicas: int = 1) -> dict[str, str]:
+    """The environment with a new topic of session events."""
+    topic = environment["KAFKA_METER_TOPIC"].replace("meter", "sessions")
+    asyncio.run(create_topics(environment, [topic], replicas=replicas))
+    return {**environment, "KAFKA_SESSION_TOPIC": topic}
+
+
+def send(environment: Mapping[str, str], events: list[bytes], seed: int) -> None:
+    """Send these over all partitions, some of them in arrays."""
+    asyncio.run(_send(environment, events, random.Random(seed)))
 
 
 async def _send(environment: Mapping[str, str], events: list[bytes], rng: random.Random) -> None:
@@ -115,9 +128,10 @@ def assert_told(environment: dict[str, str], told: Told, *, registered: bool = F
 
     `registered`: whether the unknown devices are known and their events replayed by now.
     """
+    topic = environment["KAFKA_SESSION_TOPIC"]
     with connect(environment) as database:
         found = {one.transaction: one for one in sessions(database)}
-        reasons = Counter(dict(database.execute(REASONS).fetchall()))
+        reasons = Counter(dict(database.execute(REASONS, [topic]).fetchall()))
         events = dict(database.execute(EVENTS).fetchall())
     truth = {**told.truth, **(told.unknown if registered else {})}
     for pair in told.claims:
@@ -126,7 +140,7 @@ def assert_told(environment: dict[str, str], told: Told, *, registered: bool = F
     assert found == truth
     assert len(events) == len(truth)
     assert sum(events.values()) == sum(len(events_of(one)) for one in truth.values())
-    total = books(environment)["total"]
+    total = books_of(environment, topic)
     assert (total["read"], total["stored"]) == (len(told.sent), sum(events.values()))
     bad = told.bad + Counter(conflict=len(told.claims), invalid=len(told.claims))
     if not registered:

@@ -4,31 +4,18 @@ Several partitions, two workers of which one is killed, a third of all events re
 order that makes, the sessions are those of the truth, and what is none is rejected with a reason.
 """
 
-import asyncio
-
-import pytest
-
-from tests.conftest import create_topics
 from tests.connections import connect
-from tests.told import assert_told, register_all, send, tell
+from tests.told import assert_told, register_all, send, tell, with_sessions
 from tests.workers import WorkerProcess, command, counted, wait_until
 
 
-@pytest.fixture
-def told_environment(own_environment: dict[str, str]) -> dict[str, str]:
-    """The environment with a topic of session events."""
-    topic = own_environment["KAFKA_METER_TOPIC"].replace("meter", "sessions")
-    asyncio.run(create_topics(own_environment, [topic]))
-    return {**own_environment, "KAFKA_SESSION_TOPIC": topic}
-
-
 def test_sessions_are_what_chargers_say_in_any_order_and_number(
-    told_environment: dict[str, str],
+    own_environment: dict[str, str],
 ) -> None:
     told = tell(1, chargers=10, hours=12)
-    environment = {**told_environment, "BATCH_SIZE": "40"}
+    environment = with_sessions(own_environment) | {"BATCH_SIZE": "40"}
     register_all(environment, told)
-    send(environment, told, seed=2)
+    send(environment, told.sent, seed=2)
     with WorkerProcess(environment) as first, WorkerProcess(environment) as second:
         wait_until(lambda: counted(environment)["read"] > len(told.sent) / 4, "some are read")
         first.kill()
