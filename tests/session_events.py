@@ -20,7 +20,7 @@ from tests.readings import iso
 from tests.settings import settings_of
 from tests.sinks import Record
 
-DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=2)
+DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=4)
 """When all of it happens; minutes count from here."""
 
 
@@ -86,9 +86,11 @@ class Topic:
     def __init__(self, environment: dict[str, str], database: psycopg.Connection[Any]) -> None:
         self.environment = environment
         self.database = database
-        quarantine = Quarantine("group", max_bytes=10**9, max_raw_bytes=10**6)
-        where = conninfo(settings_of(environment), Application.WORKER)
-        self.sink = SessionSink(Connections(), where, Ledger("group", quarantine))
+        settings = settings_of(environment)
+        group = settings.kafka_group_id
+        quarantine = Quarantine(group, max_bytes=10**9, max_raw_bytes=10**6)
+        where = conninfo(settings, Application.WORKER)
+        self.sink = SessionSink(Connections(), where, Ledger(group, quarantine))
         self.positions = dict.fromkeys((TopicPartition(self.name, n) for n in range(2)), 0)
         self.sink.take(self.positions)
 

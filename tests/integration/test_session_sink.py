@@ -3,24 +3,33 @@
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from datetime import UTC, datetime
 
-import psycopg
 import pytest
 
 from ingest_worker.errors import FencedError
+from schemas.streams.rescue import Rescue
+from schemas.streams.times import SECOND_US
+from sql import quarantine
 from sql.errors import SessionsLockedError
+from tests.api_process import ApiProcess
+from tests.connections import connect
 from tests.readings import array_value, iso
 from tests.session_events import Session, Topic, at, end, register, sessions, start
+from tests.settings import settings_of
 
 
 @pytest.fixture
-def topic(own_environment: dict[str, str], database: psycopg.Connection[Any]) -> Iterator[Topic]:
-    register(database, 4)
-    topic = Topic(own_environment, database)
-    yield topic
-    topic.balances()
-    topic.sink.close()
+def topic(environment: dict[str, str]) -> Iterator[Topic]:
+    """A topic in the module's database, from which everything is taken again."""
+    with connect(environment) as database:
+        register(database, 4)
+        topic = Topic(environment, database)
+        yield topic
+        topic.balances()
+        topic.sink.close()
+        database.execute("TRUNCATE meters, vehicles, rejected_records, ingest_offsets CASCADE")
+        database.execute("TRUNCATE session_events, rollup_log")
 
 
 def test_a_session_starts_and_ends_once_however_often_it_is_said(topic: Topic) -> None:
@@ -158,6 +167,11 @@ def test_poison_is_rejected_by_itself(topic: Topic) -> None:
     }
     assert sessions(topic.database) == [Session("D", "M3", "V3", 0)]
     assert "before the start" in topic.rejected()[-1][1]
+    topic.database.execute("""
+        ALTER TABLE charging_sessions DROP CONSTRAINT operators;
+        DROP FUNCTION late CASCADE;
+        DROP FUNCTION swallow CASCADE;
+    """)
 
 
 def test_a_fenced_flush_does_nothing_and_a_locked_device_holds_up_no_other_topic(
@@ -174,3 +188,46 @@ def test_a_fenced_flush_does_nothing_and_a_locked_device_holds_up_no_other_topic
             other.submit(topic.sink.flush, parts).result()
     assert sessions(topic.database) == []
     assert topic.sink.flush(parts)[topic.name].stored == 1
+
+
+def test_a_rejected_event_is_replayed_and_takes_along_what_waits_for_it(topic: Topic) -> None:
+    topic.send(start("T", "NEW", "V0", 0), end("T", 5), end("T", 5), b"junk")
+    rows = topic.database.execute("SELECT id FROM rejected_records WHERE detail LIKE '%NEW%'")
+    ((unknown,),) = rows.fetchall()
+    with ApiProcess(topic.environment | {"KAFKA_SESSION_TOPIC": topic.name}) as api:
+        url = f"/v1/telemetry/rejected/{unknown}/replay"
+        assert api.http.post(url).status_code == 409
+        topic.database.execute("INSERT INTO meters (meter_id) VALUES ('NEW')")
+        assert api.http.post(url).json()["outcome"] == "stored"
+        assert api.http.post(url).json()["outcome"] == "stored"
+        (books,) = api.http.get("/v1/telemetry/stats").json()["topics"][2:]
+    assert (books["topic"], books["stored"], books["duplicate"]) == (topic.name, 2, 1)
+    assert books["rejected"] == {"total": 1, "byReason": {"malformed": 1}}
+    assert sessions(topic.database) == [Session("T", "NEW", "V0", 0, 5)]
+
+
+def test_a_replay_may_change_an_event_and_a_dry_run_changes_nothing(topic: Topic) -> None:
+    topic.send(start("A", "M0", "V0", 0), end("A", 9), start("B", "M0", "V1", 5))
+    ((rejected_id,),) = topic.database.execute("SELECT id FROM rejected_records").fetchall()
+    settings = settings_of(topic.environment | {"KAFKA_SESSION_TOPIC": topic.name})
+    rescue = Rescue(shift_us=300 * SECOND_US)
+    quarantine.prepare(topic.database)
+
+    def replay(rescue: Rescue, *, dry_run: bool = False) -> quarantine.Replayed:
+        return quarantine.replay(
+            topic.database,
+            rejected_id,
+            decoders=settings.decoders(),
+            limits=settings.clock_limits(datetime.now(UTC)),
+            resolved_by="me",
+            rescue=rescue,
+            dry_run=dry_run,
+        )
+
+    assert replay(Rescue()).reason == "conflict"
+    assert replay(rescue, dry_run=True).outcome == "stored"
+    assert len(sessions(topic.database)) == 1
+    assert replay(rescue).outcome == "stored"
+    assert replay(rescue).outcome == "stored"
+    assert sessions(topic.database)[1:] == [Session("B", "M0", "V1", 10)]
+    assert topic.database.execute("SELECT count(*) FROM waiting_session_events").fetchone() == (0,)
