@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 from aiokafka import TopicPartition
 
+from schemas.session_events import SESSION_EVENTS
 from schemas.streams.pieces import readings_of
 from schemas.streams.record_decoder import RecordDecoder
 from schemas.streams.rejection import MAX_BAD_READINGS, REPAIRED, Rejection, fold
@@ -24,6 +25,8 @@ from schemas.text import one_line
 
 SLICE_RECORDS = 500
 MAX_BATCH_BYTES = 64 * 1024 * 1024
+MAX_EVENTS = 2_000
+"""Of sessions: their devices are locked for as long as it takes to write them, one by one."""
 LARGE_RECORD_BYTES = 256 * 1024
 """Decoding a larger record may take some tenths of a second, if it is made for that."""
 
@@ -184,6 +187,7 @@ class Batch:
         self.parts: dict[TopicPartition, Part] = {}
         self.readings = 0
         self._bytes = 0
+        self._events = 0
         self._decoders = decoders
         self._max_readings = max_readings
         self._max_bytes = max_bytes
@@ -193,7 +197,11 @@ class Batch:
     @property
     def full(self) -> bool:
         """Whether no further record is taken."""
-        return self.readings >= self._max_readings or self._bytes >= self._max_bytes
+        return (
+            self.readings >= self._max_readings
+            or self._bytes >= self._max_bytes
+            or self._events >= MAX_EVENTS
+        )
 
     def add(
         self,
@@ -272,6 +280,7 @@ class Batch:
                 self._max_readings = self.readings
                 return taken
             self.readings += count
+            self._events += count if decoder.stream is SESSION_EVENTS else 0
             self._bytes += len(record.value or b"")
             if rows:
                 if places:
