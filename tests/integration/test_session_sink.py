@@ -8,15 +8,17 @@ from datetime import UTC, datetime
 import pytest
 
 from ingest_worker.errors import FencedError
+from schemas.session_events import event_of
 from schemas.streams.rescue import Rescue
 from schemas.streams.times import SECOND_US
-from sql import quarantine
+from sql import quarantine, session_events
 from sql.errors import SessionsLockedError
 from tests.api_process import ApiProcess
-from tests.connections import connect
+from tests.connections import connect, waiting_for_locks
 from tests.readings import array_value, iso
 from tests.session_events import Session, Topic, at, end, register, sessions, start
 from tests.settings import settings_of
+from tests.workers import wait_until
 
 
 @pytest.fixture
@@ -103,6 +105,20 @@ def test_all_of_it_may_come_in_one_flush_and_in_any_order(topic: Topic) -> None:
         Session("D", "M0", "V2", 36, 39),
         Session("E", "M0", "V0", 40),
     ]
+
+
+def test_who_takes_events_sees_all_that_others_took(topic: Topic) -> None:
+    """An end that comes while its start is on its way cannot miss it."""
+    with ThreadPoolExecutor(1) as other, topic.database.transaction():
+        session_events.lock_out_others(topic.database)
+        taking = other.submit(topic.send, end("T", 5))
+        wait_until(lambda: waiting_for_locks(topic.environment), "it waits for its turn")
+        early = event_of(topic.parts(start("T", "M0", "V0", 0))[0].rows[0])
+        (verdict,) = session_events.take(topic.database, [early])
+    assert (verdict.outcome, taking.result()[0]) == ("stored", 1)
+    topic.database.execute(
+        "UPDATE ingest_offsets SET read = read + 1, stored = stored + 1 WHERE partition = 0"
+    )
 
 
 def test_two_chargers_that_claim_one_vehicle(topic: Topic) -> None:
