@@ -80,7 +80,7 @@ class Parts:
         self.settings = settings
         self.draining = draining or Draining()
         self._give_up = give_up
-        self.metrics = Metrics(settings.streams)
+        self.metrics = Metrics(settings.topics)
         self._certificate = certificate
         if certificate:
             self.metrics.show_certificate(lambda: certificate.ends_at)
