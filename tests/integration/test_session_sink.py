@@ -203,7 +203,7 @@ def test_a_fenced_flush_does_nothing_and_a_locked_device_holds_up_no_other_topic
         topic.sink.flush(parts)
     topic.database.execute("UPDATE ingest_offsets SET next_offset = 0")
     with topic.database.transaction():
-        topic.database.execute("SELECT FROM vehicles WHERE vehicle_id = 'V0' FOR UPDATE")
+        topic.database.execute("SELECT FROM vehicles WHERE vehicle_id = 'V0' FOR NO KEY UPDATE")
         with ThreadPoolExecutor(1) as other, pytest.raises(SessionsLockedError):
             other.submit(topic.sink.flush, parts).result()
     assert sessions(topic.database) == []
