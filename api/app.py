@@ -34,6 +34,7 @@ from api.metrics import Measured, Metrics
 from api.producer import Producer
 from api.routes.analytics import Analytics
 from api.routes.cadence import Cadence
+from api.routes.chargers import ChargerAnalytics
 from api.routes.corrections import Corrections
 from api.routes.devices import METERS, VEHICLES, Devices
 from api.routes.docs import ASSETS_PATH, Docs, assets
@@ -79,7 +80,7 @@ class Parts:
         self.settings = settings
         self.draining = draining or Draining()
         self._give_up = give_up
-        self.metrics = Metrics(settings.streams)
+        self.metrics = Metrics(settings.topics)
         self._certificate = certificate
         if certificate:
             self.metrics.show_certificate(lambda: certificate.ends_at)
@@ -145,6 +146,7 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
     sessions = Sessions(parts.settings, database)
     analytics = Analytics(parts.settings, database)
     fleet = FleetAnalytics(parts.settings, database)
+    chargers = ChargerAnalytics(parts.settings, database)
     silence = SilentDevices(database)
     corrections = Corrections(parts.settings, database)
     sign_in = SignInRoutes(parts.guard, parts.keyring, database)
@@ -166,6 +168,7 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
             for plural, history in histories.items()
         },
         "/v1/telemetry/rejected": {"GET": rejected.page},
+        "/v1/telemetry/rejected/groups": {"GET": rejected.groups},
         "/v1/telemetry/rejected/{id}": {"GET": rejected.one},
         "/v1/telemetry/rejected/{id}/raw": {"GET": rejected.raw},
         "/v1/telemetry/rejected/{id}/replay": {"POST": rejected.replay},
@@ -192,7 +195,9 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
         "/v1/analytics/performance/{id}": {"GET": analytics.performance},
         "/v1/analytics/sessions/{id}": {"GET": analytics.session},
         "/v1/analytics/fleet": {"GET": fleet.fleet},
+        "/v1/analytics/meters": {"GET": chargers.chargers},
         "/v1/analytics/meters/{id}": {"GET": fleet.meter},
+        "/v1/analytics/meters/{id}/efficiency": {"GET": chargers.efficiency},
         "/v1/analytics/realtime/{id}": {"GET": analytics.realtime},
         "/health": {"GET": health.health},
         "/health/ready": {"GET": health.ready},

@@ -19,6 +19,7 @@ from schemas.analytics import (
     Coverage,
     Metrics,
     Quality,
+    SessionCoverage,
 )
 
 ZERO = Decimal(0)
@@ -133,7 +134,13 @@ class Figures:
     def coverage(self) -> Coverage:
         """What the figures are made of, and what was expected."""
         return Coverage(
+            **dict(self.session_coverage()),
             dc_energy_outside_sessions=rounded(self.energy_outside, 3),
+        )
+
+    def session_coverage(self) -> SessionCoverage:
+        """The same, but for what is of no session."""
+        return SessionCoverage(
             ac_readings=self.ac.readings,
             ac_readings_expected=self.ac.expected,
             dc_readings=self.dc.readings,

@@ -15,7 +15,7 @@ IMPOSSIBLE_EFFICIENCY = Decimal(1)
 COMPLETE_SHARE = Decimal("0.95")
 ESTIMATED_SHARE = Decimal("0.05")
 
-EDITION = 2
+EDITION = 3
 """Of the rules by which figures are made; rollups of another edition are made anew."""
 STAMPED_PACE_S = 60
 """How often a device reports of which that is not known."""
@@ -26,6 +26,8 @@ MANY_GAPS = 10
 
 DEFAULT_WINDOW = timedelta(hours=24)
 MAX_WINDOW = timedelta(days=31)
+MAX_GROUPED_WINDOW = timedelta(days=400)
+"""Of figures that are grouped by day or by month."""
 REACH = timedelta(days=31)
 """How much older than a reading the previous one may be, to count as such."""
 HOUR = timedelta(hours=1)
@@ -36,6 +38,7 @@ LATEST = datetime.max.replace(tzinfo=UTC)
 AlertCode = Literal[
     "low_efficiency", "impossible_efficiency", "implausible_energy", "cadence_mismatch"
 ]
+GroupBy = Literal["hour", "day", "month"]
 Quality = Literal["complete", "partial", "none"]
 """complete: readings of both sides cover COMPLETE_SHARE of the sessions or more, ESTIMATED_SHARE of
 the energy or less is estimated, and nothing is implausible or rejected; none: a side has no
@@ -80,6 +83,28 @@ class Window(NamedTuple):
             first += DAY
         return Window(first, past) if first < past else Window(self.start, self.start)
 
+    def groups(self, by: GroupBy) -> list["Window"]:
+        """The UTC hours, days or months of the window, in order; the outer ones are cut to it."""
+        found = []
+        first = self.start
+        while first < self.end:
+            past = min(_next(first, by), self.end)
+            found.append(Window(first, past))
+            first = past
+        return found
+
+
+def _next(time: datetime, by: GroupBy) -> datetime:
+    """Where the hour, day or month that holds the time ends; the last one has no end."""
+    hour = time.replace(minute=0, second=0, microsecond=0)
+    day = hour.replace(hour=0)
+    try:
+        if by == "hour":
+            return hour + HOUR
+        return day + DAY if by == "day" else (day.replace(day=28) + 4 * DAY).replace(day=1)
+    except OverflowError:
+        return LATEST
+
 
 class WindowQuery(Query):
     """A window as a client asks for it; either side may be left out."""
@@ -89,10 +114,15 @@ class WindowQuery(Query):
     start_time: Time | None = None
     end_time: Time | None = None
 
+    @property
+    def most(self) -> timedelta:
+        """How long the window may be."""
+        return self.longest
+
     def window(self, now: datetime) -> Window:
         """The window that is meant: the last 24 h, or 24 h before or after the one side given.
 
-        Raises ValueError when it is empty, reversed or longer than `longest`.
+        Raises ValueError when it is empty, reversed or longer than `most`.
         """
         start, end = self.start_time, self.end_time
         try:
@@ -104,9 +134,34 @@ class WindowQuery(Query):
             raise ValueError("the window is outside the years 1 to 9999") from None
         if start >= end:
             raise ValueError("startTime must be before endTime, which is at most now by default")
-        if end - start > self.longest:
-            raise ValueError(f"the window must not be longer than {self.longest.days} days")
+        if end - start > self.most:
+            raise ValueError(f"the window must not be longer than {self.most.days} days")
         return Window(start, end)
+
+
+class GroupedQuery(WindowQuery):
+    """A window, of at most 31 days, or of 400 when figures are grouped by day or by month.
+
+    Groups are UTC hours, days or months, cut to the window.
+    """
+
+    group_by: GroupBy | None = None
+
+    @property
+    def most(self) -> timedelta:
+        """How long the window may be."""
+        return MAX_GROUPED_WINDOW if self.group_by in ("day", "month") else self.longest
+
+
+class PerformanceQuery(GroupedQuery):
+    """The same; by hour, unless something else is said."""
+
+    group_by: GroupBy = "hour"
+
+    def window(self, now: datetime) -> Window:
+        """The window that is meant; a long one is widened to whole hours. Raises ValueError."""
+        window = super().window(now)
+        return window if window.end - window.start <= MAX_WINDOW else window.in_whole_hours()
 
 
 class AnalyticsLimits(Output):
@@ -121,6 +176,8 @@ class AnalyticsLimits(Output):
     estimated_share: float = float(ESTIMATED_SHARE)
     """The share of each side's energy that may be estimated in complete figures."""
     longest_window_days: int = MAX_WINDOW.days
+    longest_grouped_window_days: int = MAX_GROUPED_WINDOW.days
+    """Of figures that are grouped by day or by month."""
 
 
 class Period(Output):
@@ -151,13 +208,12 @@ class Hour(Output):
     efficiency: float | None
 
 
-class Coverage(Output):
-    """What the figures rest on; energies in kWh, times in seconds.
+class SessionCoverage(Output):
+    """What figures of sessions rest on; energies in kWh, times in seconds.
 
     Readings of a device are expected every `reportSeconds`; without that, once a minute.
     """
 
-    dc_energy_outside_sessions: float
     ac_readings: int
     ac_readings_expected: int
     dc_readings: int
@@ -179,6 +235,12 @@ class Coverage(Output):
     corrected_readings: int
     """Readings of these devices that a correction brought in, moved or took out."""
     quality: Quality
+
+
+class Coverage(SessionCoverage):
+    """The same, and the DC energy of the vehicles that no session accounts for."""
+
+    dc_energy_outside_sessions: float
 
 
 class ObservedSeconds(Output):
@@ -204,13 +266,30 @@ class Alert(Output):
     why: str | None = Field(None, exclude_if=lambda why: why is None)
 
 
+class Group(Period):
+    """A vehicle's charging in a day or a month, as far as the window has it."""
+
+    energy_ac: float
+    energy_dc: float
+    avg_temp: float | None
+    efficiency: float | None
+
+
 class Performance(Output):
-    """A vehicle's charging in a window: AC side against DC side."""
+    """A vehicle's charging in a window: AC side against DC side.
+
+    A window of over 31 days is widened to whole hours, and its figures are as the fleet's.
+    """
 
     vehicle_id: str
     period: Period
     metrics: Metrics
     hourly_breakdown: list[Hour]
+    """Empty when days or months were asked for."""
+    groups: list[Group] | None
+    """Every day or month of the window, when these were asked for."""
+    as_of: datetime | None
+    """Of a window of over 31 days: everything stored or changed before it is in the figures."""
     coverage: ObservedCoverage
     alerts: list[Alert]
 

@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.analytics import Alert, Coverage, Metrics, Period, Window, WindowQuery
+from schemas.analytics import (
+    Alert,
+    Coverage,
+    GroupBy,
+    GroupedQuery,
+    Metrics,
+    Period,
+    Window,
+    WindowQuery,
+)
 from schemas.fields import Output
 from schemas.sessions import Session
 
@@ -55,6 +64,14 @@ class MeterCoverage(Output):
     """The median of the seconds between readings."""
 
 
+class MeterGroup(Period):
+    """A meter's energy in kWh in an hour, a day or a month, as far as the window has it."""
+
+    energy_ac: float
+    energy_in_sessions: float
+    readings: int
+
+
 class MeterFigures(Output):
     """A meter's energy in a window, and the sessions on it."""
 
@@ -62,15 +79,25 @@ class MeterFigures(Output):
     period: Period
     metrics: MeterMetrics
     hourly_breakdown: list[MeterHour]
+    """Empty when days or months were asked for."""
+    groups: list[MeterGroup] | None
+    """Every hour, day or month of the window, when these were asked for."""
     sessions: list[MeterSession]
     coverage: MeterCoverage
     alerts: list[Alert]
 
 
-class FleetQuery(WindowQuery):
-    """A window, and at most `limit` vehicles; `alert` and `certain` ask for those with alerts.
+class MeterQuery(WindowQuery):
+    """A window, and UTC hours, days or months to group its figures by, cut to it."""
 
-    `certain` false: those whose figures are not complete, so that their alerts are not sure.
+    group_by: GroupBy | None = None
+
+
+class RankedQuery(WindowQuery):
+    """A window, and at most `limit` vehicles or chargers.
+
+    `alert` and `certain` ask for those with alerts; `certain` false: those whose figures are not
+    complete, so that their alerts are not sure.
     """
 
     limit: Annotated[int, Field(ge=1, le=MAX_VEHICLES)] = DEFAULT_VEHICLES
@@ -80,6 +107,18 @@ class FleetQuery(WindowQuery):
     def window(self, now: datetime) -> Window:
         """The window that is meant, widened to whole hours. Raises ValueError."""
         return super().window(now).in_whole_hours()
+
+
+class FleetQuery(RankedQuery, GroupedQuery):
+    """The same of vehicles; all of them together by hour, day or month, too."""
+
+
+class FleetGroup(Period):
+    """The fleet's figures in an hour, a day or a month, as far as the window has it."""
+
+    metrics: Metrics
+    coverage: Coverage
+    alerts: list[Alert]
 
 
 class FleetVehicle(Output):
@@ -134,3 +173,5 @@ class FleetFigures(Output):
     unjudged_counts: UnjudgedCounts
     """What is in neither of these two was judged and is fine."""
     vehicles: list[FleetVehicle]
+    groups: list[FleetGroup] | None
+    """Every hour, day or month of the period, when these were asked for."""

@@ -13,6 +13,7 @@ from schemas.streams import METER, VEHICLE
 from schemas.streams.times import to_micros
 from sql import store
 from tests import fleets, stored_fleets
+from tests.charger_figures import chargers_agree, get
 from tests.fleets import LAST, START
 from tests.reference import Correction, Device, Reading, ReferenceFleet, Session
 from tests.reference.corrections import is_free
@@ -139,6 +140,10 @@ class Changing:
         assert backlog(self.connection).entries == 0
         for window in (EVERYTHING, FIRST_DAY, *windows):
             vehicles_agree(fleet_answer(self.api, *window), self.fleet, self.prefix)
+
+    def agree_on_chargers(self) -> None:
+        for window in (EVERYTHING, FIRST_DAY):
+            chargers_agree(get(self.api, "meters", window, limit=1000), self.fleet, self.prefix)
 
 
 def apply(changing: Changing, kind: str, *what: Any) -> None:

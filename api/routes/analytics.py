@@ -17,23 +17,28 @@ from starlette.responses import Response
 from api.around import bounds, fetched, rows_around
 from api.database import Connection, Database
 from api.figures import FLAGS, Figures, Row, Side, mean, rounded, rounded_ratio, total
+from api.grouped import SQL as GROUPED
+from api.grouped import Grouped, grouped, in_groups, of_rollups, snapshot
 from api.http.endpoint import allows, answers
 from api.http.errors import not_found
 from api.http.inputs import asked_window, path_device_id, path_session_id
 from api.http.responses import JsonResponse
 from api.paces import Pace, mismatches
 from schemas.analytics import (
+    MAX_WINDOW,
     STAMPED_PACE_S,
     AnalyticsLimits,
+    Group,
+    GroupBy,
     Hour,
     ObservedCoverage,
     ObservedSeconds,
     Performance,
+    PerformanceQuery,
     Period,
     Realtime,
     SessionFigures,
     Window,
-    WindowQuery,
 )
 from schemas.fields import device_id_of, utc_now
 from schemas.keys import Access
@@ -57,15 +62,28 @@ class Analytics:
 
     @allows(Access.READ)
     @answers(Performance, errors=(404,), path_id=device_id_of(VEHICLE))
-    async def performance(self, request: Request, query: WindowQuery) -> Response:
-        """A vehicle's efficiency in a window, hour by hour; 404 for an unknown vehicle."""
+    async def performance(self, request: Request, query: PerformanceQuery) -> Response:
+        """A vehicle's efficiency in a window, by hour, day or month; 404 for an unknown vehicle."""
         vehicle_id = path_device_id(request, "Vehicle")
-        window = asked_window(query, utc_now())
+        window, by = asked_window(query, utc_now()), query.group_by
+        if window.end - window.start > MAX_WINDOW:
+            return JsonResponse(await self._long_performance(vehicle_id, window, by))
         async with self._database.connection() as connection:
             found = await sums(connection, self._settings, vehicle_id, window)
         if not found.known:
             raise not_found("Vehicle", vehicle_id)
-        return JsonResponse(performance(vehicle_id, window, found))
+        return JsonResponse(performance(vehicle_id, window, found, by))
+
+    async def _long_performance(self, vehicle_id: str, window: Window, by: GroupBy) -> Performance:
+        """That of a window which holds too many readings, from the rollups."""
+        parameters = of_rollups(self._settings, window, utc_now(), by)
+        parameters |= {"vehicle_id": vehicle_id, "meter_id": None}
+        async with snapshot(self._database) as connection:
+            (vehicle,) = await fetched(connection, GROUPED["vehicle"], parameters)
+            if not vehicle["known"]:
+                raise not_found("Vehicle", vehicle_id)
+            found = await grouped(connection, "vehicle_groups", parameters)
+        return long_performance(vehicle_id, window, vehicle["as_of"], found)
 
     @allows(Access.READ)
     @answers(AnalyticsLimits, waits=False)
@@ -117,7 +135,8 @@ class Sums(NamedTuple):
     known: bool
     """Whether the vehicle is registered or was ever read."""
     figures: Figures
-    hours: list[Hour]
+    rows: list[Row]
+    """By hour and side, as the query `sums` gives them."""
     paces: tuple[Pace, Pace]
     """Of its meters, and of itself."""
 
@@ -148,7 +167,7 @@ async def sums(connection: Connection, settings: Settings, vehicle_id: str, wind
     return Sums(
         found[0]["known"],
         _figures(rows, sessions, found[0]["dc_pace_s"], now, beside),
-        list(hours(rows)),
+        rows,
         _paces(rows, found),
     )
 
@@ -223,11 +242,27 @@ def hours(rows: list[Row]) -> Iterator[Hour]:
         read = [sides["read"]] if "read" in sides else []
         yield Hour(
             hour=start,
-            energy_ac=rounded(ac, 3),
-            energy_dc=rounded(dc, 3),
+            **_both(ac, dc),
             avg_temp=mean(total(read, "temp_sum"), int(total(read, "temps"))),
-            efficiency=rounded_ratio(dc, ac),
         )
+
+
+def _groups(window: Window, by: GroupBy, rows: list[Row]) -> Iterator[Group]:
+    for group, of_group in in_groups(window, by, rows):
+        sides = {name: [r for r in of_group if r["side"] == name] for name in ("ac", "dc", "read")}
+        temps = int(total(sides["read"], "temps"))
+        yield Group(
+            start=group.start,
+            end=group.end,
+            **_both(total(sides["ac"], "energy"), total(sides["dc"], "energy")),
+            avg_temp=mean(total(sides["read"], "temp_sum"), temps),
+        )
+
+
+def _both(ac: Decimal, dc: Decimal) -> dict[str, Any]:
+    """What hours and groups say of both sides."""
+    efficiency = rounded_ratio(dc, ac)
+    return {"energy_ac": rounded(ac, 3), "energy_dc": rounded(dc, 3), "efficiency": efficiency}
 
 
 def _paces(rows: list[Row], found: list[Row]) -> tuple[Pace, Pace]:
@@ -241,7 +276,7 @@ def _paces(rows: list[Row], found: list[Row]) -> tuple[Pace, Pace]:
     )
 
 
-def performance(vehicle_id: str, window: Window, found: Sums) -> Performance:
+def performance(vehicle_id: str, window: Window, found: Sums, by: GroupBy = "hour") -> Performance:
     """The answer made of a vehicle's sums."""
     figures = found.figures
     ac, dc = found.paces
@@ -249,12 +284,41 @@ def performance(vehicle_id: str, window: Window, found: Sums) -> Performance:
         vehicle_id=vehicle_id,
         period=Period(start=window.start, end=window.end),
         metrics=figures.metrics(),
-        hourly_breakdown=found.hours,
+        hourly_breakdown=list(hours(found.rows)) if by == "hour" else [],
+        groups=None if by == "hour" else list(_groups(window, by, found.rows)),
+        as_of=None,
         coverage=ObservedCoverage(
             **dict(figures.coverage()),
             observed_seconds=ObservedSeconds(ac=ac.shown, dc=dc.shown),
         ),
         alerts=figures.alerts(mismatches(found.paces)),
+    )
+
+
+def long_performance(
+    vehicle_id: str, window: Window, as_of: datetime, found: Grouped
+) -> Performance:
+    """The answer made of rollups, which do not know how often the devices reported."""
+    figures = Figures.of_rollups(found.whole)
+    return Performance(
+        vehicle_id=vehicle_id,
+        period=Period(start=window.start, end=window.end),
+        metrics=figures.metrics(),
+        hourly_breakdown=[],
+        groups=[
+            Group(
+                start=group.start,
+                end=group.end,
+                **_both(row["energy_ac"], row["energy_dc"]),
+                avg_temp=mean(row["temp_sum"], int(row["temps"])),
+            )
+            for group, row in found.groups
+        ],
+        as_of=as_of,
+        coverage=ObservedCoverage(
+            **dict(figures.coverage()), observed_seconds=ObservedSeconds(ac=None, dc=None)
+        ),
+        alerts=figures.alerts(),
     )
 
 

@@ -9,33 +9,27 @@ from starlette.responses import Response
 from api.around import bounds, fetched, rows_around
 from api.database import Connection, Database
 from api.figures import EXACT, FLAGS, Figures, Row, Side, implausible_message, rounded, total
+from api.grouped import grouped, in_groups, of_rollups, snapshot
 from api.http.beside import beside
 from api.http.endpoint import allows, answers
 from api.http.errors import not_found
 from api.http.inputs import asked_window, path_device_id
 from api.http.responses import JsonResponse
 from api.paces import Pace, mismatches
-from schemas.analytics import (
-    COMPLETE_SHARE,
-    EDITION,
-    ESTIMATED_SHARE,
-    IMPOSSIBLE_EFFICIENCY,
-    LOW_EFFICIENCY,
-    Alert,
-    Period,
-    Window,
-    WindowQuery,
-)
+from schemas.analytics import Alert, GroupBy, Period, Window
 from schemas.fields import utc_now
 from schemas.fleet import (
     AlertCounts,
     FleetFigures,
+    FleetGroup,
     FleetQuery,
     FleetVehicle,
     MeterCoverage,
     MeterFigures,
+    MeterGroup,
     MeterHour,
     MeterMetrics,
+    MeterQuery,
     MeterSession,
     UnjudgedCounts,
 )
@@ -63,38 +57,33 @@ class FleetAnalytics:
         """All vehicles' charging, the worst efficiency first; the window is widened to hours."""
         now = utc_now()
         window = asked_window(query, now)
-        days = window.whole_days()
-        parameters = {
-            "now": now,
-            "first_day": days.start,
-            "past_day": days.end,
-            "low": LOW_EFFICIENCY,
-            "impossible": IMPOSSIBLE_EFFICIENCY,
-            "complete": COMPLETE_SHARE,
-            "estimated": ESTIMATED_SHARE,
+        parameters = of_rollups(self._settings, window, now, None) | {
             "limit": query.limit,
             "alert": query.alert,
             "certain": query.certain,
-            "edition": EDITION,
-            **of_deployment(self._settings),
-            **window._asdict(),
         }
-        async with self._database.connection() as connection:
+        in_time = of_rollups(self._settings, window, now, query.group_by)
+        in_time |= {"vehicle_id": None, "meter_id": None}
+        groups = None
+        async with snapshot(self._database) as connection:
             rows = await (await connection.execute(FLEET["fleet"], parameters)).fetchall()
-        return JsonResponse(await beside(len(rows) * ROW_BYTES, fleet, window, rows))
+            if query.group_by:
+                groups = (await grouped(connection, "fleet_groups", in_time)).groups
+        size = (len(rows) + len(groups or [])) * ROW_BYTES
+        return JsonResponse(await beside(size, fleet, window, rows, groups))
 
     @allows(Access.READ)
     @answers(MeterFigures, errors=(404,))
-    async def meter(self, request: Request, query: WindowQuery) -> Response:
-        """A meter's energy by hour, and the sessions on it."""
+    async def meter(self, request: Request, query: MeterQuery) -> Response:
+        """A meter's energy by hour, day or month, and the sessions on it."""
         meter_id = path_device_id(request, "Meter")
         window = asked_window(query, utc_now())
         async with self._database.connection() as connection:
             found = await read_meter(connection, self._settings, meter_id, window)
-        return JsonResponse(meter(meter_id, window, *found))
+        return JsonResponse(meter(meter_id, window, query.group_by, *found))
 
 
-def fleet(window: Window, rows: list[Row]) -> FleetFigures:
+def fleet(window: Window, rows: list[Row], groups: list[tuple[Window, Row]] | None) -> FleetFigures:
     """The answer made of rows: the first one is about the whole fleet, each other a vehicle."""
     whole, *vehicles = rows
     figures = Figures.of_rollups(whole)
@@ -106,11 +95,23 @@ def fleet(window: Window, rows: list[Row]) -> FleetFigures:
         metrics=figures.metrics(),
         coverage=figures.coverage(),
         alerts=figures.alerts(),
-        vehicle_count=whole["vehicles"],
+        vehicle_count=whole["devices"],
         alert_counts=AlertCounts.model_validate(whole),
         certain_alert_counts=AlertCounts.model_validate(certain),
         unjudged_counts=UnjudgedCounts.model_validate(whole),
         vehicles=[_vehicle(row) for row in vehicles],
+        groups=None if groups is None else [_group(*group) for group in groups],
+    )
+
+
+def _group(window: Window, row: Row) -> FleetGroup:
+    figures = Figures.of_rollups(row)
+    return FleetGroup(
+        start=window.start,
+        end=window.end,
+        metrics=figures.metrics(),
+        coverage=figures.coverage(),
+        alerts=figures.alerts(),
     )
 
 
@@ -135,7 +136,12 @@ async def read_meter(
 
 
 def meter(
-    meter_id: str, window: Window, device: Row, rows: list[Row], sessions: list[Row]
+    meter_id: str,
+    window: Window,
+    by: GroupBy | None,
+    device: Row,
+    rows: list[Row],
+    sessions: list[Row],
 ) -> MeterFigures:
     """The answer made of `rows`, as the query `meter` gives them, and of the sessions."""
     shares = [row for row in rows if row["side"] == "share" and row["hour"] is not None]
@@ -158,7 +164,8 @@ def meter(
             reading_count=_readings(read),
             counter_resets=flags["counter_resets"],
         ),
-        hourly_breakdown=list(_hours(shares, read)),
+        hourly_breakdown=[] if by in ("day", "month") else list(_hours(shares, read)),
+        groups=list(_groups(window, by, [*shares, *read])) if by else None,
         sessions=[_session(row, shares) for row in sessions],
         coverage=MeterCoverage(
             estimated_ac=rounded(inside.estimated, 3),
@@ -192,6 +199,18 @@ def _hours(shares: list[Row], read: list[Row]) -> Iterator[MeterHour]:
             hour=hour,
             energy_ac=_energy([row for row in shares if row["hour"] == hour]),
             readings=_readings([row for row in read if row["hour"] == hour]),
+        )
+
+
+def _groups(window: Window, by: GroupBy, rows: list[Row]) -> Iterator[MeterGroup]:
+    for group, of_group in in_groups(window, by, rows):
+        shares = [row for row in of_group if row["side"] == "share"]
+        yield MeterGroup(
+            start=group.start,
+            end=group.end,
+            energy_ac=_energy(shares),
+            energy_in_sessions=_energy([row for row in shares if row["session_id"] is not None]),
+            readings=_readings([row for row in of_group if row["side"] == "read"]),
         )
 
 

@@ -165,6 +165,8 @@ def _sum(connection: Connection, window: Window, deployment: dict[str, Any]) -> 
         connection.execute(QUERIES[name], deployment | window.parameters())
     connection.execute(QUERIES["make_vehicle_hours"])
     _replace(connection, "vehicle_hours", "units")
+    for name in ("make_charger_hours", "delete_charger_rows", "write_charger_rows"):
+        connection.execute(QUERIES[name])
     connection.execute(QUERIES["find_unit_days"])
     connection.execute(QUERIES["make_vehicle_days"])
     _replace(connection, "vehicle_days", "unit_days")

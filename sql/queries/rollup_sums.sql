@@ -9,10 +9,11 @@
 
 -- fragment: edges
 -- Whether a session of the device that belongs to {id} begins or ends in the hour, or so near before it
--- that readings of the hour may belong to it; and whether one contains the hour's beginning.
+-- that readings of the hour may belong to it; and whether one contains the hour's beginning, on `meter_at_start`.
 SELECT coalesce(bool_or(started_at > hour - 2 * coalesce(pace, '0')
         OR ended_at <= hour + interval '1 hour'), false) AS has_edges,
-    coalesce(bool_or(started_at <= hour AND ended_at > hour), false) AS in_session
+    coalesce(bool_or(started_at <= hour AND ended_at > hour), false) AS in_session,
+    max(sessions.meter_id) FILTER (WHERE started_at <= hour AND ended_at > hour) AS meter_at_start
 FROM sessions
 WHERE sessions.{id} = device_id AND started_at <= hour + interval '1 hour'
     AND ended_at >= hour - 2 * coalesce(pace, '0')
@@ -46,8 +47,8 @@ CROSS JOIN LATERAL (
 -- name: find_vehicle_spans
 -- The units' hours; a span is the vehicle's. Of a plain one, `in_session` says whether it is all in one.
 CREATE TEMP TABLE vehicle_spans ON COMMIT DROP AS
-SELECT span.*, is_corrected, in_session, NOT is_register AND NOT is_corrected AND NOT has_edges
-    AND coalesce(pace, '0') <= '15 minutes' AS is_plain
+SELECT span.*, is_corrected, in_session, meter_at_start,
+    NOT is_register AND NOT is_corrected AND NOT has_edges AND coalesce(pace, '0') <= '15 minutes' AS is_plain
 FROM (
     SELECT hour, NULL::uuid AS session_id, unit.vehicle_id AS device_id, hour AS start, hour + interval '1 hour' AS past,
         is_like.*
@@ -66,8 +67,9 @@ CROSS JOIN LATERAL (
 -- name: sum_plain_meters
 -- A row for each plain span, without those that hold a reading which may be implausible.
 CREATE TEMP TABLE ac_sums ON COMMIT DROP AS
-SELECT hour, vehicle_id, session_id, energy, 0.0 AS estimated, readings, 0::bigint AS counter_resets,
-    0::bigint AS dips, 0::bigint AS spikes, 0::bigint AS implausible, NULL::timestamptz[] AS again
+SELECT hour, vehicle_id, session_id, device_id AS meter_id, energy, 0.0 AS estimated, readings,
+    0::bigint AS counter_resets, 0::bigint AS dips, 0::bigint AS spikes, 0::bigint AS implausible,
+    NULL::timestamptz[] AS again
 FROM session_spans AS span
 CROSS JOIN LATERAL (
     SELECT total_kwh(sum(nwh(kwh_consumed_ac)), sum(other_kwh(kwh_consumed_ac))) AS energy,
@@ -82,7 +84,7 @@ WHERE is_plain AND doubted = 0
 
 -- name: sum_other_meters
 INSERT INTO ac_sums
-SELECT span.hour, span.vehicle_id, span.session_id, sum(energy), sum(estimated),
+SELECT span.hour, span.vehicle_id, span.session_id, span.device_id, sum(energy), sum(estimated),
     -- include: readings_of_hour
 FROM session_spans AS span
 CROSS JOIN LATERAL (
@@ -90,7 +92,7 @@ CROSS JOIN LATERAL (
 ) AS share
 WHERE share.session_id = span.session_id AND NOT EXISTS (
     SELECT FROM ac_sums AS done WHERE done.hour = span.hour AND done.session_id = span.session_id)
-GROUP BY span.hour, span.vehicle_id, span.session_id
+GROUP BY span.hour, span.vehicle_id, span.session_id, span.device_id
 
 -- fragment: readings_of_hour
 -- A reading counts in an hour once; `again` are the hours before that have it, too.
@@ -103,8 +105,8 @@ array_agg(date_bin('1 hour', earlier, 'epoch')) FILTER (WHERE earlier < span.hou
 -- name: sum_read
 -- A row for each vehicle's hour in which it was read, whatever that was.
 CREATE TEMP TABLE read_sums ON COMMIT DROP AS
-SELECT hour, device_id AS vehicle_id, is_plain AND doubted = 0 AS is_plain, in_session, energy,
-    readings, readings - temps AS untempered, temp_sum
+SELECT hour, device_id AS vehicle_id, is_plain AND doubted = 0 AS is_plain, in_session,
+    meter_at_start, energy, readings, readings - temps AS untempered, temp_sum
 FROM vehicle_spans AS span
 CROSS JOIN LATERAL (
     SELECT total_kwh(sum(nwh(kwh_delivered_dc)), sum(other_kwh(kwh_delivered_dc))) AS energy,
@@ -120,35 +122,54 @@ CROSS JOIN LATERAL (
 WHERE readings > 0
 
 -- name: sum_plain_vehicles
+-- A row for each vehicle's hour and meter that its sessions are on; without a meter, what lies in none.
+-- `readings_here` and `again_here` are about that meter alone: a reading may be several meters'.
 CREATE TEMP TABLE dc_sums ON COMMIT DROP AS
-SELECT hour, vehicle_id, CASE WHEN in_session THEN energy ELSE 0 END AS energy,
-    CASE WHEN in_session THEN 0 ELSE energy END AS energy_outside, 0.0 AS estimated,
+SELECT hour, vehicle_id, meter_at_start AS meter_id, energy, 0.0 AS estimated,
     CASE WHEN in_session THEN readings ELSE 0 END AS readings, 0::bigint AS counter_resets,
-    0::bigint AS dips, 0::bigint AS spikes, 0::bigint AS implausible, NULL::timestamptz[] AS again
+    0::bigint AS dips, 0::bigint AS spikes, 0::bigint AS implausible, NULL::timestamptz[] AS again,
+    CASE WHEN in_session THEN readings ELSE 0 END AS readings_here, NULL::timestamptz[] AS again_here
 FROM read_sums
 WHERE is_plain
 
 -- name: sum_other_vehicles
 INSERT INTO dc_sums
-SELECT span.hour, span.device_id, coalesce(sum(energy) FILTER (WHERE share.session_id IS NOT NULL), 0),
-    coalesce(sum(energy) FILTER (WHERE share.session_id IS NULL), 0), sum(estimated),
-    -- include: readings_of_hour
-FROM vehicle_spans AS span
-CROSS JOIN LATERAL (
-    -- include: shares of vehicle
-) AS share
-WHERE instant IS NOT NULL AND (NOT is_plain OR EXISTS (
-    SELECT FROM read_sums AS read
-    WHERE read.hour = span.hour AND read.vehicle_id = span.device_id AND NOT read.is_plain))
-GROUP BY span.hour, span.device_id
+SELECT hour, vehicle_id, meter_id, energy, estimated, readings, counter_resets, dips, spikes, implausible,
+    again, readings_here, again_here
+FROM (
+    SELECT span.hour, span.device_id, share.session_id, sum(energy), sum(estimated),
+        -- include: readings_of_hour
+        , count(*) FILTER (WHERE share.session_id IS NOT NULL
+            AND (earlier_here IS NULL OR earlier_here < span.hour)),
+        array_agg(date_bin('1 hour', earlier_here, 'epoch')) FILTER (WHERE earlier_here < span.hour)
+    FROM vehicle_spans AS span
+    CROSS JOIN LATERAL (
+        -- include: shares of vehicle
+    ) AS share
+    CROSS JOIN LATERAL (SELECT CASE WHEN earlier IS NOT NULL THEN (
+        -- The instant of the share before it that a session on the same meter has.
+        SELECT max(CASE WHEN before.ended_at <= t THEN before.ended_at - interval '1 microsecond'
+            ELSE t END)
+        FROM charging_sessions AS mine
+        JOIN charging_sessions AS before USING (vehicle_id, meter_id)
+        WHERE mine.session_id = share.session_id AND before.started_at < mine.started_at
+            AND tstzrange(before.started_at, before.ended_at) && tstzrange(p, t)) END AS earlier_here
+        ) AS here
+    WHERE instant IS NOT NULL AND (NOT is_plain OR EXISTS (
+        SELECT FROM read_sums AS read
+        WHERE read.hour = span.hour AND read.vehicle_id = span.device_id AND NOT read.is_plain))
+    GROUP BY span.hour, span.device_id, share.session_id
+) AS sums (hour, vehicle_id, session_id, energy, estimated, readings, counter_resets, dips, spikes,
+    implausible, again, readings_here, again_here)
+LEFT JOIN (SELECT session_id, meter_id FROM sessions) AS session USING (session_id)
 
 -- name: sum_covered
--- How many seconds of the vehicle's sessions in that hour each side's readings speak for.
+-- How many seconds of the vehicle's sessions on a meter in that hour each side's readings speak for.
 CREATE TEMP TABLE covered ON COMMIT DROP AS
-SELECT hour, vehicle_id, coalesce(extract(epoch FROM sum(ac)), 0) AS ac_seconds,
+SELECT hour, vehicle_id, meter_id, coalesce(extract(epoch FROM sum(ac)), 0) AS ac_seconds,
     coalesce(extract(epoch FROM sum(dc)), 0) AS dc_seconds
 FROM (
-    SELECT hour, vehicle_id, covered AS ac, NULL::interval AS dc
+    SELECT hour, vehicle_id, device_id AS meter_id, covered AS ac, NULL::interval AS dc
     FROM (
         SELECT hour, vehicle_id, device_id, start, until AS past, is_register, pace, is_corrected
         FROM session_spans) AS span
@@ -156,17 +177,17 @@ FROM (
         -- include: covered_of_span of meter
     ) AS covered
     UNION ALL
-    SELECT hour, device_id, NULL, covered
+    SELECT hour, device_id, meter_id, NULL, covered
     FROM (
-        SELECT vehicle.hour, vehicle.device_id, session.start, until AS past, vehicle.is_register,
-            vehicle.pace, vehicle.is_corrected
+        SELECT vehicle.hour, vehicle.device_id, session.device_id AS meter_id, session.start,
+            until AS past, vehicle.is_register, vehicle.pace, vehicle.is_corrected
         FROM session_spans AS session
         JOIN vehicle_spans AS vehicle
             ON vehicle.hour = session.hour AND vehicle.device_id = session.vehicle_id) AS span
     CROSS JOIN LATERAL (
         -- include: covered_of_span of vehicle
     ) AS covered) AS covered
-GROUP BY hour, vehicle_id
+GROUP BY hour, vehicle_id, meter_id
 
 -- name: make_vehicle_hours
 CREATE TEMP TABLE new_vehicle_hours ON COMMIT DROP AS
@@ -180,6 +201,25 @@ WITH ac AS (
             CROSS JOIN unnest(again) AS before
             WHERE part.hour = whole.hour AND part.vehicle_id = whole.vehicle_id) END AS again
     FROM ac_sums AS whole
+    GROUP BY hour, vehicle_id
+),
+dc AS (
+    SELECT hour, vehicle_id, sum(energy) FILTER (WHERE meter_id IS NOT NULL) AS energy,
+        sum(energy) FILTER (WHERE meter_id IS NULL) AS energy_outside,
+        sum(estimated) AS estimated, sum(readings) AS readings,
+        sum(counter_resets) AS counter_resets, sum(dips) AS dips, sum(spikes) AS spikes,
+        sum(implausible) AS implausible,
+        CASE WHEN bool_or(again IS NOT NULL) THEN (
+            SELECT array_agg(before)
+            FROM dc_sums AS part
+            CROSS JOIN unnest(again) AS before
+            WHERE part.hour = whole.hour AND part.vehicle_id = whole.vehicle_id) END AS again
+    FROM dc_sums AS whole
+    GROUP BY hour, vehicle_id
+),
+seconds AS (
+    SELECT hour, vehicle_id, sum(ac_seconds) AS ac_seconds, sum(dc_seconds) AS dc_seconds
+    FROM covered
     GROUP BY hour, vehicle_id
 )
 SELECT hour, vehicle_id, coalesce(read.readings, 0) AS readings,
@@ -195,9 +235,9 @@ SELECT hour, vehicle_id, coalesce(read.readings, 0) AS readings,
     coalesce(dc_seconds, 0) AS dc_seconds, ac.again AS ac_again, dc.again AS dc_again
 FROM units
 LEFT JOIN ac USING (hour, vehicle_id)
-LEFT JOIN dc_sums AS dc USING (hour, vehicle_id)
+LEFT JOIN dc USING (hour, vehicle_id)
 LEFT JOIN read_sums AS read USING (hour, vehicle_id)
-LEFT JOIN covered USING (hour, vehicle_id)
+LEFT JOIN seconds USING (hour, vehicle_id)
 WHERE read.readings > 0 OR ac.readings + coalesce(cardinality(ac.again), 0) > 0 OR ac.energy <> 0
     OR ac.counter_resets + ac.dips + ac.spikes + ac.implausible > 0
     OR dc.hour IS NOT NULL OR ac_seconds > 0 OR dc_seconds > 0
@@ -257,4 +297,56 @@ SET readings = EXCLUDED.readings, untempered = EXCLUDED.untempered, temp_sum = E
     estimated_ac = EXCLUDED.estimated_ac, estimated_dc = EXCLUDED.estimated_dc,
     ac_seconds = EXCLUDED.ac_seconds, dc_seconds = EXCLUDED.dc_seconds,
     ac_again = EXCLUDED.ac_again, dc_again = EXCLUDED.dc_again
+WHERE (old.*) IS DISTINCT FROM (EXCLUDED.*)
+
+-- name: make_charger_hours
+-- Of each vehicle's hour, what belongs to its sessions on each meter. As `again` is rare, it is
+-- carried as text.
+CREATE TEMP TABLE new_charger_hours ON COMMIT DROP AS
+SELECT hour, vehicle_id, meter_id, sum(ac_readings) AS ac_readings, sum(dc_readings) AS dc_readings,
+    sum(counter_resets) AS counter_resets, sum(dips) AS dips, sum(spikes) AS spikes,
+    sum(implausible) AS implausible, sum(energy_ac) AS energy_ac, sum(energy_dc) AS energy_dc,
+    sum(estimated_ac) AS estimated_ac, sum(estimated_dc) AS estimated_dc,
+    sum(ac_seconds) AS ac_seconds, sum(dc_seconds) AS dc_seconds,
+    string_to_array(string_agg(ac_again, ','), ',')::timestamptz[] AS ac_again,
+    string_to_array(string_agg(dc_again, ','), ',')::timestamptz[] AS dc_again
+FROM (
+    SELECT hour, vehicle_id, meter_id, readings AS ac_readings, 0 AS dc_readings, counter_resets,
+        dips, spikes, implausible, energy AS energy_ac, 0.0 AS energy_dc, estimated AS estimated_ac,
+        0.0 AS estimated_dc, 0.0 AS ac_seconds, 0.0 AS dc_seconds,
+        array_to_string(again, ',') AS ac_again, NULL AS dc_again
+    FROM ac_sums
+    UNION ALL
+    SELECT hour, vehicle_id, meter_id, 0, readings_here, counter_resets, dips, spikes, implausible,
+        0, energy, 0, estimated, 0, 0, NULL, array_to_string(again_here, ',')
+    FROM dc_sums
+    WHERE meter_id IS NOT NULL
+    UNION ALL
+    SELECT hour, vehicle_id, meter_id, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ac_seconds, dc_seconds, NULL, NULL
+    FROM covered) AS part
+GROUP BY hour, vehicle_id, meter_id
+HAVING sum(ac_readings) + sum(dc_readings) + sum(ac_seconds) + sum(dc_seconds) > 0
+    OR count(ac_again) + count(dc_again) > 0 OR sum(energy_ac) <> 0
+    OR sum(counter_resets) + sum(dips) + sum(spikes) + sum(implausible) > 0
+
+-- name: delete_charger_rows
+DELETE FROM charger_hours AS old
+USING units AS unit
+WHERE old.hour = unit.hour AND old.vehicle_id = unit.vehicle_id
+    AND NOT EXISTS (
+        SELECT FROM new_charger_hours AS new
+        WHERE new.hour = old.hour AND new.vehicle_id = old.vehicle_id AND new.meter_id = old.meter_id)
+
+-- name: write_charger_rows
+INSERT INTO charger_hours AS old (hour, vehicle_id, meter_id, ac_readings, dc_readings, counter_resets,
+    dips, spikes, implausible, energy_ac, energy_dc, estimated_ac, estimated_dc, ac_seconds,
+    dc_seconds, ac_again, dc_again)
+SELECT * FROM new_charger_hours
+ON CONFLICT (hour, vehicle_id, meter_id) DO UPDATE
+SET ac_readings = EXCLUDED.ac_readings, dc_readings = EXCLUDED.dc_readings,
+    counter_resets = EXCLUDED.counter_resets, dips = EXCLUDED.dips, spikes = EXCLUDED.spikes,
+    implausible = EXCLUDED.implausible, energy_ac = EXCLUDED.energy_ac,
+    energy_dc = EXCLUDED.energy_dc, estimated_ac = EXCLUDED.estimated_ac,
+    estimated_dc = EXCLUDED.estimated_dc, ac_seconds = EXCLUDED.ac_seconds,
+    dc_seconds = EXCLUDED.dc_seconds, ac_again = EXCLUDED.ac_again, dc_again = EXCLUDED.dc_again
 WHERE (old.*) IS DISTINCT FROM (EXCLUDED.*)

@@ -95,6 +95,9 @@ def look_up(body: Any, name: str) -> Any:
         ("A session", "sessions/{B}", {}),
         ("A meter", "meters/M-1", WINDOW),
         ("The fleet", "fleet", {"startTime": iso(at("10:15")), "endTime": iso(at("11:30"))}),
+        ("Chargers", "meters", WINDOW),
+        ("A charger", "meters/M-1/efficiency", {**WINDOW, "groupBy": "hour"}),
+        ("In time", "performance/V-1", {**WINDOW, "groupBy": "day"}),
     ],
 )
 def test_the_page_says_what_the_api_says(
@@ -123,6 +126,8 @@ def test_what_the_page_says_in_words(api: httpx.Client, sessions: dict[str, str]
     narrow = {"startTime": iso(at("10:15")), "endTime": iso(at("11:30"))}
     fleet = api.get("/v1/analytics/fleet", params=narrow).json()
     assert fleet["period"] == {"start": WINDOW["startTime"], "end": WINDOW["endTime"]}
+    chargers = api.get("/v1/analytics/meters", params=WINDOW).json()["meters"]
+    assert [charger["meterId"] for charger in chargers] == ["M-1", "M-2"]
 
 
 def test_every_figure_has_its_line(api: httpx.Client, sessions: dict[str, str]) -> None:

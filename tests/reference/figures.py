@@ -49,10 +49,20 @@ def add_readings(found: Figures, device: Device, window: Window) -> None:
     found.readings, found.temps, found.temp_sum = len(read), len(temps), sum(temps, Fraction(0))
 
 
-def add_sessions(found: Figures, fleet: ReferenceFleet, vehicle: str, window: Window) -> None:
-    """What sessions there are in the window, and how much of them readings cover up to now."""
+def add_sessions(
+    found: Figures,
+    fleet: ReferenceFleet,
+    vehicle: str,
+    window: Window,
+    meter: str | None = None,
+) -> None:
+    """What sessions there are in the window, and how much of them readings cover up to now.
+
+    With a `meter`, of those on it.
+    """
     device = fleet.vehicles.get(vehicle, Device(False))
     sessions = [s for s in fleet.of_vehicle(vehicle) if s.overlap(*window)]
+    sessions = [s for s in sessions if meter in (None, s.meter)]
     found.sessions = len(sessions)
     for session in sessions:
         first = max(session.start, window.start)

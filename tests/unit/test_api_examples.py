@@ -38,6 +38,7 @@ def test_the_limits_of_the_analytics_are_served_without_services() -> None:
         "completeShare": 0.95,
         "estimatedShare": 0.05,
         "longestWindowDays": 31,
+        "longestGroupedWindowDays": 400,
     }
 
 
