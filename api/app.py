@@ -80,7 +80,7 @@ class Parts:
         self.settings = settings
         self.draining = draining or Draining()
         self._give_up = give_up
-        self.metrics = Metrics(settings.streams)
+        self.metrics = Metrics(settings.topics)
         self._certificate = certificate
         if certificate:
             self.metrics.show_certificate(lambda: certificate.ends_at)
@@ -168,6 +168,7 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
             for plural, history in histories.items()
         },
         "/v1/telemetry/rejected": {"GET": rejected.page},
+        "/v1/telemetry/rejected/groups": {"GET": rejected.groups},
         "/v1/telemetry/rejected/{id}": {"GET": rejected.one},
         "/v1/telemetry/rejected/{id}/raw": {"GET": rejected.raw},
         "/v1/telemetry/rejected/{id}/replay": {"POST": rejected.replay},

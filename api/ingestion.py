@@ -27,7 +27,7 @@ class Ingestion:
     """Looks at both sides at each scrape."""
 
     def __init__(self, settings: Settings, log_reader: LogReader, metrics: Metrics) -> None:
-        self._of_group = {"group_id": settings.kafka_group_id, "topics": list(settings.streams)}
+        self._of_group = {"group_id": settings.kafka_group_id, "topics": settings.topics}
         self._log_reader = log_reader
         self._metrics = metrics
         self._side = SideConnection(conninfo(settings, Application.API), ANSWER_WITHIN_S)

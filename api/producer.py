@@ -43,6 +43,8 @@ class Producer:
         self.name = f"Kafka at {settings.kafka_bootstrap_servers}"
         self._waiting = Waiting({self.name: NOT_CONNECTED})
         self._topics = set(settings.streams)
+        self._unseen = set(settings.topics) - self._topics
+        self._also_read: set[str] = set()
         self._options = kafka_options(settings)
         self._metrics = metrics
         self._producer: AIOKafkaProducer | None = None
@@ -105,12 +107,17 @@ class Producer:
             raise self._away() from None
 
     async def all_partitions(self) -> list[TopicPartition]:
-        """The partitions of all our topics. Raises ApiError 503 when Kafka is away."""
+        """The partitions of all topics that workers read. Raises ApiError 503 without Kafka."""
         if self.trouble is not None:
             raise self._away()
+        if self._unseen and self._producer:  # to ask for it by name may create it
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                known = (await self._producer.client.fetch_all_metadata()).topics()
+            self._also_read |= self._unseen & known
+            self._unseen -= known
         return [
             TopicPartition(topic, number)
-            for topic in sorted(self._topics)
+            for topic in sorted(self._topics | self._also_read)
             for number in await self.partitions(topic)
         ]
 

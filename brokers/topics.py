@@ -31,12 +31,12 @@ async def watch_topics(settings: Settings, report: Callable[[str, str | None], N
     while True:
         wait_s = INTERVAL_S
         try:
-            unsafe = await unsafe_topics(settings, list(settings.streams))
+            unsafe = await unsafe_topics(settings, settings.topics)
         except (KafkaError, OSError, TimeoutError) as error:
             log.debug("the topics' settings are not known: %r", error)
             wait_s = RETRY_S
         else:
-            for topic in settings.streams:
+            for topic in settings.topics:
                 report(topic, unsafe.get(topic))
         await asyncio.sleep(wait_s)
 

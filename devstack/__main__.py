@@ -54,6 +54,8 @@ def _add_up_options(up: argparse.ArgumentParser) -> None:
         up.add_argument(name, type=int, default=default, metavar="N", help=text)
     text = "brokers that ask for a certificate and a password, by TLS; FILE has what clients need"
     up.add_argument("--secure", action="store_true", help=text)
+    text = "name the topic of session events in FILE, so that workers read it"
+    up.add_argument("--sessions", action="store_true", help=text)
     text = "keep the data here (default: temporary, removed at the end)"
     up.add_argument("--data-dir", type=Path, metavar="DIR", help=text)
     text = "written, NAME=value a line, once everything answers"
@@ -75,6 +77,7 @@ def run(arguments: list[str]) -> int:
             data_dir=options.data_dir,
             env_file=options.env_file,
             secure=options.secure,
+            sessions=options.sessions,
         )
         return 0
     from devstack.control import request

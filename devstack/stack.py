@@ -26,6 +26,7 @@ from devstack.service import Service
 from devstack.shutdown import end_all
 from schemas.streams import STREAMS
 
+SESSION_TOPIC = "KAFKA_SESSION_TOPIC"
 ROLES = ("kafka", "controller")
 """What a broker has ports for: its clients and its controller."""
 UNSECURED = {"KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}
@@ -45,11 +46,13 @@ class Stack:
         names: Mapping[str, str] = os.environ,
         *,
         secure: bool = False,
+        sessions: bool = False,
     ) -> None:
         """`names` has the variables that name the database and the topics.
 
         Without `data_dir` the stack uses a temporary directory. When `secure`, the brokers ask
-        clients for a certificate and a password, and `environment` has them.
+        clients for a certificate and a password, and `environment` has them. With `sessions` it
+        also names the topic of session events, which is there in any case.
         """
         if not 1 <= brokers <= MOST_BROKERS:
             raise DevstackError(f"--brokers must be 1 to {MOST_BROKERS}, not {brokers}")
@@ -66,6 +69,8 @@ class Stack:
             for name in STREAMS
         }
         """By the variable that names the topic."""
+        self._session_topic = names.get(SESSION_TOPIC) or "charging-sessions"
+        self._sessions = sessions
         self._undo = ExitStack()
         self._security: Security | None = None
         self.services: dict[str, Service] = {}
@@ -100,6 +105,7 @@ class Stack:
             "DB_PASSWORD": PASSWORD,
             "DB_DATABASE": self._database,
             **self._topics,
+            **({SESSION_TOPIC: self._session_topic} if self._sessions else {}),
             **(self._security.environment if self._security else UNSECURED),
         }
 
@@ -175,7 +181,8 @@ class Stack:
         first = brokers[0]
         if self._security:
             set_password(first.own_port, self._security.tls, ADMINISTRATOR, self._security.password)
-        for topic in self._topics.values():
+        topics = [*self._topics.values(), self._session_topic]
+        for topic in topics:
             create_topic(
                 first.own_port,
                 topic,
@@ -185,4 +192,4 @@ class Stack:
                 tls=first.tls,
             )
         for broker in brokers:
-            broker.wait_until_knows(self._topics.values())
+            broker.wait_until_knows(topics)

@@ -11,7 +11,13 @@ from devstack.stack import Stack
 
 
 def run(
-    *, brokers: int, partitions: int, data_dir: Path | None, env_file: Path, secure: bool
+    *,
+    brokers: int,
+    partitions: int,
+    data_dir: Path | None,
+    env_file: Path,
+    secure: bool,
+    sessions: bool,
 ) -> None:
     """Run a stack until a signal ends it; then stop every service and remove `env_file`."""
     if not env_file.absolute().parent.is_dir():
@@ -20,7 +26,8 @@ def run(
     env_file.unlink(missing_ok=True)
     with Interrupt() as interrupt:
         try:
-            with Stack(data_dir, brokers, partitions, secure=secure) as stack:
+            stack = Stack(data_dir, brokers, partitions, secure=secure, sessions=sessions)
+            with stack:
                 try:
                     _announce_and_serve(stack, env_file)
                 finally:

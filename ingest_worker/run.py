@@ -27,11 +27,14 @@ from ingest_worker.loop.source import Source
 from ingest_worker.loop.startup import wait_for_database, wait_for_kafka
 from ingest_worker.loop.worker import Worker
 from ingest_worker.records.handout import hand_out_lean_records
+from ingest_worker.write.lane import Lane
 from ingest_worker.write.ledger import Ledger
 from ingest_worker.write.newest_known import NewestKnown
 from ingest_worker.write.quarantine import Quarantine
+from ingest_worker.write.session_sink import SessionSink
 from ingest_worker.write.sink import Sink
 from reporting.applications import Application
+from schemas.session_events import SESSION_EVENTS
 from schemas.settings import Settings
 from schemas.streams import STREAMS
 from sql.connect import conninfo
@@ -56,7 +59,7 @@ async def run(settings: Settings) -> None:
     gc.freeze()
     gc.set_threshold(COLLECT_CYCLES_AFTER_OBJECTS)
     stopping = asyncio.Event()
-    metrics.begin_at_zero(settings.streams)
+    metrics.begin_at_zero(settings.topics)
     status = Status()
 
     def ask_to_stop() -> None:
@@ -76,7 +79,7 @@ async def _run(settings: Settings, status: Status, stopping: asyncio.Event) -> N
     options = kafka_options(settings)
     group = Membership(
         lambda: new_consumer(options, settings.kafka_group_id, settings.flush_interval_ms),
-        list(settings.streams),
+        settings.topics,
     )
     connections = Connections()
     side_tasks = SideTasks(stopping)
@@ -130,8 +133,8 @@ async def _work(
         await side_tasks.cancel()
 
 
-def _sinks(settings: Settings, connections: Connections, where: str) -> dict[str, Sink]:
-    """A sink for every stream; they share what is known of the devices."""
+def _sinks(settings: Settings, connections: Connections, where: str) -> dict[str, Lane]:
+    """A sink for every stream, which share what is known of the devices; one for session events."""
     newest_known = {name: NewestKnown() for name in STREAMS}
     quarantine = Quarantine(
         settings.kafka_group_id,
@@ -139,4 +142,9 @@ def _sinks(settings: Settings, connections: Connections, where: str) -> dict[str
         max_raw_bytes=settings.rejected_raw_bytes,
     )
     ledger = Ledger(settings.kafka_group_id, quarantine)
-    return {name: Sink(connections, where, ledger, newest_known) for name in STREAMS}
+    sinks: dict[str, Lane] = {
+        name: Sink(connections, where, ledger, newest_known) for name in STREAMS
+    }
+    if settings.kafka_session_topic:
+        sinks[SESSION_EVENTS.name] = SessionSink(connections, where, ledger)
+    return sinks

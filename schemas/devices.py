@@ -1,5 +1,6 @@
 """Meters and vehicles as the HTTP API takes and gives them, and their newest readings."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -34,6 +35,15 @@ class DevicePage(Query):
 
     limit: PageLimit = DEFAULT_PAGE
     after: Text = ""
+    search: Text = ""
+    """A part of the id, the location, the VIN or the model, in upper or lower case."""
+    is_active: bool | None = None
+
+    @property
+    def pattern(self) -> str:
+        """What LIKE finds `search` with, wherever it stands; its own signs mean themselves."""
+        escaped = re.sub(r"([\\%_])", r"\\\1", self.search)
+        return f"%{escaped}%"
 
 
 class _DeviceChange(Input):

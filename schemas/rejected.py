@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field
 
-from schemas.fields import DEFAULT_PAGE, DeviceId, Output, PageLimit, Text, TimesQuery
+from schemas.fields import DEFAULT_PAGE, DeviceId, Output, PageLimit, Query, Text, TimesQuery
 from schemas.streams.rejection import REPAIRED
+from schemas.telemetry import StreamType
 from schemas.text import printable
 
 MAX_ID = 2**63 - 1
@@ -31,6 +32,41 @@ class RejectedFilter(TimesQuery):
     limit: PageLimit = DEFAULT_PAGE
     after: RejectedId | None = None
     """The last id of the page before."""
+
+
+class RejectedGroupFilter(Query):
+    """Groups of rejected readings, those with the newest reading first."""
+
+    topic: Text | None = None
+    device_id: DeviceId | None = None
+    reason: Reason | None = None
+    resolved: bool | None = None
+    """True: count only those that are stored by now; false: only the others."""
+    limit: PageLimit = DEFAULT_PAGE
+    after: RejectedId | None = None
+    """The last `latestId` of the page before."""
+
+
+class RejectedGroup(Output):
+    """The rejected readings of one topic and device that have the same reason."""
+
+    topic: str
+    stream: StreamType | None
+    """Which kind of device they are of; null where the topic is none of its readings."""
+    device_id: str | None
+    """Null where none can be read."""
+    reason: Reason
+    count: int
+    first_at: datetime
+    """When the first of them was rejected."""
+    last_at: datetime
+    latest_id: int
+    """The id of the newest one."""
+    replayable: bool
+    """Whether a replay may help one of them. It never does where another reading is stored at that
+    time (`conflict`), where there is nothing to read (`malformed`), where it is stored without what
+    was wrong (`repaired`), or where the topic is none of this deployment's; nor as long as their
+    times lie too far back or ahead."""
 
 
 class Rejected(Output):

@@ -25,8 +25,10 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from schemas.session_events import EventDecoder
 from schemas.streams import STREAMS
 from schemas.streams.decoder import Decoder
+from schemas.streams.record_decoder import RecordDecoder
 from schemas.streams.stream import Stream
 from schemas.streams.times import ClockLimits, clock_limits
 
@@ -172,6 +174,8 @@ class Settings(BaseSettings):
     """Kafka brokers, host:port, comma separated."""
     kafka_group_id: str = Field("energy-ingest", pattern=KAFKA_NAME)
     """Consumer group of the workers; the positions in PostgreSQL are kept under this name."""
+    kafka_session_topic: str = Field("", pattern=f"{KAFKA_NAME}|^$")
+    """Topic of session events, which chargers start and end sessions by; empty = none."""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """How to talk to the brokers."""
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
@@ -230,6 +234,8 @@ class Settings(BaseSettings):
         if len(self.streams) < len(STREAMS):
             names = [_topic_field(stream).upper() for stream in STREAMS.values()]
             raise ValueError(f"{' and '.join(names)} must differ")
+        if self.kafka_session_topic in self.streams:
+            raise ValueError(f"KAFKA_SESSION_TOPIC={self.kafka_session_topic} carries readings")
         if self.kafka_security_protocol.startswith("SASL") and not (
             self.kafka_sasl_username and self.kafka_sasl_password
         ):
@@ -258,6 +264,11 @@ class Settings(BaseSettings):
         """The stream that each topic carries."""
         return {self.topic(stream): stream for stream in STREAMS.values()}
 
+    @property
+    def topics(self) -> list[str]:
+        """Every topic that workers read: those of the streams, and that of session events."""
+        return [*self.streams, *filter(None, [self.kafka_session_topic])]
+
     def topic(self, stream: Stream) -> str:
         """The topic of a stream: KAFKA_<STREAM>_TOPIC."""
         topic: str = getattr(self, _topic_field(stream))
@@ -272,15 +283,18 @@ class Settings(BaseSettings):
             max_skew_seconds=self.max_clock_skew_seconds,
         )
 
-    def decoders(self, drop: Iterable[str] = ()) -> dict[str, Decoder]:
+    def decoders(self, drop: Iterable[str] = ()) -> dict[str, RecordDecoder]:
         """A decoder for each topic, of what comes from Kafka.
 
         `drop`: fields that readings are taken without in any case, when they are wrong.
         """
-        return {
+        decoders: dict[str, RecordDecoder] = {
             topic: Decoder(stream, salvage=stream.expendable if self.salvage_readings else {*drop})
             for topic, stream in self.streams.items()
         }
+        if self.kafka_session_topic:
+            decoders[self.kafka_session_topic] = EventDecoder()
+        return decoders
 
 
 def _check_pairs(settings: Settings) -> None:

@@ -15,10 +15,14 @@ MAX_SILENT_SHOWN = 1_000
 
 
 class SilenceQuery(Query):
-    """Devices without a reading for `minutes`; the answer names at most `limit` of them."""
+    """Devices without a reading for `minutes`; the answer names at most `limit` of them.
+
+    `retired` true: instead those that are registered as inactive, silent or not.
+    """
 
     minutes: Annotated[int, Field(ge=1, le=LONGEST_SILENCE_MINUTES)] = DEFAULT_SILENCE_MINUTES
     limit: Annotated[int, Field(ge=0, le=MAX_SILENT_SHOWN)] = DEFAULT_SILENT_SHOWN
+    retired: bool = False
 
 
 class SilentDevice(Output):
@@ -27,6 +31,8 @@ class SilentDevice(Output):
     stream: StreamType
     device_id: str
     last_reading: datetime | None
+    registered: bool
+    """Only a registered device can be retired: by `isActive` false."""
 
 
 class Silence(Output):

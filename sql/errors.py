@@ -8,7 +8,8 @@
     └── psycopg.OperationalError
         ├── UnsuitableDatabaseError    server, database or pooler is none that we can work with
         ├── DaysUnavailableError       some days have no partition, and get none now
-        └── DayDetachedError           a partition was taken out of history meanwhile
+        ├── DayDetachedError           a partition was taken out of history meanwhile
+        └── SessionsLockedError        somebody else has locked what session events are about
 
 Only statements that carry readings raise RowsRefusedError. The same SQLSTATE out of a statement
 that keeps the books is a psycopg.Error like an outage: no reading is rejected because of it.
@@ -53,6 +54,10 @@ class DaysUnavailableError(psycopg.OperationalError):
 
 class DayDetachedError(psycopg.OperationalError):
     """A day partition that was written to is none any more: nothing of the batch stays there."""
+
+
+class SessionsLockedError(psycopg.errors.LockNotAvailable):
+    """Sessions or devices that session events are about are locked for long by somebody else."""
 
 
 class UnknownRejectedError(Exception):

@@ -50,11 +50,19 @@ READ_BY_ALL_PROCESSES = (
     "rollup_log",
     "rollup_state",
     "schema_migrations",
+    "session_events",
+    "waiting_session_events",
 )
 RESOLVE = "UPDATE (resolved_at, resolved_by, changed, outcome)"
+TAKE_SESSION_EVENTS: Rights = {
+    "rejected_records": ("UPDATE (reason, detail)",),
+    "session_events": ("INSERT",),
+    "waiting_session_events": ("INSERT", "UPDATE (blocked_by)", "DELETE"),
+}
 RIGHTS: Mapping[str, tuple[Rights, ...]] = {
     "worker": (
         dict.fromkeys(READ_BY_ALL_PROCESSES, ("SELECT",)),
+        TAKE_SESSION_EVENTS,
         dict.fromkeys(HISTORIES, ("INSERT", "MAINTAIN")),
         dict.fromkeys(LIVE_STATES, ("INSERT", "UPDATE")),
         dict.fromkeys(DEVICES, ("UPDATE (updated_at)",)),  # to lock a session's devices takes one
@@ -62,7 +70,7 @@ RIGHTS: Mapping[str, tuple[Rights, ...]] = {
         dict.fromkeys(("ingest_offsets", "housekeeping_duties"), ("INSERT", "UPDATE")),
         dict.fromkeys(("packed_days", "rejected_overflow", "rollup_state"), ("INSERT", "UPDATE")),
         {
-            "charging_sessions": ("UPDATE (ended_at, timed_out)",),
+            "charging_sessions": ("INSERT", "UPDATE (ended_at, timed_out, meter_stop)"),
             "position_changes": ("INSERT",),
             "rejected_records": ("INSERT", RESOLVE),
             "retired_days": ("INSERT", "UPDATE (announced)", "DELETE"),
@@ -71,6 +79,7 @@ RIGHTS: Mapping[str, tuple[Rights, ...]] = {
     ),
     "api": (
         dict.fromkeys(READ_BY_ALL_PROCESSES, ("SELECT",)),
+        TAKE_SESSION_EVENTS,
         dict.fromkeys((*DEVICES, "charging_sessions"), ("INSERT", "UPDATE")),
         dict.fromkeys(("api_keys",), ("SELECT",)),
         dict.fromkeys(

@@ -12,6 +12,8 @@ REPLAY: Final = 7_226_003
 """One replay from Kafka at a time: they share a group's positions."""
 CORRECTIONS: Final = 7_226_004
 """With the hash of a device beside it: one change of its corrections at a time."""
+SESSION_EVENTS: Final = 7_226_005
+"""Whoever holds it, until its transaction ends, makes sessions of events."""
 
 
 def try_lock(connection: psycopg.Connection[Any], number: int) -> bool:

@@ -6,12 +6,14 @@ reading from rejected to what it became. The operator's command and the HTTP API
 
 from typing import Any, NamedTuple
 
+from schemas.session_events import EventDecoder, event_of
 from schemas.streams.decoder import Decoder
+from schemas.streams.record_decoder import RecordDecoder
 from schemas.streams.rejection import REPAIRED, Rejection
 from schemas.streams.rescue import Rescue, dropped
 from schemas.streams.stream import Row
 from schemas.streams.times import ClockLimits
-from sql import store
+from sql import session_events, store
 from sql.connect import Connection
 from sql.errors import RowsRefusedError, UnknownRejectedError
 from sql.named import load
@@ -45,7 +47,7 @@ def replay(
     connection: Connection,
     rejected_id: int,
     *,
-    decoders: dict[str, Decoder],
+    decoders: dict[str, RecordDecoder],
     limits: ClockLimits,
     resolved_by: str,
     rescue: Rescue | None = None,
@@ -64,17 +66,13 @@ def replay(
 def _replay(
     connection: Connection,
     rejected_id: int,
-    decoders: dict[str, Decoder],
+    decoders: dict[str, RecordDecoder],
     limits: ClockLimits,
     resolved_by: str,
     rescue: Rescue,
 ) -> Replayed:
     queries = load("rejected")
-    connection.execute(queries["lock"], {"id": rejected_id})
-    found = connection.execute(queries["select_one"], {"id": rejected_id}).fetchone()
-    if found is None:
-        raise UnknownRejectedError(f"there is no rejected reading {rejected_id}")
-    topic, record_index, raw, cut, resolved_at, outcome = found
+    topic, record_index, raw, cut, resolved_at, outcome = _lock(connection, rejected_id, decoders)
     if resolved_at:
         return Replayed(outcome)
     if raw is None:
@@ -90,21 +88,39 @@ def _replay(
         return Replayed(None, "not changeable", str(error))
     if row is None:
         return Replayed(None, why.reason, why.detail) if why else Replayed(None)
-    try:
-        with connection.transaction():
-            outcome = _store(connection, decoder, row)
-    except RowsRefusedError as refused:
-        return Replayed(None, "refused", refused.detail)
-    if outcome == "conflict":
-        return Replayed(None, "conflict", "another reading of that device and time is stored")
+    if isinstance(decoder, Decoder):
+        replayed = _store(connection, decoder, row)
+    else:
+        replayed = _take(connection, rejected_id, row, as_sent=not str(rescue))
+    if replayed.outcome is None:
+        return replayed
+    outcome = replayed.outcome
     done = {"id": rejected_id, "resolved_by": resolved_by, "outcome": outcome}
     connection.execute(queries["resolve"], {**done, "changed": _changed(rescue, why)})
     connection.execute(queries["move_books"], done)
     return Replayed(outcome, reading=decoder.stream.payload(row))
 
 
+def _lock(
+    connection: Connection, rejected_id: int, decoders: dict[str, RecordDecoder]
+) -> tuple[Any, ...]:
+    """What is kept of a rejected reading, once its position is locked.
+
+    Raises UnknownRejectedError. Who takes session events locks out others before any position.
+    """
+    query, names = load("rejected")["select_one"], {"id": rejected_id}
+    before = connection.execute(query, names).fetchone()
+    if before is None:
+        raise UnknownRejectedError(f"there is no rejected reading {rejected_id}")
+    if isinstance(decoders.get(before[0]), EventDecoder):
+        session_events.lock_out_others(connection)
+    connection.execute(load("rejected")["lock"], names)
+    found: tuple[Any, ...] = connection.execute(query, names).fetchone() or before
+    return found
+
+
 def _decode(
-    decoder: Decoder, raw: bytes, limits: ClockLimits, record_index: int | None
+    decoder: RecordDecoder, raw: bytes, limits: ClockLimits, record_index: int | None
 ) -> tuple[Row | None, Rejection | None]:
     """The row, or why there is none; both when the reading was repaired."""
     if record_index is not None:
@@ -124,7 +140,32 @@ def _changed(rescue: Rescue, repaired: Rejection | None) -> str | None:
     return ", ".join(filter(None, [str(rescue), *map(dropped, more)])) or None
 
 
-def _store(connection: Connection, decoder: Decoder, row: Row) -> str:
+def _store(connection: Connection, decoder: Decoder, row: Row) -> Replayed:
+    """Store a reading, if PostgreSQL takes it and no other one is there."""
+    try:
+        with connection.transaction():
+            outcome = _insert(connection, decoder, row)
+    except RowsRefusedError as refused:
+        return Replayed(None, "refused", refused.detail)
+    if outcome == "conflict":
+        return Replayed(None, "conflict", "another reading of that device and time is stored")
+    return Replayed(outcome)
+
+
+def _take(connection: Connection, rejected_id: int, row: Row, *, as_sent: bool) -> Replayed:
+    """Take a session event as if it came now; `as_sent`: it may wait for another one."""
+    event = event_of(row)
+    store.enforce_constraints(connection)
+    (verdict,) = session_events.take(connection, [event], careful=True, besides=rejected_id)
+    if verdict.outcome:
+        session_events.wait_no_longer(connection, rejected_id)
+    elif as_sent:
+        origin = session_events.origin(connection, rejected_id)
+        session_events.wait(connection, [(origin, event, verdict)])
+    return Replayed(verdict.outcome, verdict.reason or None, verdict.detail or None)
+
+
+def _insert(connection: Connection, decoder: Decoder, row: Row) -> str:
     store.create_days(connection, decoder.stream, [store.day_of(row)])
     staged = store.store_staged(connection, decoder.stream, [row])
     if staged.conflicts:

@@ -81,6 +81,13 @@ def books(environment: dict[str, str], *options: str) -> dict[str, Any]:
     return report
 
 
+def books_of(environment: dict[str, str], *topics: str) -> dict[str, int]:
+    """The books of these topics, which balance with all others."""
+    rows = [row for row in books(environment)["partitions"] if row["topic"] in topics]
+    counts = ("read", "stored", "duplicate", "rejected")
+    return {count: sum(row[count] for row in rows) for count in counts}
+
+
 class WorkerProcess:
     """One `python -m ingest_worker`; killed at the end unless it has ended before."""
 

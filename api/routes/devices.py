@@ -94,7 +94,13 @@ class Devices:
     @answers("kind.page", headers=("Link",))
     async def page(self, request: Request, query: DevicePage) -> Response:
         """Registered devices by id, `limit` at a time; fewer where their metadata is large."""
-        parameters = {"after": query.after, "limit": query.limit + 1, "bytes": MAX_PAGE_BYTES}
+        parameters = {
+            "after": query.after,
+            "limit": query.limit + 1,
+            "bytes": MAX_PAGE_BYTES,
+            "pattern": query.pattern,
+            "is_active": query.is_active,
+        }
         async with self._database.connection() as connection:
             cursor = await connection.execute(self._query("page"), parameters)
             rows = await cursor.fetchall()

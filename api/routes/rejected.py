@@ -31,7 +31,16 @@ from reporting.applications import Application
 from schemas.errors import Problem
 from schemas.fields import utc_now
 from schemas.keys import Access
-from schemas.rejected import MAX_ID, Rejected, RejectedDetail, RejectedFilter, RejectedId, Replay
+from schemas.rejected import (
+    MAX_ID,
+    Rejected,
+    RejectedDetail,
+    RejectedFilter,
+    RejectedGroup,
+    RejectedGroupFilter,
+    RejectedId,
+    Replay,
+)
 from schemas.settings import Settings
 from sql import quarantine
 from sql.connect import connect, conninfo, cut
@@ -73,6 +82,22 @@ class RejectedReadings:
             rows = await (await connection.execute(SQL["page"], parameters)).fetchall()
         found = [Rejected.model_validate(row) for row in rows]
         return list_response(request, found, query.limit, "id")
+
+    @allows(Access.READ)
+    @answers(list[RejectedGroup], headers=("Link",))
+    async def groups(self, request: Request, query: RejectedGroupFilter) -> Response:
+        """Rejected readings counted by topic, device and reason, the newest first."""
+        streams = self._settings.streams
+        topics = {"topics": list(self._decoders), "reading_topics": list(streams)}
+        times = self._settings.clock_limits(utc_now())._asdict()
+        parameters = query.model_dump() | topics | times | {"limit": query.limit + 1}
+        async with self._database.connection() as connection:
+            rows = await (await connection.execute(SQL["groups"], parameters)).fetchall()
+        for row in rows:
+            stream = streams.get(row["topic"])
+            row["stream"] = stream.name if stream else None
+        found = [RejectedGroup.model_validate(row) for row in rows]
+        return list_response(request, found, query.limit, "latest_id")
 
     @allows(Access.READ)
     @answers(RejectedDetail, errors=(404,), path_id=RejectedId)

@@ -31,7 +31,7 @@ class SilentDevices:
     async def silent(self, request: Request, query: SilenceQuery) -> Response:
         """Devices without a reading in the last minutes; those that fell silent last come first."""
         since = utc_now() - timedelta(minutes=query.minutes)
-        parameters = {"since": since, "limit": query.limit}
+        parameters = {"since": since, "limit": query.limit, "retired": query.retired}
         async with self._database.connection() as connection:
             rows = await (await connection.execute(SQL["silent"], parameters)).fetchall()
         silence = Silence(

@@ -25,7 +25,7 @@ class StatsRoutes:
 
     def __init__(self, settings: Settings, database: Database, log_reader: LogReader) -> None:
         self._group_id = settings.kafka_group_id
-        self._topics = list(settings.streams)
+        self._topics = settings.topics
         self._database = database
         self._log_reader = log_reader
 

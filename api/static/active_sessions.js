@@ -1,6 +1,6 @@
 // The charging sessions that are active now.
 
-import { h, idText, vehicleLink } from "./dom.js";
+import { chargerLink, h, vehicleLink } from "./dom.js";
 import { clock, count, duration, plural } from "./format.js";
 import { ask } from "./http.js";
 import { Panel } from "./panel.js";
@@ -52,7 +52,11 @@ const COLUMNS = [
     value: ({ vehicleId }) => vehicleId,
     render: ({ vehicleId }) => vehicleLink(vehicleId),
   },
-  { title: "Charger", value: ({ meterId }) => meterId, render: ({ meterId }) => idText(meterId) },
+  {
+    title: "Charger",
+    value: ({ meterId }) => meterId,
+    render: ({ meterId }) => chargerLink(meterId),
+  },
   {
     title: "Since",
     className: "number",

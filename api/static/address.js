@@ -12,10 +12,24 @@ export function parseAddress(hash) {
   );
 }
 
-// The address of a vehicle's view: of one UTC day, or of the last 24 hours.
-export function vehicleAddress(id, day = null) {
-  return `#vehicle=${encodeURIComponent(id)}${day ? `&day=${day}` : ""}`;
+// The address of a vehicle's or a charger's view, in a window as `chosenWindow` gives it; without
+// one, of the last 24 hours.
+export const vehicleAddress = (id, window = {}) => addressOf({ vehicle: id, ...window });
+export const chargerAddress = (id, window = {}) => addressOf({ charger: id, ...window });
+
+// The address of the list of chargers, the worst first.
+export const chargersAddress = (window = {}) => addressOf({ chargers: "all", ...window });
+
+// The address of the devices that have a text in their id, location, VIN or model.
+export const findAddress = (text) => addressOf({ find: text });
+
+function addressOf(values) {
+  const parts = Object.entries(values).map(([name, value]) => `${name}=${encoded(value)}`);
+  return `#${parts.join("&")}`;
 }
+
+// A colon needs no code, and a time is easier to read with it.
+const encoded = (value) => encodeURIComponent(value).replaceAll("%3A", ":");
 
 function decoded(value) {
   try {

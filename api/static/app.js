@@ -1,44 +1,56 @@
 // The page: shows the view its address asks for to whoever may see it, and keeps what stands around
 // it.
 
-import { parseAddress, vehicleAddress } from "./address.js";
+import { chargerAddress, findAddress, parseAddress, vehicleAddress } from "./address.js";
 import { askCaller, isSignedIn, mayOperate, mayRead, signOut } from "./caller.js";
+import { chargerView } from "./charger_view.js";
+import { chargersView } from "./chargers_view.js";
 import { watchConnection } from "./connection.js";
+import { listPath } from "./device_list.js";
 import { h, say } from "./dom.js";
+import { findView } from "./find_view.js";
 import { fleetView } from "./fleet_view.js";
 import { limitPercent } from "./format.js";
 import { ask, onSignedOut } from "./http.js";
 import { limitsKnown } from "./limits.js";
 import { Poll, watchBrowser } from "./polling.js";
 import { signInView } from "./sign_in.js";
+import { chosenWindow } from "./time_window.js";
 import { vehicleView } from "./vehicle_view.js";
 
 const TITLE = "Charging fleet";
-const SUGGESTED_VEHICLES = 1000;
+const SUGGESTED = 20; // Of each kind.
+const TYPING_MS = 200;
 const ASK_CALLER_EVERY_MS = 4000;
 const ENDED = "You were signed out: your time was up, or the key no longer counts.";
 const main = document.getElementById("main");
 const known = document.getElementById("known");
 let caller = null; // Until the API has said whether it demands a key.
 let view = null;
+let suggested = new Map(); // Addresses by the ids that are suggested.
 
 function showView(event) {
   if (caller === null) return;
-  const { vehicle, day } = mayRead(caller) ? parseAddress(location.hash) : {};
+  const asked = mayRead(caller) ? parseAddress(location.hash) : {};
+  const name = asked.vehicle ?? asked.charger ?? asked.find ?? (asked.chargers ? "Chargers" : "");
   view?.stop();
-  view = viewOf(vehicle, day);
-  document.title = vehicle ? `${vehicle} · ${TITLE}` : TITLE;
+  view = viewOf(asked);
+  document.title = name ? `${name} · ${TITLE}` : TITLE;
   main.replaceChildren(...view.nodes);
-  document.getElementById("wanted").value = vehicle ?? "";
+  document.getElementById("wanted").value = asked.chargers ? "" : name;
   if (event) {
     window.scrollTo(0, 0);
     main.focus({ preventScroll: true });
   }
 }
 
-function viewOf(vehicle, day) {
+function viewOf(asked) {
   if (!mayRead(caller)) return signInView(caller.reason ?? "", enter);
-  return vehicle ? vehicleView(vehicle, day) : fleetView(mayOperate(caller));
+  const chosen = chosenWindow(asked);
+  if (asked.vehicle) return vehicleView(asked.vehicle, chosen);
+  if (asked.charger) return chargerView(asked.charger, chosen);
+  if (asked.chargers) return chargersView(chosen);
+  return asked.find === undefined ? fleetView(mayOperate(caller)) : findView(asked.find);
 }
 
 // Shows what the caller may see, and nothing of what another one saw.
@@ -50,8 +62,9 @@ function enter(newCaller) {
   document.getElementById("caller-name").textContent = signedIn
     ? `${caller.name} · ${caller.role}`
     : "";
-  document.getElementById("search").hidden = !mayRead(caller);
+  for (const id of ["views", "search"]) document.getElementById(id).hidden = !mayRead(caller);
   known.replaceChildren();
+  suggested = new Map();
   showView();
   const key = document.getElementById("key");
   if (key) key.focus();
@@ -86,22 +99,39 @@ function listenToSignOut() {
 
 function listenToSearch() {
   const input = document.getElementById("wanted");
-  document.getElementById("search").addEventListener("submit", (event) => {
+  document.getElementById("search").addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (input.value) location.hash = vehicleAddress(input.value);
+    const text = input.value;
+    await suggest(input);
+    location.hash = suggested.get(text) ?? findAddress(text);
   });
-  input.addEventListener("focus", suggestVehicles);
+  input.addEventListener("focus", () => suggest(input));
+  let typing = 0;
+  input.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => suggest(input), TYPING_MS);
+  });
 }
 
-// Suggestions are a convenience: without an answer there are none, and any id can be typed.
-async function suggestVehicles() {
-  if (known.hasChildNodes()) return;
+// Suggestions are a convenience: without an answer there are none, and anything can be sought. A
+// suggested id leads to its device; one that a vehicle and a charger have, to both.
+async function suggest(input) {
   const asker = caller;
-  const path = `/v1/devices/vehicles?limit=${SUGGESTED_VEHICLES}`;
-  const { body } = await ask(path).catch(() => ({ body: [] }));
-  if (caller !== asker) return;
-  const options = body.map(({ vehicleId }) => h("option", { value: vehicleId }));
-  known.replaceChildren(...options);
+  const text = input.value;
+  const found = (plural) => ask(listPath(plural, text, "", SUGGESTED)).catch(() => ({ body: [] }));
+  const [vehicles, meters] = await Promise.all([found("vehicles"), found("meters")]);
+  if (caller !== asker || input.value !== text) return;
+  suggested = addressesOf(vehicles.body, meters.body);
+  known.replaceChildren(...[...suggested.keys()].map((value) => h("option", { value })));
+}
+
+// Where each id leads.
+function addressesOf(vehicles, meters) {
+  const addresses = new Map(vehicles.map(({ vehicleId: id }) => [id, vehicleAddress(id)]));
+  for (const { meterId: id } of meters) {
+    addresses.set(id, addresses.has(id) ? findAddress(id) : chargerAddress(id));
+  }
+  return addresses;
 }
 
 // Storage may be forbidden; the choice of colours then lasts as long as the page.

@@ -1,5 +1,5 @@
-// What figures rest on, in words: how much of the sessions was read, what is estimated, and what was
-// wrong with readings. `coverage` is that of the API.
+// What figures rest on, in words: how much of the sessions was read, what is estimated, what was
+// wrong with readings, and what people corrected. `coverage` is that of the API.
 
 import { count, duration, kwh, plural } from "./format.js";
 
@@ -36,6 +36,7 @@ export function oddities(coverage) {
       ? plural(coverage.implausibleReadings, "implausible reading")
       : null,
     rejected ? plural(rejected, "rejected reading") : null,
+    coverage.correctedReadings ? plural(coverage.correctedReadings, "corrected reading") : null,
     ...registerOddities(coverage),
   ].filter((text) => text);
 }
@@ -62,6 +63,7 @@ export function basisSentences(coverage) {
     estimatedSentence(coverage),
     implausibleSentence(coverage.implausibleReadings),
     rejectedSentence(coverage.rejectedReadings),
+    correctedSentence(coverage.correctedReadings),
     dipSentence(coverage.dips),
     spikeSentence(coverage.spikes),
     resetSentence(coverage.counterResets),
@@ -104,6 +106,12 @@ function rejectedSentence(readings) {
   if (!readings) return "";
   const were = plural(readings, "reading was", "readings were");
   return `${were} rejected and not resolved: what they say may be missing here.`;
+}
+
+function correctedSentence(readings) {
+  if (!readings) return "";
+  const were = plural(readings, "reading was", "readings were");
+  return `${were} corrected by people: brought in, moved or taken out. What was sent is kept.`;
 }
 
 const dipSentence = (dips) =>

@@ -1,124 +1,143 @@
-// The chart of a vehicle's day: its sessions, AC beside DC energy, efficiency and temperature, hour
-// by hour on one time axis. The table below it has the same numbers.
+// The chart of a device's window: its sessions, AC beside DC energy, efficiency and temperature, as far
+// as they are known of it, hour by hour or day by day on one time axis. The table below it has the
+// same numbers.
 
 import {
-  consecutiveRuns,
+  bandFrame,
+  bandLimits,
+  bottomOf,
+  efficiencyMark,
+  LEFT,
+  line,
+  lowZone,
+  NARROW,
+  RIGHT,
+  text,
+  valueLines,
+} from "./chart_parts.js";
+import {
   efficiencyRange,
   highestEnergy,
-  hourMarks,
+  slotMarks,
   temperatureRange,
   timeScale,
   valueScale,
 } from "./chart_scales.js";
 import { svg } from "./dom.js";
 import { isImpossibleHour, isLowHour } from "./efficiency.js";
-import { celsius, clock, kwh, limitPercent, percent } from "./format.js";
+import { celsius, clock, kwh, percent } from "./format.js";
+import { DAY_MS, isoDay } from "./time_window.js";
 
-const LEFT = 52;
-const RIGHT = 20;
-const BANDS = {
-  sessions: { top: 20, height: 20 },
-  energy: { top: 66, height: 120 },
-  efficiency: { top: 216, height: 96 },
-  temperature: { top: 342, height: 56 },
-};
-const HEIGHT = 424;
+const HEIGHTS = { sessions: 20, energy: 120, efficiency: 96, temperature: 56 };
+const BETWEEN = 28;
+const BELOW = 26;
 const PLOT_TOP = 16;
-const NARROW = 520;
+const NARROW_DAYS = 30; // A day's name needs so many pixels.
 const LETTER_WIDTH = 8;
 const LITTLE_SHARE = 0.1; // A ratio of less than this share of the highest energy says little.
 
-// An SVG element. `start` and `end` are in ms, `width` is in pixels, `label` is for screen readers.
-export function dayChart({ hours, sessions, limits, start, end, width, label }) {
-  const scale = timeScale({ start, end, left: LEFT, right: width - RIGHT });
+const DRAWN = {
+  sessions: sessionStrip,
+  energy: energyBars,
+  efficiency: efficiencyLine,
+  temperature: temperatureLine,
+};
+export const ALL_BANDS = Object.keys(DRAWN);
+
+// An SVG element. `start` and `end` are in ms, `width` is in pixels, `label` is for screen readers;
+// `bands` are those drawn, from the top on. `hours` may be days, of `slotMs`. A session's name is that
+// of its `partner`, and `linkTo(session)` where it leads.
+export function dayChart(chart) {
+  const { hours, start, end, width, label, slotMs, bands = ALL_BANDS } = chart;
+  const scale = timeScale({ start, end, left: LEFT, right: width - RIGHT, slotMs });
   const points = hours.map((hour) => {
     const time = Date.parse(hour.hour);
     const x = scale.at(time);
     return { ...hour, time, x, middle: x + scale.step / 2 };
   });
-  const frame = { ...scale, width, points, limits };
-  const viewBox = `0 0 ${width} ${HEIGHT}`;
+  const placed = placedBands(bands);
+  const height = bottomOf(placed[bands.at(-1)]) + BELOW;
+  const frame = { ...chart, ...scale, points, height, bands: placed };
+  const viewBox = `0 0 ${width} ${height}`;
   return svg(
     "svg",
-    { class: "day", role: "img", "aria-label": label, viewBox, width, height: HEIGHT },
+    { class: "day", role: "img", "aria-label": label, viewBox, width, height },
     timeAxis(frame),
-    sessionStrip(frame, sessions),
-    energyBars(frame),
-    efficiencyLine(frame),
-    temperatureLine(frame),
+    bands.map((name) => DRAWN[name](frame, placed[name])),
     points.map((hour) => tooltip(frame, hour)),
   );
 }
 
-const text = (x, y, className, words) => svg("text", { x, y, class: className }, words);
-const line = (x1, y1, x2, y2, className) => svg("line", { x1, y1, x2, y2, class: className });
-const bottomOf = ({ top, height }) => top + height;
+// Where each band lies: {top, height} by its name.
+function placedBands(names) {
+  let top = PLOT_TOP + 4;
+  const placed = names.map((name) => {
+    const band = { top, height: HEIGHTS[name] };
+    top = bottomOf(band) + BETWEEN;
+    return [name, band];
+  });
+  return Object.fromEntries(placed);
+}
 
-function timeAxis({ first, slots, step, width }) {
-  const marks = hourMarks({ first, slots }, width < NARROW ? 6 : 3).map(({ slot, hour }) => {
+const isByDay = ({ slotMs }) => slotMs === DAY_MS;
+
+function timeAxis(frame) {
+  const { step, height } = frame;
+  const marks = slotMarks(frame, marksEvery(frame)).map(({ slot, name, isMidnight }) => {
     const x = LEFT + slot * step;
-    const name = `${String(hour).padStart(2, "0")}:00`;
     return [
-      line(x, PLOT_TOP, x, HEIGHT - 20, hour ? "grid" : "midnight"),
-      text(x, HEIGHT - 5, "tick middle", name),
+      line(x, PLOT_TOP, x, height - 20, isMidnight ? "midnight" : "grid"),
+      text(isByDay(frame) ? x + step / 2 : x, height - 5, "tick middle", name),
     ];
   });
   return svg("g", {}, marks);
 }
 
-// A band's name above it, and the line it stands on.
-function bandFrame(band, name, width) {
-  const bottom = bottomOf(band);
-  return [
-    text(LEFT, band.top - 8, "band", name),
-    line(LEFT, bottom, width - RIGHT, bottom, "base"),
-  ];
+function marksEvery({ width, step, slots, slotMs }) {
+  if (isByDay({ slotMs })) return Math.ceil((1.4 * NARROW_DAYS) / step);
+  const every = width < NARROW ? 6 : 3;
+  return slots > 36 ? 2 * every : every;
 }
 
-// The values at the top and at the bottom of a band.
-function bandLimits(band, most, least) {
-  return [
-    text(LEFT - 6, band.top + 5, "tick end", most),
-    text(LEFT - 6, bottomOf(band), "tick end", least),
-  ];
-}
-
-function sessionStrip({ at, width }, sessions) {
-  const band = BANDS.sessions;
-  const bars = sessions.map(({ startedAt, endedAt, meterId }) => {
+function sessionStrip({ at, end, width, sessions, partner, linkTo }, band) {
+  const bars = sessions.map((session) => {
+    const { startedAt, endedAt } = session;
+    const id = session[partner];
     const from = at(Date.parse(startedAt));
-    const until = endedAt === null ? width - RIGHT : at(Date.parse(endedAt));
+    const until = at(endedAt === null ? end : Date.parse(endedAt));
     const wide = Math.max(2, until - from);
     const bar = { x: from, y: band.top, width: wide, height: band.height, rx: 3, class: "session" };
-    const fits = wide > LETTER_WIDTH * meterId.length;
-    const name = fits ? text(from + wide / 2, band.top + 14, "in-session middle", meterId) : null;
-    return [svg("rect", bar), name];
+    const fits = wide > LETTER_WIDTH * id.length;
+    const name = fits ? text(from + wide / 2, band.top + 14, "in-session middle", id) : null;
+    // The table below has the same link for those without a mouse.
+    const link = { href: linkTo(session), tabindex: -1, "aria-label": id };
+    return svg("a", link, svg("rect", bar), name);
   });
-  return svg("g", {}, bandFrame(band, "Sessions, at charger", width), bars);
+  const whose = partner === "meterId" ? "at charger" : "of vehicle";
+  return svg("g", {}, bandFrame(band, `Sessions, ${whose}`, width), bars);
 }
 
-function energyBars({ points, step, width }) {
-  const band = BANDS.energy;
+function energyBars({ points, step, width, slotMs }, band) {
   const most = highestEnergy(points);
-  const bar = (x, value, className) => {
+  const bar = (x, value, className, share = 0.36) => {
     const height = (band.height * value) / most;
     const y = bottomOf(band) - height;
-    return svg("rect", { x, y, width: step * 0.36, height, class: className });
+    return svg("rect", { x, y, width: step * share, height, class: className });
   };
   return svg(
     "g",
     {},
-    bandFrame(band, "Energy of each hour, kWh", width),
+    bandFrame(band, `Energy of each ${isByDay({ slotMs }) ? "day" : "hour"}, kWh`, width),
     bandLimits(band, most.toFixed(most < 10 ? 1 : 0), "0"),
-    points.map(({ x, energyAc, energyDc }) => [
-      bar(x + step * 0.12, energyAc, "ac"),
-      bar(x + step * 0.52, energyDc, "dc"),
-    ]),
+    points.map(({ x, energyAc, energyDc }) =>
+      energyDc === null
+        ? bar(x + step * 0.12, energyAc, "ac", 0.76)
+        : [bar(x + step * 0.12, energyAc, "ac"), bar(x + step * 0.52, energyDc, "dc")],
+    ),
   );
 }
 
-function efficiencyLine({ points, width, limits }) {
-  const band = BANDS.efficiency;
+function efficiencyLine({ points, width, limits, slotMs }, band) {
   const known = points.filter(({ efficiency }) => efficiency !== null);
   const range = efficiencyRange(known.map(({ efficiency }) => efficiency));
   const y = valueScale({ ...band, ...range });
@@ -132,35 +151,20 @@ function efficiencyLine({ points, width, limits }) {
     bandFrame(band, "Efficiency", width),
     lowZone(band, y, width, limits),
     bandLimits(band, `${Math.round(range.most * 100)} %`, `${Math.round(range.least * 100)} %`),
-    valueLines(known, ({ efficiency }) => y(efficiency), "efficiency"),
+    valueLines(known, ({ efficiency }) => y(efficiency), "efficiency", slotMs),
     marks,
   );
 }
 
-function lowZone(band, y, width, { lowEfficiency }) {
-  const low = y(lowEfficiency);
-  const height = bottomOf(band) - low;
-  const zone = { x: LEFT, y: low, width: width - LEFT - RIGHT, height, class: "low-zone" };
-  return [
-    svg("rect", zone),
-    line(LEFT, low, width - RIGHT, low, "limit"),
-    text(LEFT - 6, low + 4, "tick end limit-name", limitPercent(lowEfficiency)),
-  ];
-}
-
-// How an hour's efficiency is marked; an hour of less energy than `little`, in kWh, is not judged.
+// How an hour's efficiency is marked; an hour of less energy than `little`, in kWh, is not judged, and
+// one that is not certain is no fault yet.
 export function markName(hour, little, limits) {
   if (hour.energyAc < little) return "little";
-  return isLowHour(hour, limits) || isImpossibleHour(hour, limits) ? "too-low" : "fine";
+  const name = isLowHour(hour, limits) || isImpossibleHour(hour, limits) ? "too-low" : "fine";
+  return hour.certain ? name : `${name} unsure`;
 }
 
-function efficiencyMark(x, y, name) {
-  if (name === "too-low") return svg("path", { d: `M${x} ${y - 6}l6 6-6 6-6-6z`, class: name });
-  return svg("circle", { cx: x, cy: y, r: name === "little" ? 3.5 : 4.5, class: name });
-}
-
-function temperatureLine({ points, width }) {
-  const band = BANDS.temperature;
+function temperatureLine({ points, width, slotMs }, band) {
   const known = points.filter(({ avgTemp }) => avgTemp !== null);
   const range = temperatureRange(known.map(({ avgTemp }) => avgTemp));
   const y = valueScale({ ...band, ...range });
@@ -171,24 +175,27 @@ function temperatureLine({ points, width }) {
     {},
     bandFrame(band, "Battery temperature, °C", width),
     bandLimits(band, String(range.most), String(range.least)),
-    valueLines(known, ({ avgTemp }) => y(avgTemp), "temperature"),
+    valueLines(known, ({ avgTemp }) => y(avgTemp), "temperature", slotMs),
     known.map(dot),
   );
 }
 
-// A line through each run of hours without a gap; `y` is that of an hour.
-function valueLines(hours, y, className) {
-  return consecutiveRuns(hours).map((run) => {
-    const points = run.map((hour) => `${hour.middle.toFixed(1)},${y(hour).toFixed(1)}`);
-    return svg("polyline", { points: points.join(" "), class: className });
-  });
+function tooltip({ step, height, bands, slotMs }, hour) {
+  const time = isByDay({ slotMs }) ? isoDay(hour.time) : clock(hour.hour, { seconds: false });
+  const words = [
+    `AC ${kwh(hour.energyAc)}`,
+    hour.energyDc === null ? null : `DC ${kwh(hour.energyDc)}`,
+    bands.efficiency ? efficiencyText(hour) : null,
+    bands.temperature ? celsius(hour.avgTemp) : null,
+  ]
+    .filter((word) => word)
+    .join(", ");
+  const tall = height - 20 - PLOT_TOP;
+  const area = { x: hour.x, y: PLOT_TOP, width: step, height: tall, class: "hour" };
+  return svg("rect", area, svg("title", {}, `${time}: ${words}`));
 }
 
-function tooltip({ step }, hour) {
-  const time = clock(hour.hour, { seconds: false });
-  const energies = `AC ${kwh(hour.energyAc)}, DC ${kwh(hour.energyDc)}`;
-  const words = `${energies}, efficiency ${percent(hour.efficiency)}, ${celsius(hour.avgTemp)}`;
-  const height = HEIGHT - 20 - PLOT_TOP;
-  const area = { x: hour.x, y: PLOT_TOP, width: step, height, class: "hour" };
-  return svg("rect", area, svg("title", {}, `${time}: ${words}`));
+function efficiencyText({ efficiency, certain }) {
+  const sure = certain || efficiency === null ? "" : " (uncertain)";
+  return `efficiency ${percent(efficiency)}${sure}`;
 }

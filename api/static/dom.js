@@ -1,6 +1,6 @@
 // HTML and SVG elements. Text becomes text nodes only: nothing from the API is read as markup.
 
-import { vehicleAddress } from "./address.js";
+import { chargerAddress, vehicleAddress } from "./address.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const SHORT_ID = 20;
@@ -40,10 +40,18 @@ export function idText(id) {
   return h("bdi", { class: `id${id.length <= SHORT_ID ? " short" : ""}${blank}` }, id);
 }
 
-// A link to the vehicle's view, with a name for screen readers where the id has only blanks.
-export function vehicleLink(id) {
+// A link to a vehicle's or a charger's view, in the window of the view it stands on.
+export const vehicleLink = (id, window) => idLink(id, vehicleAddress(id, window));
+export const chargerLink = (id, window) => idLink(id, chargerAddress(id, window));
+const LINKS = { vehicle: vehicleLink, meter: chargerLink };
+
+// The link to a device of a stream of the API, a vehicle or a meter.
+export const deviceLink = (stream, id) => LINKS[stream]?.(id) ?? idText(id);
+
+// It has a name for screen readers where the id has only blanks.
+function idLink(id, href) {
   const name = id.trim() ? null : `An id of ${id.length} blanks`;
-  return h("a", { class: "id-link", href: vehicleAddress(id), "aria-label": name }, idText(id));
+  return h("a", { class: "id-link", href, "aria-label": name }, idText(id));
 }
 
 // Makes `children` those of `parent`, in this order; those that stay in place keep their focus.

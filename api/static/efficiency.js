@@ -2,11 +2,13 @@
 // /v1/analytics/limits), and where a fault is suspected.
 
 import { kwh, limitPercent, plural } from "./format.js";
+import { HOUR_MS } from "./time_window.js";
 
 // The API judges before it rounds: a ratio that prints as 0.85 may be under it. Its alerts tell.
 const hasAlert = ({ alerts }, code) => alerts.some((alert) => alert.code === code);
 export const isLow = (figures) => hasAlert(figures, "low_efficiency");
-const isImpossible = (figures) => hasAlert(figures, "impossible_efficiency");
+export const isImpossible = (figures) => hasAlert(figures, "impossible_efficiency");
+export const isFlagged = (figures) => isLow(figures) || isImpossible(figures);
 
 // An alert is certain when the figures are complete; so all of one answer are, or none.
 export const isCertain = ({ alerts }) => alerts.some((alert) => alert.certain);
@@ -19,7 +21,7 @@ export function judgement(figures, limits) {
   if (ratio === null) return ["nothing was charged", ""];
   const isComplete = figures.coverage.quality === "complete";
   const certainty = isComplete ? "" : ", but uncertain";
-  if (!(isLow(figures) || isImpossible(figures))) {
+  if (!isFlagged(figures)) {
     const words = `not under ${limitPercent(limits.lowEfficiency)}`;
     return [words + certainty, isComplete ? "good" : ""];
   }
@@ -52,17 +54,38 @@ export const isLowHour = (hour, { lowEfficiency }) =>
 export const isImpossibleHour = (hour, { impossibleEfficiency }) =>
   hour.efficiency !== null && comparedToLimit(hour, impossibleEfficiency) > 0;
 
+// Hours have no quality of their own: one is `certain` where the vehicle's figures are complete, or
+// those of all sessions that touch it. Where no session is known of, nobody knows.
+export function withCertainty(hours, sessions, { quality }) {
+  const spans = sessions.map(({ startedAt, endedAt, coverage }) => ({
+    start: Date.parse(startedAt),
+    end: endedAt === null ? Infinity : Date.parse(endedAt),
+    complete: coverage.quality === "complete",
+  }));
+  return hours.map((hour) => {
+    const start = Date.parse(hour.hour);
+    const touching = spans.filter((span) => span.start < start + HOUR_MS && span.end > start);
+    const complete = touching.length > 0 && touching.every((span) => span.complete);
+    return { ...hour, certain: quality === "complete" || complete };
+  });
+}
+
 // The DC energy that was delivered while no session was open, in words.
 export function outsideSessionsText({ dcEnergyOutsideSessions: outside }) {
   return outside ? `and ${kwh(outside)} outside sessions` : "all of it in sessions";
 }
+
+// The chargers at which a session is low.
+export const lowChargers = (sessions) => [
+  ...new Set(sessions.filter(isLow).map((session) => session.meterId)),
+];
 
 // Where to look first when a vehicle's efficiency is low, by its sessions: at the charger, when
 // the low sessions have one in common.
 export function suspectedFault(sessions, { lowEfficiency }) {
   const low = sessions.filter(isLow);
   if (low.length === 0) return "";
-  const meters = [...new Set(low.map((session) => session.meterId))];
+  const meters = lowChargers(sessions);
   if (meters.length > 1) {
     return `It is low at ${meters.length} chargers: look at the vehicle first.`;
   }

@@ -1,29 +1,32 @@
-// The fleet's view, kept open all day: how readings come in, the fleet's efficiency, who charges,
-// which readings were rejected, and which devices are silent.
+// The fleet's view, kept open all day: how readings come in, the fleet's efficiency now and day by
+// day, who charges, which readings were rejected, and which devices are silent.
 
 import { activeSessionsPanel } from "./active_sessions.js";
 import { h } from "./dom.js";
+import { fleetDaysPanel } from "./fleet_days.js";
 import { fleetEfficiencyPanel } from "./fleet_efficiency.js";
 import { ingestionPanel } from "./ingestion.js";
 import { RejectedReadingsPanel } from "./rejected_readings.js";
 import { silentDevicesPanel } from "./silent_devices.js";
 
 // {nodes, stop}: the elements of the view, and a function that ends its polls. Only a reader who
-// `mayOperate` can replay a reading.
+// `mayOperate` can replay a reading or retire a device.
 export function fleetView(mayOperate) {
   const ingestion = ingestionPanel();
   const efficiency = fleetEfficiencyPanel();
+  const days = fleetDaysPanel();
   const sessions = activeSessionsPanel();
-  const silent = silentDevicesPanel(ingestion.silentTile);
+  const silent = silentDevicesPanel(ingestion.silentTile, mayOperate);
   const rejected = new RejectedReadingsPanel(mayOperate);
-  const panels = [ingestion, efficiency, sessions, silent, rejected];
+  const panels = [ingestion, efficiency, days, sessions, silent, rejected];
   const polls = panels.map((panel) => panel.asking.start());
-  const left = h("div", {}, efficiency.node, sessions.node);
+  const left = h("div", {}, efficiency.node, days.node, sessions.node);
   const right = h("div", {}, rejected.node, silent.node);
   const columns = h("div", { class: "columns" }, left, right);
   return {
     nodes: [h("h1", { class: "unseen" }, "Charging fleet"), ingestion.node, columns],
     stop: () => {
+      days.stop();
       for (const poll of polls) poll.stop();
     },
   };

@@ -1,17 +1,17 @@
-// The rejected readings that nobody has resolved, each with its reason, its bytes and, for those who
-// may, a button that replays it. While a reader is in the list it stands still, so that nothing moves under a pointer
+// The rejected readings that nobody has resolved, counted by device and reason: thousands of them have
+// a few causes. While a reader is in the list it stands still, so that nothing moves under a pointer
 // that is about to press "Replay".
 
-import { h, idText, say } from "./dom.js";
-import { clock, count } from "./format.js";
+import { deviceLink, h, say } from "./dom.js";
+import { clock, count, plural } from "./format.js";
 import { ask } from "./http.js";
 import { Panel } from "./panel.js";
+import { groupDetails } from "./rejected_group.js";
 import { Table } from "./table.js";
 
-const EVERY_MS = 10_000;
-const ASKED = 50;
+const EVERY_MS = 15_000;
+const ASKED = 100;
 const SHOWN_AT_FIRST = 6;
-const PATH = "/v1/telemetry/rejected";
 const REASONS = {
   malformed: "no JSON",
   invalid: "JSON, but no valid reading",
@@ -31,24 +31,21 @@ export class RejectedReadingsPanel extends Panel {
       className: "rejected",
     });
     this.select = select;
-    this.readings = []; // Those of the last answer that was shown.
-    this.isCut = false; // Whether there were more.
+    this.groups = []; // Those of the last answer that was shown.
     this.heldAnswer = null; // An answer that waits until the reader leaves the list.
     this.reasonChanged = false;
-    this.results = new Map(); // The results of replays, by id.
-    this.resolved = new Map(); // Readings a replay resolved, by id; the API lists them no more.
-    this.focusTargets = new Map(); // What is focused after a replay, by id.
     this.announcement = h("p", { class: "told", role: "status" });
     this.note = h("p", { class: "note" });
+    const details = (group) => groupDetails(group, mayReplay, (text) => this.#replayed(text));
     this.table = new Table(
-      "Rejected readings that nobody has resolved, newest first",
-      mayReplay ? [...COLUMNS, this.#replayColumn()] : COLUMNS,
-      { key: ({ id }) => id, first: SHOWN_AT_FIRST },
+      "Rejected readings that nobody has resolved, by device and reason, the newest first",
+      columns(details),
+      { key: groupKey, first: SHOWN_AT_FIRST },
     );
     this.body.append(this.announcement, this.table.node, this.note);
     this.poll(
       EVERY_MS,
-      (signal) => ask(listPath(select.value), { signal }),
+      (signal) => ask(groupsPath(select.value), { signal }),
       (answer) => this.#take(answer),
     );
     this.#listen();
@@ -56,8 +53,6 @@ export class RejectedReadingsPanel extends Panel {
 
   #listen() {
     this.select.addEventListener("change", () => {
-      this.resolved.clear();
-      this.heldAnswer = null;
       this.reasonChanged = true;
       this.asking.askNow();
     });
@@ -72,74 +67,27 @@ export class RejectedReadingsPanel extends Panel {
   }
 
   #take(answer) {
-    const newer = countNewer(answer.body, this.readings);
-    const holds = this.#occupied && !this.reasonChanged && this.readings.length > 0;
-    if (holds && newer > 0) {
+    const moved = hasMoved(answer.body, this.groups);
+    if (moved && this.#occupied && !this.reasonChanged && this.groups.length > 0) {
       this.heldAnswer = answer;
-      say(this.note, `${count(newer)} newer, shown when you leave the list.`);
+      say(this.note, "There is news, shown when you leave the list.");
       return;
     }
     this.heldAnswer = null;
     this.reasonChanged = false;
-    this.readings = answer.body;
-    this.isCut = answer.more;
-    say(this.note, answer.more ? `The newest ${ASKED} are shown.` : "");
-    this.#draw();
+    this.groups = answer.body;
+    this.table.show(this.groups, answer.more ? null : this.groups.length);
+    say(this.note, noteText(this.groups, answer.more));
+    if (this.groups.length === 0) this.empty(nothingText(this.select.value));
   }
 
   #release() {
     if (this.heldAnswer && !this.#occupied) this.#take(this.heldAnswer);
   }
 
-  #draw() {
-    const readings = newestFirst([...this.resolved.values(), ...this.readings]);
-    this.table.show(readings, this.isCut ? null : readings.length);
-    if (readings.length === 0) this.empty(nothingText(this.select.value));
-  }
-
-  async #replay({ id }) {
-    const focused = this.table.node.contains(document.activeElement);
-    this.results.set(id, { text: "Replaying …", state: "busy" });
-    this.#draw();
-    try {
-      const { body } = await ask(`${PATH}/${id}/replay`, { method: "POST" });
-      this.resolved.set(id, body.record);
-      const text = body.outcome === "stored" ? "Stored now" : "It was stored already: a duplicate";
-      this.results.set(id, { text, state: "good" });
-      say(this.announcement, `Rejected reading ${id}: ${text}`);
-    } catch (error) {
-      const text = error.message.replace(`Rejected reading ${id} is still`, "Still");
-      this.results.set(id, { text, state: "bad" });
-      say(this.announcement, error.message);
-    }
-    this.#draw();
-    if (focused) this.focusTargets.get(id)?.focus(); // The button that had it was replaced.
-  }
-
-  #replayColumn() {
-    return {
-      title: "Again",
-      className: "act",
-      value: ({ id }) => JSON.stringify(this.results.get(id) ?? null),
-      render: (reading) => this.#replayNode(reading),
-    };
-  }
-
-  #replayNode(reading) {
-    const { id } = reading;
-    const result = this.results.get(id);
-    const disabled = this.resolved.has(id) || result?.state === "busy";
-    const button = h(
-      "button",
-      { type: "button", "aria-label": `Replay rejected reading ${id}`, disabled },
-      "Replay",
-    );
-    button.addEventListener("click", () => this.#replay(reading));
-    const text = result
-      ? h("p", { class: `result ${result.state}`, tabindex: "-1" }, result.text)
-      : null;
-    this.focusTargets.set(id, disabled ? text : button);
-    return h("div", {}, button, text);
+  #replayed(text) {
+    say(this.announcement, text);
+    this.asking.askNow();
   }
 }
 
@@ -151,58 +99,60 @@ function reasonSelect() {
 }
 
 // The path of the list; an empty reason means all.
-export function listPath(reason) {
-  return `${PATH}?resolved=false&limit=${ASKED}${reason ? `&reason=${reason}` : ""}`;
+export function groupsPath(reason) {
+  const path = `/v1/telemetry/rejected/groups?resolved=false&limit=${ASKED}`;
+  return reason ? `${path}&reason=${reason}` : path;
 }
 
-// How many readings of `listed` are not among the `shown`.
-export function countNewer(listed, shown) {
-  const known = new Set(shown.map(({ id }) => id));
-  return listed.filter(({ id }) => !known.has(id)).length;
+const groupKey = ({ topic, deviceId, reason }) => JSON.stringify([topic, deviceId, reason]);
+
+// Whether the rows of `listed` are others than those of the groups `shown`, or in another order.
+export function hasMoved(listed, shown) {
+  return listed.map(groupKey).join() !== shown.map(groupKey).join();
 }
 
-// The readings by id, the highest first; the later one of two with the same id counts.
-export function newestFirst(readings) {
-  const byId = new Map(readings.map((reading) => [reading.id, reading]));
-  return [...byId.values()].sort((one, other) => other.id - one.id);
+export function noteText(groups, more) {
+  const all = groups.reduce((sum, group) => sum + group.count, 0);
+  if (more) return `The ${count(groups.length)} groups with the newest ones are shown.`;
+  return groups.length > 1 ? `${plural(all, "reading")} in ${groups.length} groups.` : "";
 }
 
 const nothingText = (reason) =>
   reason ? `Nothing is rejected as ${reason}.` : "No rejected reading waits for anyone.";
 
-function deviceNode({ deviceId, rejectedAt }) {
-  const name = deviceId === null ? "unknown" : idText(deviceId);
-  return h("div", {}, name, h("time", { class: "when", datetime: rejectedAt }, clock(rejectedAt)));
+const deviceNode = ({ stream, deviceId }) =>
+  deviceId === null ? "unknown" : deviceLink(stream, deviceId);
+
+// How many there are, and since when; within a second it is a single time.
+function countNode(group) {
+  const [first, last] = [clock(group.firstAt), clock(group.lastAt)];
+  const times = first === last ? last : `${first} – ${last}`;
+  return h("div", {}, count(group.count), h("span", { class: "when" }, times));
 }
 
-function reasonNode(reading) {
-  const detail = h("span", { class: "detail" }, reading.detail);
-  return h("div", {}, h("strong", {}, reading.reason), " ", detail, bytesNode(reading));
-}
+const reasonNode = (group, details) =>
+  h(
+    "div",
+    {},
+    h("strong", {}, group.reason),
+    " ",
+    h("span", { class: "detail" }, REASONS[group.reason] ?? ""),
+    details(group),
+  );
 
-// The reading's place in Kafka and its bytes, which are asked for when it is opened.
-function bytesNode({ id, topic, partition, offset }) {
-  const bytes = h("pre", { tabindex: "0", "aria-label": "Its bytes" }, "Loading …");
-  const place = h("p", { class: "note" }, `${topic} ${partition} @ ${offset}`);
-  const details = h("details", {}, h("summary", {}, "Bytes"), place, bytes);
-  details.addEventListener("toggle", async () => {
-    if (!details.open) return;
-    try {
-      const { body } = await ask(`${PATH}/${id}`);
-      bytes.textContent = bytesText(body.raw);
-    } catch (error) {
-      bytes.textContent = error.message;
-    }
-  });
-  return details;
-}
-
-export function bytesText(raw) {
-  if (raw === null) return "They were not kept; Kafka has them at that offset.";
-  return raw || "(none: an empty value)";
-}
-
-const COLUMNS = [
-  { title: "Device", value: ({ rejectedAt }) => clock(rejectedAt), render: deviceNode },
-  { title: "Reason", className: "why", value: ({ id }) => id, render: reasonNode },
+// A reason's cell never changes, so that what is open in it stays open.
+const columns = (details) => [
+  { title: "Device", value: ({ deviceId }) => deviceId ?? "", render: deviceNode },
+  {
+    title: "Readings",
+    className: "number",
+    value: (group) => [group.count, group.firstAt, group.lastAt].join(),
+    render: countNode,
+  },
+  {
+    title: "Reason",
+    className: "why",
+    value: ({ replayable }) => replayable,
+    render: (group) => reasonNode(group, details),
+  },
 ];

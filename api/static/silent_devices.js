@@ -1,8 +1,8 @@
-// The devices that have stopped reporting.
+// The devices that have stopped reporting, and those that were retired: they count as silent no more.
 
-import { h, idText, vehicleLink } from "./dom.js";
+import { deviceLink, h, say } from "./dom.js";
 import { ago, clock, count, duration, plural } from "./format.js";
-import { ask } from "./http.js";
+import { ask, pathSegment } from "./http.js";
 import { Panel } from "./panel.js";
 import { serverNow } from "./server_clock.js";
 import { Table } from "./table.js";
@@ -12,20 +12,31 @@ const EVERY_MS = 15_000;
 const ASKED = 50;
 const SHOWN_AT_FIRST = 5;
 const PATH = `/v1/devices/silent?minutes=${SILENCE_MINUTES}&limit=${ASKED}`;
+const UNREGISTERED = "Not registered: only registered devices can be retired.";
 
-// `tile` shows how many they are.
-export function silentDevicesPanel(tile) {
+// `tile` shows how many they are; a reader who `mayRetire` can retire them and bring them back.
+export function silentDevicesPanel(tile, mayRetire) {
   const panel = new Panel("Silent devices", {
     loading: "Asking for silent devices …",
     className: "silent",
   });
+  const change = activityChange(() => {
+    panel.asking.askNow();
+    retired.ask();
+  });
+  const retired = retiredDevices(mayRetire, change);
+  const retire = (device) => {
+    const again = () => change.make(device, true);
+    return change.make(device, false, h("button", { type: "button", onclick: again }, "Undo"));
+  };
   const table = new Table(
     "Devices that have stopped reporting, those that fell silent last first",
-    COLUMNS,
-    { key: ({ stream, deviceId }) => `${stream} ${deviceId}`, first: SHOWN_AT_FIRST },
+    mayRetire ? [...COLUMNS, actionColumn("Retire", retire)] : COLUMNS,
+    { key: deviceKey, first: SHOWN_AT_FIRST },
   );
   const note = h("p", { class: "note" });
   panel.body.append(table.node, note);
+  panel.node.append(change.node, retired.node);
   panel.poll(
     EVERY_MS,
     (signal) => ask(PATH, { signal }),
@@ -39,6 +50,57 @@ export function silentDevicesPanel(tile) {
     () => tile.show("unknown", "the API did not say", "warn"),
   );
   return panel;
+}
+
+const deviceKey = ({ stream, deviceId }) => `${stream} ${deviceId}`;
+
+// {node, make}: says what came of retiring a device or bringing it back; `changed` is called then.
+function activityChange(changed) {
+  const told = h("span", { role: "status" });
+  const undo = h("span", {});
+  const node = h("p", { class: "told" }, told, " ", undo);
+  const make = async ({ stream, deviceId }, isActive, undoButton = null) => {
+    undo.replaceChildren();
+    try {
+      const path = `/v1/devices/${stream}s/${pathSegment(deviceId)}`;
+      await ask(path, { method: "PATCH", body: { isActive } });
+      say(told, isActive ? `${deviceId} is back.` : `${deviceId} is retired.`);
+      if (undoButton) {
+        undo.append(undoButton);
+        undoButton.focus();
+      }
+      changed();
+    } catch (error) {
+      say(told, error.message);
+    }
+  };
+  return { node, make };
+}
+
+// {node, ask}: the retired devices, asked for when the reader opens them, and after a change.
+function retiredDevices(mayRetire, change) {
+  const bringBack = (device) => change.make(device, true);
+  const table = new Table(
+    "Retired devices, those that were heard of last first",
+    mayRetire ? [...COLUMNS, actionColumn("Bring back", bringBack)] : COLUMNS,
+    { key: deviceKey, first: SHOWN_AT_FIRST },
+  );
+  const note = h("p", { class: "note" }, "Loading …");
+  const node = h("details", {}, h("summary", {}, "Retired devices"), table.node, note);
+  const askRetired = async () => {
+    if (!node.open) return;
+    try {
+      const { body } = await ask(`${PATH}&retired=true`);
+      const all = body.meters + body.vehicles;
+      table.show(body.devices, all);
+      table.node.hidden = all === 0;
+      say(note, all === 0 ? "None. A retired device counts as silent no more." : "");
+    } catch (error) {
+      say(note, error.message);
+    }
+  };
+  node.addEventListener("toggle", askRetired);
+  return { node, ask: askRetired };
 }
 
 const knownDevices = ({ knownMeters, knownVehicles }) => knownMeters + knownVehicles;
@@ -71,12 +133,22 @@ function cutNote({ meters, vehicles, devices }) {
 const silentFor = ({ lastReading }) =>
   lastReading ? duration(serverNow() - Date.parse(lastReading)) : "";
 
+// A button for registered devices; of the others it says why there is none.
+function actionColumn(word, act) {
+  const render = (device) => {
+    if (!device.registered) return h("span", { class: "detail" }, UNREGISTERED);
+    const name = `${word} ${device.stream} ${device.deviceId}`;
+    const onclick = () => act(device);
+    return h("button", { type: "button", "aria-label": name, onclick }, word);
+  };
+  return { title: word, className: "act", value: ({ registered }) => registered, render };
+}
+
 const COLUMNS = [
   {
     title: "Device",
     value: ({ deviceId }) => deviceId,
-    render: ({ stream, deviceId }) =>
-      stream === "vehicle" ? vehicleLink(deviceId) : idText(deviceId),
+    render: ({ stream, deviceId }) => deviceLink(stream, deviceId),
   },
   { title: "Kind", value: ({ stream }) => stream },
   {

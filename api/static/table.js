@@ -23,6 +23,7 @@ export class Table {
     this.toggle.addEventListener("click", () => this.#toggleAll());
     const table = h("table", { role: "table" }, name, head, this.body);
     this.node = h("div", { class: "table" }, table, this.toggle);
+    this.show([]);
   }
 
   // `all` is how many there are, when that is more than the `items`; null when nobody knows.

@@ -1,94 +1,85 @@
-// The hours of a vehicle's day: a chart as wide as its place, and the same figures as a table.
+// The hours of a vehicle's window, or its days where it is long: as a chart and as a table.
 
-import { dayChart } from "./day_chart.js";
-import { h } from "./dom.js";
-import { isLowHour } from "./efficiency.js";
+import { chargerAddress } from "./address.js";
+import { isLowHour, withCertainty } from "./efficiency.js";
+import { figuresChart } from "./figures_chart.js";
 import { celsius, dayAndHour, energy, limitPercent, percent, plural } from "./format.js";
-import { Table } from "./table.js";
+import { DAY_MS, HOUR_MS, isoDay, slotOf } from "./time_window.js";
 
-const NARROWEST_PX = 280;
-const NOTHING = "No reading of it lies in this time: there is nothing to draw.";
-
-// {node, show, stop}: `stop` ends the watch over the width.
-export function vehicleHours() {
-  const place = h("div", { class: "chart" });
-  const legend = h("figcaption", { class: "legend" });
-  let limits = null;
-  const table = new Table("The vehicle's day by the hour", COLUMNS, {
-    key: ({ hour }) => hour,
-    rowClass: (hour) => (isLowHour(hour, limits) ? "low" : ""),
+// {node, show, stop}: `stop` ends the watch over the width. Links keep the `chosen` window.
+export function vehicleHours(chosen) {
+  const linkTo = ({ meterId }) => chargerAddress(meterId, chosen);
+  const columns = [timeColumn, ...FIGURES];
+  const chart = figuresChart("The vehicle's window by time", columns, {
+    partner: "meterId",
+    linkTo,
   });
-  const summary = h("summary", {}, "The chart as a table");
-  const details = h("details", { class: "as-table" }, summary, table.node);
-  const nothing = h("p", { class: "state" }, NOTHING);
-  const figure = h("figure", {}, place, legend);
-  let shown = null;
-
-  const draw = () => {
-    if (shown === null || place.clientWidth === 0) return;
-    const width = Math.max(NARROWEST_PX, Math.floor(place.clientWidth));
-    place.replaceChildren(dayChart({ ...shown, width }));
-  };
-  const watcher = new ResizeObserver(draw);
-  watcher.observe(place);
-
   return {
-    node: h("div", { class: "hours" }, figure, nothing, details),
-    stop: () => watcher.disconnect(),
+    ...chart,
     // The hours of a vehicle's `figures`; `sessions` are drawn above them; `window` is {start, end}
     // in ms.
-    show({ hourlyBreakdown: hours, metrics }, sessions, window, knownLimits) {
-      if (limits === null) legend.append(...legendItems(knownLimits));
-      limits = knownLimits;
-      figure.hidden = details.hidden = hours.length === 0;
-      nothing.hidden = !figure.hidden;
-      table.show(hours);
-      const label = chartLabel(hours, metrics.chargingSessions, limits);
-      shown = { hours, sessions, limits, label, ...window };
-      draw();
+    show({ hourlyBreakdown, metrics, coverage }, sessions, window, limits) {
+      const slotMs = slotOf(window);
+      const known = withCertainty(hourlyBreakdown, sessions, coverage);
+      const hours = slotMs === DAY_MS ? daysOf(known) : known;
+      const label = chartLabel(hours, metrics.chargingSessions, limits, slotMs);
+      chart.show({ hours, sessions, label, slotMs, ...window }, limits);
     },
   };
 }
 
-function legendItems({ lowEfficiency, impossibleEfficiency }) {
-  const low = limitPercent(lowEfficiency);
-  const impossible = limitPercent(impossibleEfficiency);
-  const hidden = { "aria-hidden": "true" };
-  const swatch = (name, text) =>
-    h("span", {}, h("i", { class: `swatch ${name}`, ...hidden }), text);
-  const sign = (name, text, words) =>
-    h("span", {}, h("span", { class: name, ...hidden }, `${text} `), words);
-  return [
-    swatch("ac", "AC drawn from the mains"),
-    swatch("dc", "DC delivered to the battery"),
-    swatch("session", "charging session"),
-    sign("too-low", "◆", `under ${low}, or over ${impossible}`),
-    sign("fine", "●", "in between"),
-    sign("little", "○", "hardly any energy"),
-  ];
+// The days that hours of the API add up to. A day's temperature is the mean of its hours', and it is as
+// certain as the least certain of them that has energy. A charger's hours have no DC side.
+export function daysOf(hours) {
+  const days = Map.groupBy(hours, ({ hour }) => isoDay(hour));
+  return [...days].map(([day, those]) => {
+    const energyAc = sum(those, "energyAc");
+    const energyDc = those[0].energyDc === undefined ? null : sum(those, "energyDc");
+    const warm = those.filter(({ avgTemp }) => (avgTemp ?? null) !== null);
+    return {
+      hour: `${day}T00:00:00Z`,
+      day,
+      energyAc,
+      energyDc,
+      efficiency: energyAc > 0 && energyDc !== null ? energyDc / energyAc : null,
+      avgTemp: warm.length ? sum(warm, "avgTemp") / warm.length : null,
+      readings: sum(those, "readings"),
+      certain: those.every((hour) => hour.certain || hour.energyAc + hour.energyDc === 0),
+    };
+  });
 }
 
-// What a screen reader says of the chart; `sessions` is how many there are.
-export function chartLabel(hours, sessions, limits) {
+const sum = (items, name) => items.reduce((all, item) => all + (item[name] ?? 0), 0);
+
+// What a screen reader says of the chart; `sessions` is how many there are, `shown` what is drawn.
+export function chartLabel(hours, sessions, limits, slotMs = HOUR_MS) {
+  const slot = slotMs === DAY_MS ? "day" : "hour";
   const low = hours.filter((hour) => isLowHour(hour, limits)).length;
   const charging = hours.filter(({ efficiency }) => efficiency !== null).length;
-  const extent = `${plural(hours.length, "hour")} with ${plural(sessions, "session")}`;
+  const extent = `${plural(hours.length, slot)} with ${plural(sessions, "session")}`;
   const under = `Under ${limitPercent(limits.lowEfficiency)}`;
+  const unsure = hours.filter((hour) => isLowHour(hour, limits) && !hour.certain).length;
+  const sure = unsure ? `, ${low - unsure || "none"} of them for certain` : "";
   return [
-    `Chart of ${extent}: energy, efficiency and battery temperature by the hour.`,
-    `${under} in ${low} of ${plural(charging, "charging hour")}.`,
+    `Chart of ${extent}: energy, efficiency and battery temperature by the ${slot}.`,
+    `${under} in ${low} of ${plural(charging, `charging ${slot}`)}${sure}.`,
     "The table below has the numbers.",
   ].join(" ");
 }
 
-const COLUMNS = [
-  { title: "Hour", value: ({ hour }) => dayAndHour(hour) },
+export const timeColumn = {
+  title: "Time",
+  value: ({ hour, day }) => day ?? dayAndHour(hour),
+};
+
+const FIGURES = [
   { title: "AC kWh", className: "number", value: ({ energyAc }) => energy(energyAc) },
   { title: "DC kWh", className: "number", value: ({ energyDc }) => energy(energyDc) },
   {
     title: "Efficiency",
     className: "number ratio",
-    value: ({ efficiency }) => percent(efficiency),
+    value: ({ efficiency, certain }) =>
+      percent(efficiency) + (certain || efficiency === null ? "" : ", uncertain"),
   },
   { title: "Temperature", className: "number", value: ({ avgTemp }) => celsius(avgTemp) },
 ];

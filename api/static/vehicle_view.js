@@ -1,7 +1,8 @@
-// A vehicle's view: what it does now, and the figures of a day by the hour and by the session.
+// A vehicle's view: what it does now, and the figures of a window by the hour or day and by the session.
 
 import { vehicleAddress } from "./address.js";
-import { basisSentences } from "./coverage.js";
+import { askKnown, basisList, csvLink, qualityText } from "./device_figures.js";
+import { deviceSessions } from "./device_sessions.js";
 import { h, idText, say } from "./dom.js";
 import { judgement, outsideSessionsText } from "./efficiency.js";
 import { FigureTile, tileRow } from "./figure_tiles.js";
@@ -10,10 +11,10 @@ import { ask, pathSegment } from "./http.js";
 import { askLimits } from "./limits.js";
 import { Panel } from "./panel.js";
 import { serverNow } from "./server_clock.js";
-import { calendarDay, isoDay, isoTime, shiftedDay, windowOf } from "./time_window.js";
+import { windowOf, windowQuery, windowTitle } from "./time_window.js";
 import { alertNodes } from "./vehicle_alerts.js";
 import { vehicleHours } from "./vehicle_hours.js";
-import { vehicleSessions } from "./vehicle_sessions.js";
+import { windowPicker } from "./window_picker.js";
 
 const FIGURES_EVERY_MS = 20_000;
 const STATE_EVERY_MS = 10_000;
@@ -21,10 +22,9 @@ const UNKNOWN_VEHICLE =
   "No vehicle of this id was ever registered or heard of. " +
   "Ids are exact, upper and lower case included.";
 
-// {nodes, stop}: the elements of the view, and a function that ends its polls. Without a valid
-// `askedDay` it shows the last 24 hours.
-export function vehicleView(id, askedDay) {
-  const figures = figuresPanel(id, calendarDay(askedDay));
+// {nodes, stop}: the elements of the view, and a function that ends its polls. `chosen` is its window.
+export function vehicleView(id, chosen) {
+  const figures = figuresPanel(id, chosen);
   const state = statePanel(id);
   const polls = [figures.panel.asking.start(), state.asking.start()];
   const heading = h("h1", {}, h("span", { class: "kind" }, "Vehicle "), idText(id));
@@ -38,50 +38,43 @@ export function vehicleView(id, askedDay) {
   };
 }
 
-function figuresPanel(id, day) {
-  const panel = new Panel(day ? `The day ${day}` : "The last 24 hours", {
+function figuresPanel(id, chosen) {
+  const panel = new Panel(windowTitle(chosen), {
     loading: "Adding up its readings …",
     className: "wide",
-    aside: dayPicker(id, day),
+    aside: windowPicker(chosen, (choice) => vehicleAddress(id, choice)),
   });
   const alerts = h("div", { class: "alerts" });
   const tiles = vehicleTiles();
   const basis = basisList();
-  const hours = vehicleHours();
-  const sessions = vehicleSessions();
+  const hours = vehicleHours(chosen);
+  const sessions = deviceSessions("vehicle", chosen);
   const title = h("h3", {}, "Its sessions");
-  const readings = h("a", { class: "button more" }, "Its readings, as CSV");
-  panel.body.append(alerts, tiles.node, basis.node, hours.node, title, sessions.node, readings);
+  const readings = csvLink("vehicles", id);
+  const parts = [tiles, basis, hours].map(({ node }) => node);
+  panel.body.append(alerts, ...parts, title, sessions.node, readings.node);
   panel.poll(
     FIGURES_EVERY_MS,
-    (signal) => askFigures(id, day, sessions, signal),
+    (signal) => askFigures(id, chosen, sessions, signal),
     ({ figures, found, limits, window }) => {
       if (figures === null) {
         panel.empty(UNKNOWN_VEHICLE);
         return;
       }
-      alerts.replaceChildren(...alertNodes(figures, found, limits));
+      alerts.replaceChildren(...alertNodes(figures, found, limits, chosen));
       tiles.show(figures, limits);
       basis.show(figures.coverage);
       sessions.show(found);
       hours.show(figures, found.sessions, window, limits);
-      readings.href = csvPath(id, window);
+      readings.show(window);
     },
   );
   return { panel, stop: hours.stop };
 }
 
-const windowQuery = ({ start, end }) => `startTime=${isoTime(start)}&endTime=${isoTime(end)}`;
-
-// Where the vehicle's readings are, in a form in which no spreadsheet runs its id as a formula.
-export function csvPath(id, window) {
-  const query = `${windowQuery(window)}&format=csv&safe=true`;
-  return `/v1/telemetry/vehicles/${pathSegment(id)}/history?${query}`;
-}
-
 // {figures, found, limits, window}: `figures` is null when the API does not know the vehicle.
-async function askFigures(id, day, sessions, signal) {
-  const window = windowOf(day, serverNow());
+async function askFigures(id, chosen, sessions, signal) {
+  const window = windowOf(chosen, serverNow());
   const query = windowQuery(window);
   const path = `/v1/analytics/performance/${pathSegment(id)}?${query}`;
   const [limits, figures, found] = await Promise.all([
@@ -90,16 +83,6 @@ async function askFigures(id, day, sessions, signal) {
     sessions.ask(id, query, signal),
   ]);
   return { figures, found, limits, window };
-}
-
-// The answer's body, or null when the API does not know the vehicle.
-async function askKnown(path, signal) {
-  try {
-    return (await ask(path, { signal })).body;
-  } catch (error) {
-    if (error.status === 404) return null;
-    throw error;
-  }
 }
 
 function statePanel(id) {
@@ -136,24 +119,6 @@ export function stateText({ isCharging, currentSoc, currentBatteryTemp, lastUpda
   return `${name}${doing}, ${battery}; last heard ${ago(lastUpdated)}.`;
 }
 
-function dayPicker(id, day) {
-  const today = isoDay(serverNow());
-  const input = h("input", { type: "date", id: "day", value: day, max: today });
-  input.addEventListener("change", () => {
-    location.hash = vehicleAddress(id, input.value);
-  });
-  const link = (text, to) => h("a", { class: "button", href: vehicleAddress(id, to) }, text);
-  return h(
-    "nav",
-    { class: "days", "aria-label": "Which day" },
-    link("‹ Day before", shiftedDay(day ?? today, -1)),
-    h("label", { for: "day" }, "Day"),
-    input,
-    day && day < today ? link("Day after ›", shiftedDay(day, 1)) : null,
-    day ? link("Last 24 hours", null) : null,
-  );
-}
-
 function vehicleTiles() {
   const efficiency = new FigureTile("Efficiency");
   const drawn = new FigureTile("AC drawn");
@@ -170,21 +135,4 @@ function vehicleTiles() {
     temperature.show(celsius(metrics.averageBatteryTemp), readings);
   };
   return { node: tileRow(efficiency, drawn, delivered, temperature), show };
-}
-
-const qualityText = ({ quality }) =>
-  quality === "none" ? "rests on nothing: a side has no reading" : `rests on ${quality} readings`;
-
-// What the figures rest on: a list that changes only when its sentences do.
-function basisList() {
-  const list = h("ul", { class: "basis note", "aria-label": "What the figures rest on" });
-  let shown = null;
-  const show = (coverage) => {
-    const sentences = basisSentences(coverage);
-    list.hidden = sentences.length === 0;
-    if (shown === sentences.join()) return;
-    shown = sentences.join();
-    list.replaceChildren(...sentences.map((sentence) => h("li", {}, sentence)));
-  };
-  return { node: list, show };
 }

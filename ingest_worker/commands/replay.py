@@ -17,9 +17,11 @@ from ingest_worker.connections import Connections
 from ingest_worker.errors import CommandRefusedError
 from ingest_worker.records.handout import RecordConsumer, hand_out_lean_records
 from ingest_worker.write.batch import MAX_BATCH_BYTES, Batch, Part
+from ingest_worker.write.lane import Lane
 from ingest_worker.write.ledger import Ledger
 from ingest_worker.write.newest_known import NewestKnown
 from ingest_worker.write.quarantine import Quarantine
+from ingest_worker.write.session_sink import SessionSink
 from ingest_worker.write.sink import CROSSED, Sink
 from reporting.applications import Application
 from reporting.command import say
@@ -51,7 +53,9 @@ async def replay(settings: Settings, topic: str, since: datetime, until: datetim
         max_raw_bytes=settings.rejected_raw_bytes,
     )
     ledger = Ledger(group_id, quarantine)
-    sink = Sink(Connections(), where, ledger, {name: NewestKnown() for name in STREAMS})
+    sink: Lane = Sink(Connections(), where, ledger, {name: NewestKnown() for name in STREAMS})
+    if topic == settings.kafka_session_topic:
+        sink = SessionSink(Connections(), where, ledger)
     options = kafka_options(settings)
     with connect(where) as connection:
         if not locks.try_lock(connection, locks.REPLAY):
@@ -123,7 +127,7 @@ async def _offsets_at(
 async def _read(
     settings: Settings,
     consumer: RecordConsumer,
-    sink: Sink,
+    sink: Lane,
     stretch: dict[TopicPartition, tuple[int, int]],
 ) -> None:
     """Read the stretch to its end, batch by batch."""
@@ -163,7 +167,7 @@ async def _read(
     progress.close()
 
 
-async def _flush(sink: Sink, parts: list[Part]) -> None:
+async def _flush(sink: Lane, parts: list[Part]) -> None:
     """Flush; when workers have committed in between, try again."""
     while True:
         try:

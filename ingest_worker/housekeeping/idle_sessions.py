@@ -81,7 +81,7 @@ def _end(connection: Connection, session_id: UUID, silent_since: datetime) -> bo
 
 async def _read_until(connection: Connection, settings: Settings, now: datetime) -> datetime | None:
     """The time up to which every record Kafka got is in PostgreSQL; None when that is unknown."""
-    bounds = await log_bounds(settings, list(settings.streams))
+    bounds = await log_bounds(settings, settings.topics)
     query = load("positions")["read_until"]
     rows = connection.execute(query, {"group_id": settings.kafka_group_id}).fetchall()
     read = {(topic, number): (at, ms) for topic, number, at, ms in rows}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from ingest_worker.write.batch import MAX_BATCH_BYTES, Batch
 from schemas.settings import Settings
-from schemas.streams.decoder import Decoder
+from schemas.streams.record_decoder import RecordDecoder
 from schemas.streams.times import ClockLimits
 
 
@@ -14,7 +14,7 @@ from schemas.streams.times import ClockLimits
 class BatchRules:
     """The bounds of a batch and what decodes it."""
 
-    decoders: Mapping[str, Decoder]
+    decoders: Mapping[str, RecordDecoder]
     """By topic."""
     clock_limits: Callable[[], ClockLimits]
     """The times a reading may carry now."""

@@ -14,8 +14,8 @@ from ingest_worker import metrics
 from ingest_worker.health import Status
 from ingest_worker.loop.claims import Claim, why_stopped
 from ingest_worker.loop.source import Source
+from ingest_worker.write.lane import Lane
 from ingest_worker.write.ledger import Position
-from ingest_worker.write.sink import Sink
 
 SECOND_LOOK_AFTER_S = 2.0
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 async def take_over(
-    source: Source, sink: Sink, status: Status, assigned: frozenset[TopicPartition]
+    source: Source, sink: Lane, status: Status, assigned: frozenset[TopicPartition]
 ) -> dict[TopicPartition, int]:
     """Read the positions of these partitions and have the source read on from there.
 
@@ -63,7 +63,7 @@ def forget_partitions(status: Status, partitions: frozenset[TopicPartition]) -> 
 
 async def _stop_claimed(
     source: Source,
-    sink: Sink,
+    sink: Lane,
     positions: dict[TopicPartition, Position],
     claims: dict[TopicPartition, Claim],
 ) -> None:
@@ -91,7 +91,7 @@ async def _stop_claimed(
 
 async def _stop_lost(
     source: Source,
-    sink: Sink,
+    sink: Lane,
     positions: dict[TopicPartition, Position],
     bounds: dict[TopicPartition, tuple[int, int]],
 ) -> None:

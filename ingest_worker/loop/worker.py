@@ -24,7 +24,7 @@ from ingest_worker.loop.source import Source
 from ingest_worker.loop.takeover import forget_partitions, take_over
 from ingest_worker.loop.writing import BatchWriter, describe
 from ingest_worker.write.batch import Batch, Record, is_large
-from ingest_worker.write.sink import Sink
+from ingest_worker.write.lane import Lane
 
 IDLE_FETCH_S = 0.5
 """How long a fetch waits for the first records of a batch."""
@@ -49,13 +49,13 @@ class Worker:
     def __init__(
         self,
         source: Source,
-        sinks: Mapping[str, Sink],
+        sinks: Mapping[str, Lane],
         rules: BatchRules,
         positions: HeldPositions,
         status: Status,
         stopping: asyncio.Event,
     ) -> None:
-        """`sinks` holds one for every stream, by name; the first also keeps the positions."""
+        """`sinks` holds one for every kind of part, by name; the first also keeps the positions."""
         self._source = source
         self._sink = next(iter(sinks.values()))
         self._writer = BatchWriter(sinks, positions, status, stopping)

@@ -1,13 +1,15 @@
 """Writing batches, one at a time, however long PostgreSQL is away.
 
-A small batch goes in one transaction. A large one goes in one a stream, side by side, each through
-the sink of its stream: there is a sink for every stream, so none can be left out.
+The readings of a small batch go in one transaction. Those of a large one go in one a stream, side
+by side, each through the sink of its stream: there is a sink for every stream, so none can be left
+out. Session events always have a transaction of their own.
 """
 
 import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 
 import psycopg
 from aiokafka import TopicPartition
@@ -20,9 +22,11 @@ from ingest_worker.loop.held_positions import HeldPositions
 from ingest_worker.loop.pause import pause
 from ingest_worker.write.batch import Batch, Part
 from ingest_worker.write.cutting import cut_before
-from ingest_worker.write.sink import CROSSED, TRANSACTION_TIMEOUT_S, Outcome, Sink
+from ingest_worker.write.lane import TRANSACTION_TIMEOUT_S, Lane, Outcome
+from ingest_worker.write.sink import CROSSED
+from schemas.session_events import SESSION_EVENTS
 from schemas.text import one_line
-from sql.errors import DaysUnavailableError
+from sql.errors import DaysUnavailableError, SessionsLockedError
 
 SIDE_BY_SIDE_FROM_READINGS = 5_000
 """Smaller batches go in one transaction; larger ones in one a stream."""
@@ -39,12 +43,12 @@ class BatchWriter:
 
     def __init__(
         self,
-        sinks: Mapping[str, Sink],
+        sinks: Mapping[str, Lane],
         positions: HeldPositions,
         status: Status,
         stopping: asyncio.Event,
     ) -> None:
-        """`sinks` holds one for every stream, by the stream's name."""
+        """`sinks` holds one for every kind of part, by name; the first takes small batches."""
         self._sinks = sinks
         self._positions = positions
         self._status = status
@@ -105,18 +109,20 @@ class BatchWriter:
         for sink in self._sinks.values():
             sink.close()
 
-    def _lanes(self, batch: Batch) -> list[tuple[Sink, list[Part]]]:
+    def _lanes(self, batch: Batch) -> list[tuple[Lane, list[Part]]]:
         """The batch's transactions, and the sink of each; together they hold every part."""
+        by_name = batch.by_stream()
         if batch.readings < SIDE_BY_SIDE_FROM_READINGS:
-            lanes = [(next(iter(self._sinks.values())), list(batch.parts.values()))]
-        else:
-            lanes = [(self._sinks[name], parts) for name, parts in batch.by_stream().items()]
+            events = by_name.pop(SESSION_EVENTS.name, [])
+            readings = list(chain.from_iterable(by_name.values()))
+            by_name = {next(iter(self._sinks)): readings, SESSION_EVENTS.name: events}
+        lanes = [(self._sinks[name], parts) for name, parts in by_name.items() if parts]
         planned = sorted(part.partition for _, parts in lanes for part in parts)
         assert planned == sorted(batch.parts), "the transactions are not exactly the batch's parts"
         return lanes
 
     async def _write(
-        self, lanes: Sequence[tuple[Sink, list[Part]]], interrupted: Callable[[], bool]
+        self, lanes: Sequence[tuple[Lane, list[Part]]], interrupted: Callable[[], bool]
     ) -> None:
         with self._positions.being_moved():
             results = await asyncio.gather(
@@ -127,7 +133,7 @@ class BatchWriter:
             raise error
 
     async def _write_parts(
-        self, sink: Sink, parts: Sequence[Part], interrupted: Callable[[], bool]
+        self, sink: Lane, parts: Sequence[Part], interrupted: Callable[[], bool]
     ) -> None:
         """Try one transaction again until it is committed.
 
@@ -143,6 +149,9 @@ class BatchWriter:
                 outcomes = await _flush(sink, parts)
             except DaysUnavailableError as error:
                 parts = self._hold_back(parts, error)
+            except SessionsLockedError as error:
+                self._hold_all_back(parts, error)
+                return
             except psycopg.Error as error:
                 metrics.RETRIES.labels(error.sqlstate or "none").inc()
                 if not isinstance(error, CROSSED) or time.monotonic() - began > LOCKED_OUT_S:
@@ -164,14 +173,23 @@ class BatchWriter:
             days = error.days.get(part.stream.name, {})
             before = cut_before(part, days)
             if before is not part:
-                position = before.end if before else part.start
-                self._held_back[part.partition] = position
-                self._reported.add(part.partition)
                 why = days[min(part.days() & days.keys())]
-                self._status.waits(name_of(part.partition), f"waits at {position}: {why}")
+                self._hold(part.partition, before.end if before else part.start, why)
             if before:
                 kept.append(before)
         return kept
+
+    def _hold_all_back(self, parts: Sequence[Part], error: SessionsLockedError) -> None:
+        """Read these again later: readings do not wait for whoever has locked a session."""
+        metrics.RETRIES.labels(error.sqlstate or "none").inc()
+        self._status.works("database")
+        for part in parts:
+            self._hold(part.partition, part.start, one_line(error))
+
+    def _hold(self, partition: TopicPartition, position: int, why: str) -> None:
+        self._held_back[partition] = position
+        self._reported.add(partition)
+        self._status.waits(name_of(partition), f"waits at {position}: {why}")
 
     def _note_written(
         self, parts: Sequence[Part], outcomes: Mapping[str, Outcome], seconds: float
@@ -193,7 +211,7 @@ class BatchWriter:
             metrics.REPAIRED.labels(topic).inc(outcome.repaired)
 
 
-async def _flush(sink: Sink, parts: Sequence[Part]) -> dict[str, Outcome]:
+async def _flush(sink: Lane, parts: Sequence[Part]) -> dict[str, Outcome]:
     """Flush in a thread; one that PostgreSQL leaves hanging is cut off."""
     flushing = asyncio.create_task(asyncio.to_thread(sink.flush, parts))
     _, late = await asyncio.wait([flushing], timeout=FLUSH_DEADLINE_S)

@@ -15,15 +15,18 @@ from typing import NamedTuple, Protocol
 
 from aiokafka import TopicPartition
 
-from schemas.streams.decoder import Decoder
+from schemas.session_events import SESSION_EVENTS
 from schemas.streams.pieces import readings_of
+from schemas.streams.record_decoder import RecordDecoder
 from schemas.streams.rejection import MAX_BAD_READINGS, REPAIRED, Rejection, fold
-from schemas.streams.stream import DEVICE, TIME, Row, Stream
+from schemas.streams.stream import DEVICE, TIME, Kind, Row
 from schemas.streams.times import DAY_US, ClockLimits
 from schemas.text import one_line
 
 SLICE_RECORDS = 500
 MAX_BATCH_BYTES = 64 * 1024 * 1024
+MAX_EVENTS = 2_000
+"""Of sessions: their devices are locked for as long as it takes to write them, one by one."""
 LARGE_RECORD_BYTES = 256 * 1024
 """Decoding a larger record may take some tenths of a second, if it is made for that."""
 
@@ -45,7 +48,7 @@ class Refusal(NamedTuple):
     """Why a row that was decoded is not stored."""
 
     reason: str
-    """conflict or refused."""
+    """conflict or refused; of a session event also invalid."""
     detail: str
     same_energy: bool = False
     """Whether it is a conflict whose energy is the stored one's."""
@@ -68,7 +71,7 @@ class Part:
     """The readings of one partition from `start` up to, not including, `end`."""
 
     partition: TopicPartition
-    stream: Stream
+    stream: Kind
     start: int
     end: int
     rows: list[Row] = field(default_factory=list)
@@ -173,7 +176,7 @@ class Batch:
 
     def __init__(
         self,
-        decoders: Mapping[str, Decoder],
+        decoders: Mapping[str, RecordDecoder],
         *,
         max_readings: int,
         max_bytes: int,
@@ -184,6 +187,7 @@ class Batch:
         self.parts: dict[TopicPartition, Part] = {}
         self.readings = 0
         self._bytes = 0
+        self._events = 0
         self._decoders = decoders
         self._max_readings = max_readings
         self._max_bytes = max_bytes
@@ -193,7 +197,11 @@ class Batch:
     @property
     def full(self) -> bool:
         """Whether no further record is taken."""
-        return self.readings >= self._max_readings or self._bytes >= self._max_bytes
+        return (
+            self.readings >= self._max_readings
+            or self._bytes >= self._max_bytes
+            or self._events >= MAX_EVENTS
+        )
 
     def add(
         self,
@@ -228,7 +236,7 @@ class Batch:
         return taken
 
     def _add_singles(
-        self, part: Part, decoder: Decoder, records: Sequence[Record], limits: ClockLimits
+        self, part: Part, decoder: RecordDecoder, records: Sequence[Record], limits: ClockLimits
     ) -> int:
         """Take all of these at once, if each holds one valid reading; else none."""
         values = [record.value or b"" for record in records]
@@ -252,7 +260,7 @@ class Batch:
     def _add(
         self,
         part: Part,
-        decoder: Decoder,
+        decoder: RecordDecoder,
         records: Sequence[Record],
         limits: ClockLimits,
         deadline: float,
@@ -272,6 +280,7 @@ class Batch:
                 self._max_readings = self.readings
                 return taken
             self.readings += count
+            self._events += count if decoder.stream is SESSION_EVENTS else 0
             self._bytes += len(record.value or b"")
             if rows:
                 if places:
@@ -294,7 +303,7 @@ class Batch:
             self.readings -= part.readings
 
     def _decode(
-        self, decoder: Decoder, record: Record, limits: ClockLimits
+        self, decoder: RecordDecoder, record: Record, limits: ClockLimits
     ) -> tuple[list[Row], list[int] | None, list[Rejection]]:
         """What the record holds; one that is too large is not looked into."""
         value = record.value or b""

@@ -1,16 +1,10 @@
-"""One flush, one transaction: positions, history, live state, rejected readings, the books.
-
-A sink owns one connection and is used from one thread at a time. What it raises says what to do:
-FencedError means that somebody else moved a position, so the positions must be read again; a
-psycopg.Error is no fault of the data, so the batch is held and tried again.
-"""
+"""One flush of readings, one transaction: positions, history, live state, rejections, the books."""
 
 import time
 from bisect import bisect_right
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, islice
-from typing import NamedTuple
 
 from aiokafka import TopicPartition
 from psycopg import errors
@@ -19,7 +13,8 @@ from ingest_worker import metrics
 from ingest_worker.connections import Connections
 from ingest_worker.write.batch import Part, Refusal
 from ingest_worker.write.known_days import KnownDays, locked_tables
-from ingest_worker.write.ledger import LOCK_TIMEOUT_S, Ledger, PartBooks, Position
+from ingest_worker.write.lane import Lane, Outcome, outcomes_of
+from ingest_worker.write.ledger import Ledger, PartBooks, Position
 from ingest_worker.write.newest_known import NewestKnown
 from ingest_worker.write.writers import (
     Written,
@@ -30,16 +25,9 @@ from ingest_worker.write.writers import (
 from schemas.streams import STREAMS
 from schemas.streams.stream import Row, Stream
 from sql import store
-from sql.connect import Connection, cut
+from sql.connect import Connection
 from sql.errors import DayDetachedError, DaysUnavailableError, RowsRefusedError
 
-TRANSACTION_TIMEOUT_S = 300
-SESSION = {
-    "lock_timeout": f"{LOCK_TIMEOUT_S}s",
-    "transaction_timeout": f"{TRANSACTION_TIMEOUT_S}s",
-    "idle_in_transaction_session_timeout": f"{TRANSACTION_TIMEOUT_S}s",
-}
-"""What a sink's connection is opened with. Servers before PostgreSQL 17 know the last one only."""
 CROSSED = (
     errors.DeadlockDetected,
     errors.SerializationFailure,
@@ -55,18 +43,8 @@ Days = dict[str, set[int]]
 Writer = Callable[[Connection, Stream, Sequence[Row], NewestKnown], Written]
 
 
-class Outcome(NamedTuple):
-    """What one flush did with the readings of one topic."""
-
-    stored: int
-    duplicate: int
-    rejected: Counter[str]
-    repaired: int = 0
-    """How many of `stored` and `duplicate` were salvaged."""
-
-
-class Sink:
-    """Writes batches over one connection, which it opens again whenever it is gone."""
+class Sink(Lane):
+    """Writes readings."""
 
     def __init__(
         self,
@@ -76,35 +54,14 @@ class Sink:
         newest_known: dict[str, NewestKnown],
     ) -> None:
         """`newest_known` is what is known of each stream's devices, by the stream's name."""
-        self._connections = connections
-        self._conninfo = conninfo
-        self._ledger = ledger
+        super().__init__(connections, conninfo, ledger)
         self._newest_known = newest_known
         self._days = {name: KnownDays(stream) for name, stream in STREAMS.items()}
-        self._connection: Connection | None = None
 
     def take(self, starts: dict[TopicPartition, int]) -> dict[TopicPartition, Position]:
         """Read the positions of newly held partitions; `starts` are their logs' starts."""
         self._forget(STREAMS)
-        return self._ledger.take(self._connect(), starts)
-
-    def stop(
-        self,
-        partition: TopicPartition,
-        next_offset: int,
-        why: str,
-        claimed_by: str | None = None,
-    ) -> None:
-        """Note that the partition waits for an operator, and why."""
-        self._ledger.stop(self._connect(), partition, next_offset, why, claimed_by)
-
-    def forget_override(self, partition: TopicPartition) -> None:
-        """Note that our own claim stands where an operator took the partition over."""
-        self._ledger.forget_override(self._connect(), partition)
-
-    def pass_over(self, partition: TopicPartition, position: int, next_offset: int) -> None:
-        """Move on from `position`, past offsets that hold no records. Raises FencedError."""
-        self._ledger.pass_over(self._connect(), partition, position, next_offset)
+        return super().take(starts)
 
     def flush(self, parts: Sequence[Part]) -> dict[str, Outcome]:
         """Write the parts and move their positions; returns the outcome by topic.
@@ -144,7 +101,7 @@ class Sink:
         except BaseException:
             self._forget({part.stream.name for part in parts})
             raise
-        return _outcomes(books)
+        return outcomes_of(books)
 
     def _ensure(self, days: Days) -> None:
         """Know the partition of every day. Raises DaysUnavailableError."""
@@ -197,25 +154,6 @@ class Sink:
         partitions = self._days[stream.name].partitions
         return write_new(connection, stream, rows, newest, partitions=partitions)
 
-    # The connection --------------------------------------------------------------------------
-
-    def _connect(self) -> Connection:
-        if self._connection is None or self._connection.closed:
-            connection = self._connections.open(self._conninfo, SESSION)
-            store.prepare(connection)
-            self._connection = connection
-        return self._connection
-
-    def abort(self) -> None:
-        """Cut the connection under a thread that waits for PostgreSQL; its call then raises."""
-        if self._connection:
-            cut(self._connection)
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._connection:
-            self._connection.close()
-
     def _forget(self, streams: Iterable[str]) -> None:
         """Forget what is known of these streams; another sink may be writing the others."""
         for name in streams:
@@ -228,17 +166,3 @@ def _days(parts: Sequence[Part]) -> Days:
     for part in parts:
         days.setdefault(part.stream.name, set()).update(part.days())
     return days
-
-
-def _outcomes(books: Sequence[PartBooks]) -> dict[str, Outcome]:
-    outcomes: dict[str, Outcome] = {}
-    for b in books:
-        topic = b.part.partition.topic
-        so_far = outcomes.get(topic, Outcome(0, 0, Counter()))
-        outcomes[topic] = Outcome(
-            so_far.stored + b.stored,
-            so_far.duplicate + b.duplicate,
-            so_far.rejected + Counter(rejection.reason for _, rejection in b.rejected),
-            so_far.repaired + len(b.repaired_as),
-        )
-    return outcomes

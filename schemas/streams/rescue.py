@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.streams.stream import ENERGY, TIMESTAMP, Stream
+from schemas.streams.stream import TIMESTAMP, Kind
 from schemas.streams.times import format_micros, parse_timestamp, to_datetime
 
 UNITS = {"Wh": 3}
@@ -41,14 +41,14 @@ class Rescue:
         )
         return ", ".join([*words, *map(dropped, self.drop)])
 
-    def apply(self, stream: Stream, raw: bytes) -> bytes:
+    def apply(self, stream: Kind, raw: bytes) -> bytes:
         """The changed bytes of a reading of this stream. Raises ValueError when it cannot be."""
         if not str(self):
             return raw
         missing = [name for name in (*self.values, *self.drop) if name not in stream.json_names]
         if missing:
             raise ValueError(f"a {stream.name}'s reading has no {' and no '.join(missing)}")
-        kept = [name for name in droppable([stream]) if name in self.drop]
+        kept = [name for name in stream.droppable_names if name in self.drop]
         if len(kept) < len(self.drop):
             raise ValueError(
                 f"a {stream.name}'s reading is of no use without what is to be dropped"
@@ -57,15 +57,16 @@ class Rescue:
         for name, value in self.values.items():
             members[name] = msgspec.Raw(value)
         if self.unit:
-            name = stream.row_fields[ENERGY].name
-            members[name] = msgspec.Raw(_scaled(name, members, UNITS[self.unit]))
+            names = stream.energy_names
+            for name in [name for name in names if name in members] or names[:1]:
+                members[name] = msgspec.Raw(_scaled(name, members, UNITS[self.unit]))
         if self.shift_us:
             members[TIMESTAMP] = msgspec.Raw(_shifted(members, self.shift_us))
         for name in self.drop:
             members.pop(name, None)
         return msgspec.json.encode(members)
 
-    def _members(self, stream: Stream, raw: bytes) -> Members:
+    def _members(self, stream: Kind, raw: bytes) -> Members:
         """The members of the reading; those that are kept come once."""
         try:
             members: Members = msgspec.json.decode(raw, type=Members)
@@ -80,9 +81,9 @@ class Rescue:
         return members
 
 
-def droppable(streams: Iterable[Stream]) -> list[str]:
+def droppable(streams: Iterable[Kind]) -> list[str]:
     """The fields that readings of these streams may be stored without."""
-    return [f.name for stream in streams for f in stream.fields if f.nullable]
+    return [name for stream in streams for name in stream.droppable_names]
 
 
 def dropped(name: str) -> str:

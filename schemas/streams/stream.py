@@ -9,7 +9,7 @@ README, the columns of a CSV, and what the simulated fleet sends.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -29,6 +29,33 @@ DEVICE: Final = -1
 
 TIMESTAMP = "timestamp"
 """Every stream's time has this name, in JSON and in PostgreSQL."""
+
+
+class Kind(Protocol):
+    """What a topic carries: a stream of readings, or session events."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def id_field(self) -> str:
+        """The device id's name in JSON."""
+
+    @property
+    def json_names(self) -> tuple[str, ...]:
+        """The names of all its members in JSON."""
+
+    @property
+    def energy_names(self) -> tuple[str, ...]:
+        """Those of its energies, in kWh."""
+
+    @property
+    def droppable_names(self) -> tuple[str, ...]:
+        """Those of what may be stored as NULL."""
+
+    def payload(self, row: Row) -> dict[str, Any]:
+        """What a row stands for, as sent in JSON but for its time: microseconds."""
+
 
 Rows = Callable[[Iterable[Any]], list[Row]]
 
@@ -115,6 +142,16 @@ class Stream:
     def json_names(self) -> tuple[str, ...]:
         """The names of a reading in JSON, in the order in which it is shown."""
         return (self.id_field, *(field.name for field in self.fields), TIMESTAMP)
+
+    @cached_property
+    def energy_names(self) -> tuple[str, ...]:
+        """The JSON name of a reading's energy."""
+        return (self.row_fields[ENERGY].name,)
+
+    @cached_property
+    def droppable_names(self) -> tuple[str, ...]:
+        """The JSON names of the fields that may be stored as NULL."""
+        return tuple(field.name for field in self.fields if field.nullable)
 
     @cached_property
     def optional_names(self) -> frozenset[str]:

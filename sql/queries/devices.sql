@@ -8,6 +8,16 @@ register_tolerance, register_modulus
 vin, battery_capacity_kwh, model, max_charge_kw, metadata, is_active, energy_reading,
 report_seconds, register_tolerance, register_modulus
 
+-- fragment: meter_sought
+-- Of the meters whose id or location has `pattern`, those that are active, or are not, when asked.
+(meter_id ILIKE %(pattern)s OR location ILIKE %(pattern)s)
+AND is_active = coalesce(%(is_active)s, is_active)
+
+-- fragment: vehicle_sought
+-- The same of vehicles: whose id, vin or model has it.
+(vehicle_id ILIKE %(pattern)s OR vin ILIKE %(pattern)s OR model ILIKE %(pattern)s)
+AND is_active = coalesce(%(is_active)s, is_active)
+
 -- name: meters_create
 -- No row when the meter is registered already.
 INSERT INTO meters (
@@ -42,12 +52,13 @@ FROM meters
 WHERE meter_id = %(id)s
 
 -- name: meters_page
--- By id, from beyond `after`: at most `limit`, and none once those before it have `bytes` of
+-- Those sought by id, from beyond `after`: at most `limit`, and none once those before it have `bytes` of
 -- metadata, which are counted device by device, so that no more are read.
 WITH RECURSIVE page (meter_id, place, bytes_before, bytes) AS (
     (SELECT meter_id, 1, 0, octet_length(metadata::text)
      FROM meters
-     WHERE meter_id > %(after)s
+     WHERE meter_id > %(after)s AND
+         -- include: meter_sought
      ORDER BY meter_id
      LIMIT 1)
     UNION ALL
@@ -56,7 +67,8 @@ WITH RECURSIVE page (meter_id, place, bytes_before, bytes) AS (
     CROSS JOIN LATERAL (
         SELECT meter_id, metadata
         FROM meters
-        WHERE meter_id > page.meter_id
+        WHERE meter_id > page.meter_id AND
+            -- include: meter_sought
         ORDER BY meter_id
         LIMIT 1) AS next
     WHERE place < %(limit)s AND bytes_before < %(bytes)s
@@ -102,12 +114,13 @@ FROM vehicles
 WHERE vehicle_id = %(id)s
 
 -- name: vehicles_page
--- By id, from beyond `after`: at most `limit`, and none once those before it have `bytes` of
+-- Those sought by id, from beyond `after`: at most `limit`, and none once those before it have `bytes` of
 -- metadata, which are counted device by device, so that no more are read.
 WITH RECURSIVE page (vehicle_id, place, bytes_before, bytes) AS (
     (SELECT vehicle_id, 1, 0, octet_length(metadata::text)
      FROM vehicles
-     WHERE vehicle_id > %(after)s
+     WHERE vehicle_id > %(after)s AND
+         -- include: vehicle_sought
      ORDER BY vehicle_id
      LIMIT 1)
     UNION ALL
@@ -116,7 +129,8 @@ WITH RECURSIVE page (vehicle_id, place, bytes_before, bytes) AS (
     CROSS JOIN LATERAL (
         SELECT vehicle_id, metadata
         FROM vehicles
-        WHERE vehicle_id > page.vehicle_id
+        WHERE vehicle_id > page.vehicle_id AND
+            -- include: vehicle_sought
         ORDER BY vehicle_id
         LIMIT 1) AS next
     WHERE place < %(limit)s AND bytes_before < %(bytes)s

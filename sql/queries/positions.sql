@@ -109,7 +109,8 @@ VALUES (%(group_id)s, %(topic)s, %(partition)s, %(from_offset)s, %(next_offset)s
 
 -- name: count_kept
 -- What the books call stored and rejected, counted in the tables; but for the rows of history.
-SELECT (SELECT coalesce(sum(rows), 0)::bigint FROM retired_days) AS stored,
+SELECT (SELECT coalesce(sum(rows), 0)::bigint FROM retired_days)
+       + (SELECT count(*) FROM session_events) AS stored,
        (SELECT count(*) FROM rejected_records WHERE resolved_at IS NULL)
        + (SELECT coalesce(sum(readings), 0)::bigint FROM rejected_overflow) AS rejected
 

@@ -90,6 +90,32 @@ WHERE (%(after)s::bigint IS NULL OR id < %(after)s)
 ORDER BY id DESC
 LIMIT %(limit)s
 
+-- name: groups
+-- One row for each topic, device and reason with a rejected reading, those with the newest first, from
+-- below the id `after` when it is given. They are counted from the index rejected_records_groups
+-- alone. `replayable`: a reading of them is not resolved, and a replay may find it valid by now. Of the
+-- `topics` that can be replayed the `reading_topics` hold readings: what one is in conflict with stays.
+SELECT grouped.*, oldest.rejected_at AS first_at, latest.rejected_at AS last_at
+FROM (
+    SELECT topic, device_id, reason, count(*) AS count, min(id) AS oldest_id, max(id) AS latest_id,
+        bool_or(resolved_at IS NULL AND topic = ANY(%(topics)s) AND CASE reason
+            WHEN 'in_future' THEN coalesce(reading_at <= from_micros(%(newest)s), true)
+            WHEN 'too_old' THEN coalesce(reading_at >= from_micros(%(oldest)s), true)
+            WHEN 'conflict' THEN topic <> ALL(%(reading_topics)s)
+            ELSE reason IN ('invalid', 'refused') END) AS replayable
+    FROM rejected_records
+    WHERE (%(resolved)s::boolean IS NULL OR (resolved_at IS NOT NULL) = %(resolved)s)
+      AND (%(topic)s::text IS NULL OR topic = %(topic)s)
+      AND (%(device_id)s::text IS NULL OR device_id = %(device_id)s)
+      AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+    GROUP BY topic, device_id, reason
+    HAVING %(after)s::bigint IS NULL OR max(id) < %(after)s
+    ORDER BY max(id) DESC
+    LIMIT %(limit)s) AS grouped
+JOIN rejected_records AS oldest ON oldest.id = oldest_id
+JOIN rejected_records AS latest ON latest.id = latest_id
+ORDER BY latest_id DESC
+
 -- name: show
 SELECT * FROM rejected_records WHERE id = %(id)s
 

@@ -2,7 +2,8 @@
 -- session's, all in one transaction that writes no other session: a start by `lock_meter` and
 -- `lock_vehicle`, everybody else by `lock`. So writers queue up at the devices instead of deadlocking
 -- in the exclusion constraints, which stay as the belt, as the unique transaction does. Only under
--- these locks is it certain what `of_transaction` and `in_the_way` find.
+-- these locks is it certain what `of_transaction` and `in_the_way` find. Session events write many
+-- sessions in one transaction: how, session_events.sql says.
 
 -- fragment: session_columns
 session.session_id, session.meter_id, session.vehicle_id, session.started_at, session.ended_at,

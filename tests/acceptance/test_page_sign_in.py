@@ -32,7 +32,7 @@ def api(environment: dict[str, str]) -> Iterator[httpx.Client]:
         connection.execute("INSERT INTO vehicles (vehicle_id) VALUES (%s)", (VEHICLE,))
         connection.execute(
             'INSERT INTO rejected_records (group_id, topic, partition, "offset", record_ms,'
-            " device_id, reason, detail, raw) VALUES (%s, %s, 0, 0, 0, %s, 'malformed', '', '{')",
+            " device_id, reason, detail, raw) VALUES (%s, %s, 0, 0, 0, %s, 'invalid', '', '{')",
             (environment["KAFKA_GROUP_ID"], environment["KAFKA_VEHICLE_TOPIC"], VEHICLE),
         )
     make_key(environment, "metrics")  # without any key it would not start
@@ -112,19 +112,36 @@ def test_the_key_is_kept_nowhere(
     expect(page.locator("#caller-name")).to_contain_text(key["name"])
 
 
-def test_an_operator_replays_an_analyst_cannot(
+def test_an_operator_replays_and_retires_an_analyst_cannot(
     api: httpx.Client, environment: dict[str, str], opened: Opener
 ) -> None:
     page = opened(str(api.base_url))
     sign_in(page, make_key(environment, "analyst"))
     part = panel(page, "Rejected readings")
     expect(part.locator("tbody tr")).to_have_count(1)
+    part.get_by_text("The newest", exact=True).click()
+    expect(part.get_by_text("Bytes")).to_be_visible()
     expect(page.get_by_role("button", name="Replay")).to_have_count(0)
+    expect(page.get_by_role("button", name="Retire")).to_have_count(0)
     page.get_by_role("button", name="Sign out").click()
     signed_out(page)
     sign_in(page, make_key(environment, "operator"))
+    part.get_by_text("The newest", exact=True).click()
     page.get_by_role("button", name="Replay").click()
     expect(part.locator(".result")).to_contain_text("Still not valid, malformed")
+
+    silent = panel(page, "Silent devices")
+    retire = silent.get_by_role("button", name=f"Retire vehicle {VEHICLE}")
+    retire.click()
+    expect(silent).to_contain_text(f"{VEHICLE} is retired.")
+    expect(retire).to_have_count(0)
+    page.get_by_role("button", name="Undo").press("Enter")  # it has the focus
+    expect(silent).to_contain_text(f"{VEHICLE} is back.")
+    retire.click()
+    silent.get_by_text("Retired devices", exact=True).click()
+    silent.get_by_role("button", name=f"Bring back vehicle {VEHICLE}").click()
+    expect(retire).to_be_visible()
+    expect(silent).to_contain_text("None. A retired device counts as silent no more.")
 
 
 def test_signing_out_forgets_what_was_shown(
@@ -178,6 +195,7 @@ def test_what_a_role_may_not_do_is_said(
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("role gateway cannot sign in")
     sign_in(page, make_key(environment, "operator"))
+    panel(page, "Rejected readings").get_by_text("The newest", exact=True).click()
     expect(page.get_by_role("button", name="Replay")).to_be_visible()
     analyst = make_key(environment, "analyst")  # in another tab of the same browser
     page.context.request.post(f"{api.base_url}/v1/session", data={"key": analyst["key"]})

@@ -140,33 +140,38 @@ def test_ids_are_text_whatever_they_hold(filled: httpx.Client, opened: Opener) -
     assert page.locator("img, [onload], [onerror]").count() == 0
 
 
-def test_a_replay_tells_what_came_of_it(filled: httpx.Client, opened: Opener) -> None:
+def test_a_replay_is_offered_where_it_can_help_and_tells_what_came_of_it(
+    filled: httpx.Client, opened: Opener
+) -> None:
     page = opened(str(filled.base_url))
     part = panel(page, "Rejected readings")
     expect(part.locator("tbody tr")).to_have_count(2)
     old = next(one["id"] for one in listed(filled) if one["reason"] == "too_old")
     never = next(one["id"] for one in listed(filled) if one["reason"] == "conflict")
-    button = page.get_by_role("button", name=f"Replay rejected reading {never}")
-    button.focus()
-    page.keyboard.press("Enter")
-    row = part.locator("tbody tr").filter(has=button)
-    expect(row.locator(".result")).to_contain_text("Still not valid, conflict")
-    expect(button).to_be_focused()
-    expect(part.get_by_role("status")).to_contain_text(f"Rejected reading {never} is still")
+    conflict = part.locator("tbody tr").filter(has_text="conflict")
+    conflict.locator("summary").first.click()
+    expect(conflict).to_contain_text("another reading is stored at that time; correct that one")
+    expect(conflict.locator("li .detail")).to_be_visible()
+    expect(conflict.get_by_role("button")).to_have_count(0)
 
+    too_old = part.locator("tbody tr").filter(has_text="too_old")
+    too_old.locator("summary").first.press("Enter")
     button = page.get_by_role("button", name=f"Replay rejected reading {old}")
     button.focus()
     page.keyboard.press("Enter")
-    row = part.locator("tbody tr").filter(has=button)
-    expect(row.locator(".result")).to_have_text("Stored now")
-    expect(row.locator(".result")).to_be_focused()
+    expect(too_old.locator(".result")).to_have_text("Stored now")
+    expect(too_old.locator(".result")).to_be_focused()
     expect(button).to_be_disabled()
+    expect(part.get_by_role("status")).to_have_text(f"Rejected reading {old}: Stored now")
     assert [one["id"] for one in listed(filled)] == [never]
     answer = filled.get(f"/v1/telemetry/rejected/{old}").json()
     assert (answer["outcome"], answer["resolvedBy"]) == ("stored", "api@127.0.0.1")
     told = panel(page, "The fleet now").locator(".tile").nth(2)
     expect(told).to_contain_text("conflict 1")
-    expect(row.locator(".result")).to_have_text("Stored now")
+    expect(too_old.locator(".result")).to_have_text("Stored now")  # while somebody is there
+    page.mouse.move(0, 0)
+    page.locator("#wanted").focus()
+    expect(part.locator("tbody tr")).to_have_count(1)
 
 
 def test_an_outage_is_said_and_passes(

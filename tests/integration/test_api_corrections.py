@@ -1,9 +1,11 @@
 """Corrections over HTTP: what each makes of a device's readings, and that undoing takes it back."""
 
 import csv
+import random
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -11,9 +13,14 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from schemas.streams import METER
+from sql.named import load_for
+from tests import reference
 from tests.answers import check_problem
+from tests.api_process import ApiProcess
 from tests.connections import connect
 from tests.readings import iso
+from tests.reference.corrections import is_free, standing
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -157,6 +164,50 @@ def test_each_is_applied_to_what_those_before_it_left(device: Device) -> None:
     assert device.shown() == SENT
 
 
+def test_whatever_is_made_and_undone(meter: Device) -> None:
+    """Against the reference, which applies them to each reading in turn: what stands, and what is
+    refused."""
+    draw = random.Random(4)
+    ids: list[Any] = []
+    them: list[reference.Correction] = []
+    sent = [reference.Reading(START + n * MINUTE, Decimal(n)) for n in range(10)]
+    for step in range(60):
+        in_force = [place for place, one in enumerate(them) if one.in_force]
+        after = [*them]
+        if len(in_force) > 3 and draw.random() < 0.4:
+            place = draw.choice(in_force)
+            after[place] = them[place]._replace(in_force=False)
+            answer = meter.undo(ids[place])
+        else:
+            first, past = sorted(draw.sample(range(14), 2))
+            action = draw.choice(["void", "replace", "shift", "shift", "add"])
+            more: dict[str, Any] = {}
+            minutes = sorted(draw.sample(range(first, past), 1 + (past - first > 3)))
+            if action in ("replace", "add"):
+                more = {"readings": meter.given(*minutes, kwh=100 * step)}
+            elif action == "shift":
+                more = {"shiftSeconds": draw.choice([-300, -60, 30, 60, 150])}
+            made = [reference.Reading(START + m * MINUTE, Decimal(100 * step + m)) for m in minutes]
+            after.append(
+                reference.Correction(
+                    action,
+                    START + first * MINUTE,
+                    START + past * MINUTE,
+                    tuple(made) if "readings" in more else (),
+                    timedelta(seconds=more.get("shiftSeconds", 0)),
+                )
+            )
+            answer = meter.post(first, past, action, **more)
+            ids += [answer.json()] if answer.is_success else []
+        assert answer.is_success == is_free(sent, after), (step, answer.text)
+        them = after if answer.is_success else them
+        assert meter.shown() == {
+            (one.reading.time - START) / MINUTE: float(one.reading.kwh)
+            for one in standing(sent, them)
+        }, step
+    assert 10 < len([one for one in them if not one.in_force]) < len(them) < 50
+
+
 def test_late_readings_are_treated_as_all_others(meter: Device) -> None:
     meter.correct(2, 4, "void")
     meter.correct(5, 8, "shift", shiftSeconds=6_000)
@@ -268,6 +319,16 @@ def test_where_no_reading_can_be_none_is_moved(meter: Device) -> None:
     meter.correct(0, 60, "shift", shiftSeconds=ahead - SKEW_S - 660)
 
 
+def test_nothing_is_moved_before_what_is_kept(meter: Device) -> None:
+    days = (datetime.now(UTC) - START).days
+    with ApiProcess({**meter.environment, "RETENTION_DAYS": f"{days + 5}"}) as process:
+        meter.api = process.http
+        answer = meter.post(0, 60, "shift", shiftSeconds=-6 * 86_400)
+        (problem,) = check_problem(answer, 400)["details"]
+        assert problem["field"] == "shiftSeconds" and "before what is kept" in problem["message"]
+        meter.correct(0, 60, "shift", shiftSeconds=-4 * 86_400)
+
+
 def test_of_what_is_not_there(api: httpx.Client, meter: Device) -> None:
     nobody = {"deviceId": "nobody", "streamType": "meter", "action": "void", "reason": "why"}
     nobody |= {"startTime": at(0), "endTime": at(1)}
@@ -338,8 +399,15 @@ def test_long_histories_in_both_views(meter: Device) -> None:
     meter.correct(5_801, 6_000, "add", readings=meter.given(5_801.75))
     stand = {n: kwh for n, kwh in sent.items() if not 100 <= n < 5_800} | {5_801.75: 5_901.75}
     stand |= {n - 49.5: float(n) for n in range(3_300, 5_800)}
-    assert meter.shown() == stand == dict(sorted(stand.items())) | stand
+    assert meter.shown() == stand
     assert meter.shown(corrected="false") == sent
+    whole = {"id": meter.name, "start": START, "end": START + 10_000 * MINUTE}
+    with connect(meter.environment) as connection:
+        for most in (1, 10, 150, 4_000):
+            until = load_for(METER)["corrected_until"]
+            row: Any = connection.execute(until, whole | {"most": most}).fetchone()
+            reached = (row[0] - START) / MINUTE
+            assert most <= sum(minute < reached for minute in stand) <= most + 3, most
     lines = list(csv.reader(meter.history(format="csv").text.splitlines()))[1:]
     assert [float(line[1]) for line in lines] == [stand[n] for n in sorted(stand)]
     seen: list[Any] = []

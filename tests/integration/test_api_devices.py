@@ -137,6 +137,35 @@ def test_lists_page_by_page(
 
 
 @both
+def test_a_part_of_what_is_known_finds_devices(
+    api: httpx.Client, plural: str, id_field: str, fields: dict[str, Any]
+) -> None:
+    path = f"/v1/devices/{plural}"
+    names = ("vin", "model") if plural == "vehicles" else ("location",)
+    for number, name in enumerate(names):
+        api.post(path, json={id_field: f"Find-{number}", name: "a_Ö%\\b 7", "isActive": False})
+    api.post(path, json={id_field: "Find-active"})
+    api.post(path, json={id_field: "FIND_active", names[0]: "aXYZb 7"})
+
+    def found(**sought: str) -> list[str]:
+        answer = api.get(path, params=sought).raise_for_status()
+        return [device[id_field] for device in answer.json()]
+
+    retired = [f"Find-{number}" for number in range(len(names))]
+    assert found(search="find-") == [*retired, "Find-active"]
+    assert found(search="find_") == ["FIND_active"]
+    for part in ("A_Ö%\\B", "_ö", "%\\", "\\B 7"):
+        assert found(search=part) == retired
+    assert found(search="%a") == []
+    assert found(search="find-", isActive="false") == retired
+    assert found(search="find-", isActive="true") == ["Find-active"]
+    assert set(found(isActive="false")) >= set(retired)
+    answer = api.get(path, params={"search": "find", "limit": 2})
+    rest = api.get(answer.links["next"]["url"]).json()
+    assert [device[id_field] for device in rest] == found(search="find")[2:4]
+
+
+@both
 def test_pages_are_bounded_in_bytes(
     api: httpx.Client, plural: str, id_field: str, fields: dict[str, Any]
 ) -> None:

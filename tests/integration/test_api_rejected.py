@@ -264,3 +264,72 @@ def test_large_bytes_are_cut_and_can_be_had_whole(
             " WHERE topic = 'large'"
         )
     assert "too large" in check_problem(api.post(f"{path}/replay"), 409)["message"]
+
+
+def test_groups_by_device_and_reason(api: httpx.Client, environment: dict[str, str]) -> None:
+    """`replayable` follows the reason, and the clock where the reason is a time."""
+    day = timedelta(days=1)
+    kept: list[tuple[str | None, str, timedelta | None]] = [
+        (None, "malformed", None),
+        ("A", "in_future", -day),
+        ("A", "in_future", day),
+        ("B", "in_future", day),
+        ("B", "too_old", -20 * day),
+        ("C", "too_old", -2000 * day),
+        ("A", "conflict", -day),
+        ("A", "conflict", -day),
+    ]
+    topic = environment["KAFKA_VEHICLE_TOPIC"]
+    with connect(environment) as connection:
+        connection.execute(
+            'INSERT INTO rejected_records (group_id, topic, partition, "offset", record_ms,'
+            " device_id, reason, detail) VALUES ('g', 'foreign', 0, 0, 0, 'A', 'invalid', '')"
+        )
+        connection.cursor().executemany(
+            'INSERT INTO rejected_records (group_id, topic, partition, "offset", record_ms,'
+            " device_id, reason, detail, reading_at)"
+            " VALUES ('g', %s, 0, %s, 0, %s, %s, '', %s)",
+            [
+                (topic, offset, device_id, reason, age and NOW + age)
+                for offset, (device_id, reason, age) in enumerate(kept)
+            ],
+        )
+
+    def groups(**query: Any) -> list[dict[str, Any]]:
+        answer = api.get(f"{REJECTED}/groups", params={"topic": topic} | query)
+        assert answer.status_code == 200, answer.text
+        return list(answer.json())
+
+    found = groups()
+    assert [(one["deviceId"], one["reason"], one["count"], one["replayable"]) for one in found] == [
+        ("A", "conflict", 2, False),
+        ("C", "too_old", 1, False),
+        ("B", "too_old", 1, True),  # its limits are wider by now
+        ("B", "in_future", 1, False),
+        ("A", "in_future", 2, True),  # the time of one has come
+        (None, "malformed", 1, False),
+    ]
+    newest, _, *_, oldest = of_a = listed(api, topic=topic, deviceId="A")
+    assert len(of_a) == 4
+    assert found[0]["latestId"] == newest["id"] and found[0]["lastAt"] == newest["rejectedAt"]
+    assert found[4]["firstAt"] == oldest["rejectedAt"]
+    assert groups(deviceId="B", reason="too_old") == [found[2]]
+    assert {one["stream"] for one in found} == {"vehicle"}
+    (foreign,) = groups(topic="foreign")
+    assert (foreign["stream"], foreign["replayable"]) == (None, False)
+    assert groups(resolved=True) == [] and groups(resolved=False, limit=2) == found[:2]
+    path: str = f"{REJECTED}/groups?topic={topic}&limit=4"
+    pages = []
+    while path:
+        answer = api.get(path)
+        pages.append(answer.json())
+        path = answer.links.get("next", {}).get("url", "")
+    assert pages == [found[:4], found[4:]]
+    with connect(environment) as connection:
+        connection.execute(
+            "UPDATE rejected_records SET resolved_at = now(), outcome = 'stored'"
+            " WHERE topic = %s AND device_id = 'B'",
+            (topic,),
+        )
+    assert [one["replayable"] for one in groups(deviceId="B")] == [False, False]
+    check_problem(api.get(f"{REJECTED}/groups?startTime=2026-01-01T00:00:00Z"), 400)

@@ -58,8 +58,15 @@ def test_those_without_a_reading_for_five_minutes(api: httpx.Client, now: dateti
     assert (found["meters"], found["vehicles"]) == (3, 3)
     first, *_, last = found["devices"]
     six = iso(now - timedelta(minutes=6))
-    assert first == {"stream": "meter", "deviceId": "M-six", "lastReading": six}
-    assert last == {"stream": "vehicle", "deviceId": "V-never", "lastReading": None}
+    assert first == {
+        "stream": "meter",
+        "deviceId": "M-six",
+        "lastReading": six,
+        "registered": True,
+    }
+    assert last["deviceId"] == "V-never" and last["lastReading"] is None
+    unregistered = [one["deviceId"] for one in found["devices"] if not one["registered"]]
+    assert unregistered == ["V-unregistered"]
     since = datetime.fromisoformat(found["since"])
     assert timedelta(minutes=5) <= datetime.now(UTC) - since < timedelta(minutes=6)
 
@@ -84,3 +91,15 @@ def test_other_lengths(api: httpx.Client) -> None:
     assert names[:2] == ["M-four", "M-six"]
     for bad in ("minutes=0", "minutes=x", "limit=1001", "for=5"):
         assert api.get(f"/v1/devices/silent?{bad}").status_code == 400
+
+
+def test_retired_ones_are_listed_apart_and_can_be_brought_back(api: httpx.Client) -> None:
+    retired = silent(api, retired=True)
+    assert [device["deviceId"] for device in retired["devices"]] == ["M-retired"]
+    assert [retired[name] for name in ("meters", "vehicles", "knownMeters")] == [1, 0, 1]
+    for name, active in (("M-now", False), ("M-retired", True)):
+        change = {"isActive": active}
+        assert api.patch(f"/v1/devices/meters/{name}", json=change).status_code == 200
+    assert [device["deviceId"] for device in silent(api, retired=True)["devices"]] == ["M-now"]
+    found = silent(api)
+    assert found["meters"] == 4 and "M-retired" in [one["deviceId"] for one in found["devices"]]

@@ -225,7 +225,9 @@ def test_up_killed_leaves_nothing_running_and_a_second_start_finds_its_data(
 
 def test_the_file_is_there_only_once_both_services_answer(up: Up) -> None:
     names = up.environment["KAFKA_METER_TOPIC"], up.environment["KAFKA_VEHICLE_TOPIC"]
-    assert up.topics == {(name, number) for name in names for number in range(2)}
+    assert "KAFKA_SESSION_TOPIC" not in up.environment
+    topics = (*names, "charging-sessions")
+    assert up.topics == {(name, number) for name in topics for number in range(2)}
 
 
 @pytest.mark.parametrize("action", ["stop", "kill"])

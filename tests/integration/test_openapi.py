@@ -83,6 +83,11 @@ def filled(api: httpx.Client, environment: dict[str, str]) -> Iterator[dict[str,
         exchange = api.post(f"/v1/devices/{path}/exchanges", json={"at": "2026-01-01T00:00:00Z"})
         gone = f"/v1/devices/{path}/exchanges/{exchange.json()['exchangeId']}"
         assert api.delete(gone).status_code == 204
+    window = {"startTime": "2026-01-01T00:00:00Z", "endTime": "2026-01-02T00:00:00Z"}
+    void = {"deviceId": "MTR-001", "streamType": "meter", "action": "void", "reason": "to try"}
+    correction = api.post("/v1/corrections", json=void | window).headers["Location"]
+    assert api.get(correction).status_code == 200
+    assert api.delete(correction).status_code == 204
     key = make_key(environment, "operator")["key"]
     assert api.post("/v1/session", json={"key": key}).status_code == 201
     assert api.delete("/v1/session").status_code == 204

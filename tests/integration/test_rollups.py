@@ -17,12 +17,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from sql import store
-from tests import fleets, stored_fleets
+from tests import fleets, reference, stored_fleets
 from tests.changing_fleets import Changing, apply
 from tests.connections import connect
 from tests.corrected_fleets import corrections
 from tests.fleets import START
-from tests.reference import ReferenceFleet
+from tests.reference import Correction, Device, Reading, ReferenceFleet, Session
 
 HOUR = timedelta(hours=1)
 
@@ -99,3 +99,23 @@ def test_rollups_equal_their_raw_rows(
         apply(changing, kind, *what)
     changing.agree(*((hour, hour + HOUR) for hour in hours))
     changing.agree_on_chargers()
+
+
+def test_what_is_read_hours_later_decides_what_sessions_may_say(
+    environment: dict[str, str],
+    api: httpx.Client,
+    connection: psycopg.Connection[Any],
+    staging: psycopg.Connection[Any],
+) -> None:
+    """A meter that is silent but for one reading, which is below its meterStop."""
+    changing = Changing(environment, api, connection, staging)
+    changing.fleet.meters, changing.fleet.vehicles = {"M": Device(True)}, {"V": Device(False)}
+    stored_fleets.load(connection, changing.fleet, changing.prefix)
+    session = Session("M", "V", START, START + HOUR, Decimal(1000), Decimal(1006))
+    changing.start(session)
+    changing.agree((START, START + HOUR))
+    changing.read(False, "M", Reading(START + 5 * HOUR, Decimal(1003)))
+    changing.agree((START, START + HOUR))
+    changing.correct(False, "M", Correction("void", START + 5 * HOUR, START + 6 * HOUR))
+    changing.agree((START, START + HOUR))
+    assert reference.session(changing.fleet, session)["energyAc"] == 6

@@ -25,6 +25,7 @@ const ALL_ODD = {
   estimatedDc: 0.0004,
   implausibleReadings: 1,
   rejectedReadings: 1200,
+  correctedReadings: 7,
   dips: 2,
   spikes: 1,
   counterResets: 3,
@@ -51,7 +52,7 @@ test("all that is out of the ordinary is on the line", () => {
     coverageText(coverage(ALL_ODD)),
     "partial: AC readings cover 100 %, DC 100 % of 1 h 00 min in sessions; " +
       "20.0 kWh AC and under 0.1 kWh DC estimated; 1 implausible reading; " +
-      "1,200 rejected readings; 2 dips; 1 spike; 3 counter resets",
+      "1,200 rejected readings; 7 corrected readings; 2 dips; 1 spike; 3 counter resets",
   );
 });
 
@@ -62,6 +63,7 @@ test("and in a sentence each, which says what became of it", () => {
       "shared out by time, where readings are too far apart to tell.",
     "1 reading has more energy than the device can carry in the time: implausible.",
     "1,200 readings were rejected and not resolved: what they say may be missing here.",
+    "7 readings were corrected by people: brought in, moved or taken out. What was sent is kept.",
     "2 dips of a register within its tolerance: counted as no energy.",
     "1 spike of a register, which the next readings took back: left out.",
     "3 counter resets: a register began anew, and is counted from 0.",

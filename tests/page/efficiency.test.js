@@ -10,6 +10,7 @@ import {
   lowWords,
   outsideSessionsText,
   suspectedFault,
+  withCertainty,
 } from "../../api/static/efficiency.js";
 
 const LIMITS = { lowEfficiency: 0.85, impossibleEfficiency: 1 };
@@ -21,7 +22,12 @@ const figures = (efficiencyRatio, alerts = [], quality = "complete") => ({
   coverage: { quality },
   alerts,
 });
-const hour = (efficiency, energyAc, energyDc) => ({ efficiency, energyAc, energyDc });
+const hour = (efficiency, energyAc, energyDc) => ({
+  efficiency,
+  energyAc,
+  energyDc,
+  certain: true,
+});
 const session = (meterId, alerts = [], quality = "complete") => ({
   meterId,
   alerts,
@@ -80,6 +86,25 @@ test("the chart marks an hour of hardly any energy as little", () => {
   assert.equal(markName(hour(0.2, 1, 0.2), 1, LIMITS), "too-low");
   assert.equal(markName(hour(1.2, 1, 1.2), 1, LIMITS), "too-low");
   assert.equal(markName(hour(0.9, 1, 0.9), 1, LIMITS), "fine");
+});
+
+test("an hour is certain by its vehicle's figures, or by all sessions that touch it", () => {
+  const at = (time) => `2026-01-01T${time}:00Z`;
+  const spans = [
+    ["08:00", "10:00", "complete"],
+    ["10:00", "10:30", "partial"],
+    ["12:30", null, "complete"],
+  ].map(([startedAt, endedAt, quality]) => ({
+    startedAt: at(startedAt),
+    endedAt: endedAt && at(endedAt),
+    coverage: { quality },
+  }));
+  const hours = ["08:00", "09:00", "10:00", "11:00", "12:00"].map((time) => ({ hour: at(time) }));
+  const certain = (quality) => withCertainty(hours, spans, { quality }).map((one) => one.certain);
+  assert.deepEqual(certain("partial"), [true, true, false, false, true]);
+  assert.deepEqual(certain("complete"), [true, true, true, true, true]);
+  const unsure = { ...hour(0.2, 1, 0.2), certain: false };
+  assert.equal(markName(unsure, 1, LIMITS), "too-low unsure");
 });
 
 test("the charger is suspected when all low sessions have it in common", () => {

@@ -4,11 +4,10 @@
 import assert from "node:assert/strict";
 import { afterEach, mock, test } from "node:test";
 import { connectionName, retryText, staleText } from "../../api/static/connection.js";
+import { SessionFigures, sessionDuration } from "../../api/static/device_sessions.js";
 import { ask, pathSegment } from "../../api/static/http.js";
 import { askLimits, limitsKnown } from "../../api/static/limits.js";
 import { pollsState, retryDelayMs } from "../../api/static/polling.js";
-import { countNewer, listPath, newestFirst } from "../../api/static/rejected_readings.js";
-import { SessionFigures, sessionDuration } from "../../api/static/vehicle_sessions.js";
 
 const LIMITS = { lowEfficiency: 0.85, impossibleEfficiency: 1 };
 const NOW = 1_000_000;
@@ -77,14 +76,6 @@ test("the page is live while all polls are answered, and stale otherwise", () =>
   const down = pollsState([poll(null, error)]);
   assert.equal(staleText(down), "Not live: The API cannot be reached");
   assert.equal(retryText(down, NOW), "no answer yet, next try now");
-});
-
-test("rejected readings are listed once each, the newest first", () => {
-  const readings = [{ id: 1, old: true }, { id: 3 }, { id: 1 }];
-  assert.deepEqual(newestFirst(readings), [{ id: 3 }, { id: 1 }]);
-  assert.equal(countNewer([{ id: 3 }, { id: 2 }], [{ id: 2 }]), 1);
-  assert.ok(!listPath("").includes("reason"));
-  assert.ok(listPath("too_old").endsWith("&reason=too_old"));
 });
 
 test("a session's duration says how it ended when nobody ended it", () => {

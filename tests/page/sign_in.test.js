@@ -11,9 +11,9 @@ import {
   signIn,
   signOut,
 } from "../../api/static/caller.js";
+import { csvPath } from "../../api/static/device_figures.js";
 import { ask, onSignedOut } from "../../api/static/http.js";
 import { refusalText } from "../../api/static/sign_in.js";
-import { csvPath } from "../../api/static/vehicle_view.js";
 
 const KEY = "eie_id_secret";
 const WHO = { name: "Ann", role: "analyst" };
@@ -88,7 +88,7 @@ test("a key that was refused is told why, and when to try again", async () => {
 
 test("readings as CSV are safe for spreadsheets", () => {
   const window = { start: Date.UTC(2026, 0, 31), end: Date.UTC(2026, 1, 1) };
-  const url = new URL(csvPath("=1/?&", window), "http://localhost");
+  const url = new URL(csvPath("vehicles", "=1/?&", window), "http://localhost");
   assert.equal(url.pathname, "/v1/telemetry/vehicles/%3D1%2F%3F%26/history");
   assert.deepEqual(Object.fromEntries(url.searchParams), {
     startTime: "2026-01-31T00:00:00.000Z",

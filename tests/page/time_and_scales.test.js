@@ -2,24 +2,44 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseAddress, vehicleAddress } from "../../api/static/address.js";
+import {
+  chargerAddress,
+  chargersAddress,
+  findAddress,
+  parseAddress,
+  vehicleAddress,
+} from "../../api/static/address.js";
 import {
   consecutiveRuns,
   efficiencyRange,
   highestEnergy,
   hourMarks,
+  slotMarks,
   temperatureRange,
   timeScale,
   valueScale,
 } from "../../api/static/chart_scales.js";
-import { calendarDay, HOUR_MS, shiftedDay, windowOf } from "../../api/static/time_window.js";
+import { listPath } from "../../api/static/device_list.js";
+import {
+  calendarDay,
+  chosenWindow,
+  DAY_MS,
+  daysUpTo,
+  HOUR_MS,
+  rangeProblem,
+  shiftedDay,
+  slotOf,
+  windowOf,
+  windowTitle,
+} from "../../api/static/time_window.js";
+import { daysOf } from "../../api/static/vehicle_hours.js";
 
 const time = (text) => Date.parse(text);
 
 test("an address gives back the id it was made of", () => {
   for (const id of ["VH-001", "a/b?c#d&e=%2F", "   ", "' onload='", "\u202eright to left"]) {
     assert.equal(parseAddress(vehicleAddress(id)).vehicle, id);
-    const { vehicle, day } = parseAddress(vehicleAddress(id, "2026-01-31"));
+    const { vehicle, day } = parseAddress(vehicleAddress(id, { day: "2026-01-31" }));
     assert.deepEqual([vehicle, day], [id, "2026-01-31"]);
   }
 });
@@ -29,6 +49,83 @@ test("an address that cannot be decoded stays as it is; an empty one asks for th
   assert.equal(parseAddress("#vehicle=a=b").vehicle, "a=b");
   assert.equal(parseAddress("").vehicle, undefined);
   assert.equal(parseAddress("#").vehicle, undefined);
+});
+
+test("the window a reader chose stays in the address, and what is no window is none", () => {
+  const range = { from: "2026-01-31T12:00", to: "2026-02-01T00:30" };
+  for (const chosen of [{}, { day: "2026-01-31" }, { last: "7d" }, { last: "31d" }, range]) {
+    const { charger, ...rest } = parseAddress(chargerAddress("a&b", chosen));
+    assert.deepEqual([charger, chosenWindow(rest)], ["a&b", chosen]);
+    assert.deepEqual(chosenWindow(parseAddress(chargersAddress(chosen))), chosen);
+  }
+  for (const bad of [{ day: "x" }, { last: "9d" }, { last: "toString" }, { from: range.from }]) {
+    assert.deepEqual(chosenWindow(bad), {});
+  }
+  assert.equal(parseAddress(findAddress("100% & more")).find, "100% & more");
+});
+
+test("a stretch of time runs forward, and for 31 days at most", () => {
+  assert.equal(rangeProblem("2026-01-01T00:00", "2026-02-01T00:00"), "");
+  assert.equal(rangeProblem("2026-01-01T00:00", "2026-02-01T00:01"), "At most 31 days");
+  assert.match(rangeProblem("2026-01-01T00:00", "2026-01-01T00:00"), /must be before/);
+  for (const bad of ["", "2026-02-30T00:00", "2026-01-01T25:00", undefined]) {
+    assert.equal(rangeProblem(bad, "2026-02-01T00:00"), "Both times are needed");
+  }
+});
+
+test("the last days are whole ones up to now, and no window is longer than 31 days", () => {
+  const now = time("2026-01-31T14:25:00Z");
+  const last = (text) => windowOf({ last: text }, now);
+  assert.deepEqual(last("7d"), { start: time("2026-01-25T00:00:00Z"), end: now });
+  assert.deepEqual(last("31d"), { start: time("2026-01-01T00:00:00Z"), end: now });
+  assert.deepEqual(daysUpTo(last("7d")), last("31d"));
+  const midnight = time("2026-01-31T00:00:00Z");
+  const whole = daysUpTo({ end: midnight });
+  assert.deepEqual(whole, { start: time("2025-12-31T00:00:00Z"), end: midnight });
+  const range = windowOf({ from: "2026-01-31T12:00", to: "2026-02-01T00:30" }, now);
+  assert.deepEqual(range, { start: time("2026-01-31T12:00:00Z"), end: now });
+  assert.equal(windowTitle({ last: "7d" }), "The last 7 days");
+  assert.equal(
+    windowTitle({ from: "2026-01-31T12:00", to: "2026-02-01T00:30" }),
+    "2026-01-31 12:00 to 2026-02-01 00:30",
+  );
+});
+
+test("a long window is drawn by days, which add up its hours", () => {
+  assert.equal(slotOf({ start: 0, end: 3 * DAY_MS }), HOUR_MS);
+  assert.equal(slotOf({ start: 0, end: 3 * DAY_MS + 1 }), DAY_MS);
+  const hour = (text, energyAc, energyDc, avgTemp = null) => {
+    return { hour: `2026-01-${text}:00:00Z`, energyAc, energyDc, avgTemp };
+  };
+  const [first, second] = daysOf([
+    hour("30T22", 10, 8, 20),
+    hour("30T23", 10, 9, 30),
+    hour("31T00", 0, 1),
+  ]);
+  assert.deepEqual([first.day, first.energyAc, first.energyDc], ["2026-01-30", 20, 17]);
+  assert.deepEqual([first.efficiency, first.avgTemp], [0.85, 25]);
+  assert.deepEqual([second.efficiency, second.avgTemp], [null, null]);
+  const [charger] = daysOf([{ hour: "2026-01-30T22:00:00Z", energyAc: 1, readings: 5 }]);
+  assert.deepEqual([charger.energyDc, charger.efficiency, charger.readings], [null, null, 5]);
+});
+
+test("days are marked as many as there is place for, the last among them", () => {
+  const first = time("2026-01-01T00:00:00Z");
+  const marks = slotMarks({ first, slots: 5, slotMs: DAY_MS }, 2);
+  assert.deepEqual(
+    marks.map(({ slot, name }) => [slot, name]),
+    [
+      [0, "01-01"],
+      [2, "01-03"],
+      [4, "01-05"],
+    ],
+  );
+});
+
+test("devices are asked for by a part of what is known of them", () => {
+  assert.equal(listPath("meters", ""), "/v1/devices/meters?limit=100");
+  const path = "/v1/devices/vehicles?limit=5&search=a%26b&isActive=false";
+  assert.equal(listPath("vehicles", "a&b", "false", 5), path);
 });
 
 test("only days of the calendar are days", () => {
@@ -42,17 +139,20 @@ test("only days of the calendar are days", () => {
 test("days follow one another, also where clocks are set for daylight saving", () => {
   assert.equal(shiftedDay("2026-03-29", 1), "2026-03-30");
   assert.equal(shiftedDay("2024-03-01", -1), "2024-02-29");
-  const { start, end } = windowOf("2026-03-29", time("2026-05-01T00:00:00Z"));
+  const { start, end } = windowOf({ day: "2026-03-29" }, time("2026-05-01T00:00:00Z"));
   assert.equal(end - start, 24 * HOUR_MS);
 });
 
 test("a window ends now at the latest, and the last 24 hours begin at a whole hour", () => {
   const now = time("2026-01-31T14:25:00Z");
   const start = time("2026-01-31T00:00:00Z");
-  assert.deepEqual(windowOf("2026-01-31", now), { start, end: now });
-  assert.deepEqual(windowOf(null, now), { start: time("2026-01-30T14:00:00Z"), end: now });
+  assert.deepEqual(windowOf({ day: "2026-01-31" }, now), { start, end: now });
+  assert.deepEqual(windowOf({}, now), { start: time("2026-01-30T14:00:00Z"), end: now });
   const ahead = time("2026-02-01T00:00:00Z");
-  assert.deepEqual(windowOf("2026-02-01", now), { start: ahead, end: ahead + 24 * HOUR_MS });
+  assert.deepEqual(windowOf({ day: "2026-02-01" }, now), {
+    start: ahead,
+    end: ahead + 24 * HOUR_MS,
+  });
 });
 
 test("the time axis has a slot for each hour begun", () => {

@@ -13,7 +13,7 @@ from tests.reference.edges import edges_of_meter
 from tests.reference.figures import figures, hour_of, performance, session
 from tests.reference.increments import Kind, increments
 from tests.reference.meters import meter
-from tests.reference.of_fleets import of_all, together, vehicles
+from tests.reference.of_fleets import of_all, only_bad, together, vehicles
 from tests.reference.shares import Share, shares_of_meter, shares_of_vehicle
 from tests.reference.sums import Figures, Side
 
@@ -37,6 +37,7 @@ __all__ = [
     "of_all",
     "of_charger",
     "on_charger",
+    "only_bad",
     "performance",
     "session",
     "shares_of_meter",

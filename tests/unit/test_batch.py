@@ -6,8 +6,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiokafka import TopicPartition
 
-from ingest_worker.write.batch import LARGE_RECORD_BYTES, Batch, OversizedRecord, Refusal
+from ingest_worker.write.batch import (
+    LARGE_RECORD_BYTES,
+    MAX_EVENTS,
+    Batch,
+    OversizedRecord,
+    Refusal,
+)
 from ingest_worker.write.batch import Record as AnyRecord
+from schemas.session_events import EventDecoder
 from schemas.streams import METER, VEHICLE
 from schemas.streams.decoder import Decoder
 from schemas.streams.pieces import readings_of
@@ -28,7 +35,7 @@ def reading(device: str, second: int = 0) -> bytes:
 
 def new_batch(max_readings: int = 100, max_bytes: int = 10**6) -> Batch:
     return Batch(
-        {"m": Decoder(METER), "v": Decoder(VEHICLE)},
+        {"m": Decoder(METER), "v": Decoder(VEHICLE), "s": EventDecoder()},
         max_readings=max_readings,
         max_bytes=max_bytes,
         max_record_bytes=MAX_RECORD_BYTES,
@@ -87,6 +94,13 @@ def test_every_row_knows_its_record_and_place() -> None:
     assert (record, rejection.place, rejection.raw) == (first, 2, reading("B"))
     assert rejection[1:3] == ("conflict", "differs")
     assert rejection.device_id == "B"
+
+
+def test_a_batch_is_full_of_session_events_long_before_it_is_full_of_readings() -> None:
+    batch = new_batch(max_readings=10**6)
+    records = [Record(n, b"junk") for n in range(MAX_EVENTS + 1)]
+    assert batch.add(TopicPartition("s", 0), 0, records) == MAX_EVENTS
+    assert batch.full
 
 
 def test_parts_are_told_apart_by_stream() -> None:

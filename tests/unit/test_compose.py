@@ -185,7 +185,8 @@ def test_topics_are_created_as_the_workers_expect_them() -> None:
     ):
         assert words[words.index(flag) + 1] == value
     assert {"--create", "--if-not-exists"} <= set(words)
-    assert {f"$KAFKA_{name.upper()}_TOPIC" for name in STREAMS} <= {w.rstrip(";") for w in words}
+    topics = {f"$KAFKA_{name.upper()}_TOPIC" for name in (*STREAMS, "session")}
+    assert topics <= {word.rstrip(";") for word in words}
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -8,8 +8,9 @@ from aiokafka import TopicPartition
 
 from ingest_worker.errors import FencedError
 from ingest_worker.write.batch import Part
+from ingest_worker.write.lane import Outcome
 from ingest_worker.write.ledger import Position
-from ingest_worker.write.sink import Outcome, Sink
+from ingest_worker.write.sink import Sink
 from sql.errors import DaysUnavailableError
 
 

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 from aiokafka import TopicPartition
 
 from ingest_worker.loop.batching import BatchRules
+from schemas.session_events import EventDecoder
 from schemas.streams import METER, VEHICLE
 from schemas.streams.decoder import Decoder
+from schemas.streams.record_decoder import RecordDecoder
 from schemas.streams.stream import Field, Stream
 from schemas.streams.times import DAY_US, clock_limits, to_micros
 
@@ -22,9 +24,14 @@ CHARGER = Stream(
     fields=(Field(name="amps", column="amps", type="float8", unit="A", minimum=0, example=16.0),),
 )
 """A stream that the project does not have."""
-METERS, VEHICLES, CHARGERS = (TopicPartition(name, 0) for name in ("m", "v", "c"))
+METERS, VEHICLES, CHARGERS, SESSIONS = (TopicPartition(name, 0) for name in "mvcs")
 MORE_METERS = TopicPartition("m", 1)
-DECODERS = {"m": Decoder(METER), "v": Decoder(VEHICLE), "c": Decoder(CHARGER)}
+DECODERS: dict[str, RecordDecoder] = {
+    "m": Decoder(METER),
+    "v": Decoder(VEHICLE),
+    "c": Decoder(CHARGER),
+    "s": EventDecoder(),
+}
 METER_READING = json.dumps(
     {"meterId": "A", "kwhConsumedAc": 1, "voltage": 2, "timestamp": TIME}
 ).encode()

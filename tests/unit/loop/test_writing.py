@@ -4,6 +4,7 @@ import asyncio
 
 import psycopg
 import pytest
+from aiokafka import TopicPartition
 from psycopg import errors
 
 from ingest_worker.errors import FencedError, InDoubtError
@@ -12,9 +13,10 @@ from ingest_worker.loop import writing
 from ingest_worker.loop.held_positions import HeldPositions
 from ingest_worker.loop.writing import BatchWriter
 from ingest_worker.write.batch import Batch, Part
+from sql.errors import SessionsLockedError
 from tests.unit.loop.fake_consumer import FakeRecord
 from tests.unit.loop.fake_sink import FakeSink
-from tests.unit.loop.readings import CHARGERS, METERS, MORE_METERS, VEHICLES, rules
+from tests.unit.loop.readings import CHARGERS, METERS, MORE_METERS, SESSIONS, VEHICLES, rules
 
 ALL = [METERS, MORE_METERS, VEHICLES, CHARGERS]
 STREAMS = ("meter", "vehicle", "charger")
@@ -62,6 +64,26 @@ def test_a_small_batch_goes_in_one_transaction(monkeypatch: pytest.MonkeyPatch) 
     together = [["meter", "meter", "vehicle", "charger"]]
     assert case.flushed() == {"meter": together, "vehicle": [], "charger": []}
     assert case.positions.committed == dict.fromkeys(ALL, 1)
+
+
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_session_events_have_a_transaction_of_their_own_that_holds_up_no_reading(
+    monkeypatch: pytest.MonkeyPatch, *, side_by_side: bool
+) -> None:
+    case = Writing(monkeypatch, side_by_side=side_by_side)
+    events = case.sinks["session"] = FakeSink(case.sinks["meter"].table)
+    events.take({SESSIONS: 0})
+    events.failures = [SessionsLockedError("somebody")]
+
+    async def write() -> dict[TopicPartition, int]:
+        batch = batch_of_all()
+        batch.add(SESSIONS, 0, [FakeRecord(0, b"")])
+        case.writer.start(batch, lambda: False)
+        return await case.writer.finish()
+
+    assert asyncio.run(write()) == {SESSIONS: 0}
+    assert case.positions.committed == dict.fromkeys(ALL, 1)
+    assert case.status.ready()[1]["reasons"]["s-0"] == "waits at 0: somebody"
 
 
 def test_a_large_batch_goes_through_the_sink_of_each_of_three_streams(

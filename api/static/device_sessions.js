@@ -1,7 +1,7 @@
-// The charging sessions of a vehicle's day, with the figures of each as a whole.
+// The charging sessions of a vehicle or of a charger in a window, with the figures of each as a whole.
 
 import { coverageText } from "./coverage.js";
-import { h, idText } from "./dom.js";
+import { chargerLink, h, vehicleLink } from "./dom.js";
 import { isCertain } from "./efficiency.js";
 import { clock, duration, energy, percent, stateOfCharge } from "./format.js";
 import { ask } from "./http.js";
@@ -10,23 +10,27 @@ import { Table } from "./table.js";
 import { HOUR_MS } from "./time_window.js";
 
 const SESSIONS_ASKED = 48;
+const SHOWN_AT_FIRST = 12;
+const ID_OF = { vehicle: "vehicleId", charger: "meterId" };
 const CALM_AFTER_MS = HOUR_MS; // Before, readings of a session are still on their way.
 const KEPT_MS = 120_000; // Late and corrected readings may change the figures at any time.
 
-// {node, ask, show}: the table, the question for sessions, and what shows its answer.
-export function vehicleSessions() {
+// {node, ask, show}: the table, the question for sessions, and what shows its answer. `kind` is
+// vehicle or charger; the links keep the `chosen` window.
+export function deviceSessions(kind, chosen) {
   const note = h("p", { class: "note" });
-  const table = new Table("The vehicle's charging sessions, newest first", COLUMNS, {
+  const table = new Table(`The ${kind}'s charging sessions, newest first`, columns(kind, chosen), {
     key: ({ sessionId }) => sessionId,
+    first: SHOWN_AT_FIRST,
     rowClass,
   });
   const figures = new SessionFigures();
   return {
     node: h("div", {}, table.node, note),
     // The sessions that touch the window: {sessions, more}. Throws ApiError.
-    async ask(vehicleId, window, signal) {
-      const vehicle = encodeURIComponent(vehicleId);
-      const path = `/v1/sessions?vehicleId=${vehicle}&${window}&limit=${SESSIONS_ASKED}`;
+    async ask(id, window, signal) {
+      const device = `${ID_OF[kind]}=${encodeURIComponent(id)}`;
+      const path = `/v1/sessions?${device}&${window}&limit=${SESSIONS_ASKED}`;
       const { body, more } = await ask(path, { signal });
       const sessions = await Promise.all(body.map((session) => figures.ask(session, signal)));
       return { sessions, more };
@@ -69,7 +73,7 @@ const isCalm = ({ endedAt }) =>
 function noteText(sessions, more) {
   if (sessions.length === 0) return "It has not charged in this time.";
   const cut = more ? `The newest ${SESSIONS_ASKED} are shown. ` : "";
-  return `${cut}Figures are those of whole sessions, also where the day cuts them.`;
+  return `${cut}Figures are those of whole sessions, also where the window cuts them.`;
 }
 
 // How long a session lasted, and how it ended when nobody ended it.
@@ -79,12 +83,27 @@ export function sessionDuration({ durationMinutes, isActive, endReason }) {
   return endReason === "timeout" ? `${text}, ended by silence` : text;
 }
 
-const COLUMNS = [
-  {
-    title: "Started",
-    value: ({ startedAt }) => clock(startedAt, { seconds: false, day: true }),
-  },
-  { title: "Charger", value: ({ meterId }) => meterId, render: ({ meterId }) => idText(meterId) },
+const OTHERS = {
+  vehicle: (window) => ({
+    title: "Charger",
+    value: ({ meterId }) => meterId,
+    render: ({ meterId }) => chargerLink(meterId, window),
+  }),
+  charger: (window) => ({
+    title: "Vehicle",
+    value: ({ vehicleId }) => vehicleId,
+    render: ({ vehicleId }) => vehicleLink(vehicleId, window),
+  }),
+};
+
+const columns = (kind, window) => [STARTED, OTHERS[kind](window), ...FIGURES];
+
+const STARTED = {
+  title: "Started",
+  value: ({ startedAt }) => clock(startedAt, { seconds: false, day: true }),
+};
+
+const FIGURES = [
   { title: "For", className: "number", value: sessionDuration },
   {
     title: "Efficiency",
