@@ -52,7 +52,7 @@ class RejectedGroup(Output):
 
     topic: str
     stream: StreamType | None
-    """Which kind of device they are of; null where the topic is none of this deployment's."""
+    """Which kind of device they are of; null where the topic is none of its readings."""
     device_id: str | None
     """Null where none can be read."""
     reason: Reason
@@ -64,8 +64,9 @@ class RejectedGroup(Output):
     """The id of the newest one."""
     replayable: bool
     """Whether a replay may help one of them. It never does where another reading is stored at that
-    time (`conflict`), where there is nothing to read (`malformed`), or where it is stored without
-    what was wrong (`repaired`); nor as long as their times lie too far back or ahead."""
+    time (`conflict`), where there is nothing to read (`malformed`), where it is stored without what
+    was wrong (`repaired`), or where the topic is none of this deployment's; nor as long as their
+    times lie too far back or ahead."""
 
 
 class Rejected(Output):

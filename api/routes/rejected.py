@@ -87,15 +87,16 @@ class RejectedReadings:
     @answers(list[RejectedGroup], headers=("Link",))
     async def groups(self, request: Request, query: RejectedGroupFilter) -> Response:
         """Rejected readings counted by topic, device and reason, the newest first."""
+        streams = self._settings.streams
+        topics = {"topics": list(self._decoders), "reading_topics": list(streams)}
         times = self._settings.clock_limits(utc_now())._asdict()
-        parameters = query.model_dump() | times | {"limit": query.limit + 1}
+        parameters = query.model_dump() | topics | times | {"limit": query.limit + 1}
         async with self._database.connection() as connection:
             rows = await (await connection.execute(SQL["groups"], parameters)).fetchall()
-        streams = {topic: decoder.stream.name for topic, decoder in self._decoders.items()}
-        found = [
-            RejectedGroup.model_validate(row | {"stream": streams.get(row["topic"])})
-            for row in rows
-        ]
+        for row in rows:
+            stream = streams.get(row["topic"])
+            row["stream"] = stream.name if stream else None
+        found = [RejectedGroup.model_validate(row) for row in rows]
         return list_response(request, found, query.limit, "latest_id")
 
     @allows(Access.READ)

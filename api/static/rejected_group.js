@@ -16,6 +16,7 @@ const WHY_NOT = {
   in_future: "its time has not come yet",
   repaired: "it is stored without what was wrong",
 };
+const FOREIGN = "its topic is none that this deployment reads";
 const NOT_KEPT = "its bytes were not kept; read its record from Kafka again";
 
 // `tell` is called with what a replay came to.
@@ -63,7 +64,7 @@ export function newestPath({ topic, deviceId, reason, latestId }) {
 }
 
 // Why no reading of the group can be helped by a replay; empty when one may be.
-export const whyNone = ({ replayable, reason }) => (replayable ? "" : (WHY_NOT[reason] ?? ""));
+export const whyNone = ({ replayable, reason }) => (replayable ? "" : (WHY_NOT[reason] ?? FOREIGN));
 
 // Why a replay cannot help this one of a group where it may help others; empty when it may.
 export function whyNot({ rawBytes, reason, readingAt }) {

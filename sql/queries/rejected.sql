@@ -93,13 +93,15 @@ LIMIT %(limit)s
 -- name: groups
 -- One row for each topic, device and reason with a rejected reading, those with the newest first, from
 -- below the id `after` when it is given. They are counted from the index rejected_records_groups
--- alone. `replayable`: a reading of them is not resolved, and a replay may find it valid by now.
+-- alone. `replayable`: a reading of them is not resolved, and a replay may find it valid by now. Of the
+-- `topics` that can be replayed the `reading_topics` hold readings: what one is in conflict with stays.
 SELECT grouped.*, oldest.rejected_at AS first_at, latest.rejected_at AS last_at
 FROM (
     SELECT topic, device_id, reason, count(*) AS count, min(id) AS oldest_id, max(id) AS latest_id,
-        bool_or(resolved_at IS NULL AND CASE reason
+        bool_or(resolved_at IS NULL AND topic = ANY(%(topics)s) AND CASE reason
             WHEN 'in_future' THEN coalesce(reading_at <= from_micros(%(newest)s), true)
             WHEN 'too_old' THEN coalesce(reading_at >= from_micros(%(oldest)s), true)
+            WHEN 'conflict' THEN topic <> ALL(%(reading_topics)s)
             ELSE reason IN ('invalid', 'refused') END) AS replayable
     FROM rejected_records
     WHERE (%(resolved)s::boolean IS NULL OR (resolved_at IS NOT NULL) = %(resolved)s)

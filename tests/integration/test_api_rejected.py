@@ -279,19 +279,24 @@ def test_groups_by_device_and_reason(api: httpx.Client, environment: dict[str, s
         ("A", "conflict", -day),
         ("A", "conflict", -day),
     ]
+    topic = environment["KAFKA_VEHICLE_TOPIC"]
     with connect(environment) as connection:
+        connection.execute(
+            'INSERT INTO rejected_records (group_id, topic, partition, "offset", record_ms,'
+            " device_id, reason, detail) VALUES ('g', 'foreign', 0, 0, 0, 'A', 'invalid', '')"
+        )
         connection.cursor().executemany(
             'INSERT INTO rejected_records (group_id, topic, partition, "offset", record_ms,'
             " device_id, reason, detail, reading_at)"
-            " VALUES ('g', 'grouped', 0, %s, 0, %s, %s, '', %s)",
+            " VALUES ('g', %s, 0, %s, 0, %s, %s, '', %s)",
             [
-                (offset, device_id, reason, age and NOW + age)
+                (topic, offset, device_id, reason, age and NOW + age)
                 for offset, (device_id, reason, age) in enumerate(kept)
             ],
         )
 
     def groups(**query: Any) -> list[dict[str, Any]]:
-        answer = api.get(f"{REJECTED}/groups", params={"topic": "grouped"} | query)
+        answer = api.get(f"{REJECTED}/groups", params={"topic": topic} | query)
         assert answer.status_code == 200, answer.text
         return list(answer.json())
 
@@ -304,14 +309,16 @@ def test_groups_by_device_and_reason(api: httpx.Client, environment: dict[str, s
         ("A", "in_future", 2, True),  # the time of one has come
         (None, "malformed", 1, False),
     ]
-    newest, _, *_, oldest = of_a = listed(api, topic="grouped", deviceId="A")
+    newest, _, *_, oldest = of_a = listed(api, topic=topic, deviceId="A")
     assert len(of_a) == 4
     assert found[0]["latestId"] == newest["id"] and found[0]["lastAt"] == newest["rejectedAt"]
     assert found[4]["firstAt"] == oldest["rejectedAt"]
     assert groups(deviceId="B", reason="too_old") == [found[2]]
-    assert {one["stream"] for one in found} == {None}  # another deployment's topic
+    assert {one["stream"] for one in found} == {"vehicle"}
+    (foreign,) = groups(topic="foreign")
+    assert (foreign["stream"], foreign["replayable"]) == (None, False)
     assert groups(resolved=True) == [] and groups(resolved=False, limit=2) == found[:2]
-    path: str = f"{REJECTED}/groups?topic=grouped&limit=4"
+    path: str = f"{REJECTED}/groups?topic={topic}&limit=4"
     pages = []
     while path:
         answer = api.get(path)
@@ -321,7 +328,8 @@ def test_groups_by_device_and_reason(api: httpx.Client, environment: dict[str, s
     with connect(environment) as connection:
         connection.execute(
             "UPDATE rejected_records SET resolved_at = now(), outcome = 'stored'"
-            " WHERE topic = 'grouped' AND device_id = 'B'"
+            " WHERE topic = %s AND device_id = 'B'",
+            (topic,),
         )
     assert [one["replayable"] for one in groups(deviceId="B")] == [False, False]
     check_problem(api.get(f"{REJECTED}/groups?startTime=2026-01-01T00:00:00Z"), 400)

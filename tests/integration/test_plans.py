@@ -207,7 +207,7 @@ def test_rejected_readings_are_counted_and_found_through_the_index_of_the_open_o
     found = scans(connection, load("telemetry")["rejected_by_reason"], books)
     assert found["rejected_records"] == {"Index Only Scan"}
     grouped = {**dict.fromkeys(("topic", "device_id", "reason", "after")), "resolved": False}
-    times = {"oldest": 0, "newest": 0, "limit": 100}
+    times = {"oldest": 0, "newest": 0, "limit": 100, "topics": ["m"], "reading_topics": ["m"]}
     found = scans(connection, load("rejected")["groups"], grouped | times)
     assert found["rejected_records"] == {"Index Only Scan", "Index Scan"}
     filters: dict[str, str | None] = {"topic": "m", "reason": "conflict"}

@@ -92,7 +92,7 @@ def test_what_corrections_brought_in_goes_with_its_day(filled: dict[str, str]) -
         for ago in (2, 6):
             connection.execute(brought_in, (NOW - timedelta(days=ago),))
         retire_days(connection, EVENING, 3)
-        left = 'SELECT ("timestamp" AT TIME ZONE \'UTC\')::date FROM meter_corrected_readings'
+        left = "SELECT (\"timestamp\" AT TIME ZONE 'UTC')::date FROM meter_corrected_readings"
         assert connection.execute(left).fetchall() == [((NOW - timedelta(days=2)).date(),)]
 
 

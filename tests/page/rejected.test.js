@@ -40,6 +40,7 @@ test("a replay is offered where it can help, and else it is said why not", () =>
   const conflict = whyNone(group({ reason: "conflict", replayable: false }));
   assert.match(conflict, /^another reading is stored at that time; correct that one instead/);
   assert.match(whyNone(group({ reason: "malformed", replayable: false })), /send it again/);
+  assert.match(whyNone(group({ replayable: false })), /^its topic is none/);
   const reading = { rawBytes: 9, reason: "in_future", readingAt: "2026-01-01T00:00:00Z" };
   assert.equal(whyNot(reading), "");
   assert.match(whyNot({ ...reading, readingAt: "2999-01-01T00:00:00Z" }), /not come yet/);
