@@ -19,8 +19,8 @@ WITH rollups AS (
     -- include: vehicle_rollups
 ),
 added AS (
-    SELECT vehicle_id, sum(ac_readings - again_since(ac_again, %(start)s)) AS ac_readings,
-        sum(dc_readings - again_since(dc_again, %(start)s)) AS dc_readings,
+    SELECT vehicle_id, sum(ac_readings - coalesce(again_since(ac_again, %(start)s), 0)) AS ac_readings,
+        sum(dc_readings - coalesce(again_since(dc_again, %(start)s), 0)) AS dc_readings,
         -- include: added_up
     FROM rollups
     GROUP BY vehicle_id
@@ -82,8 +82,8 @@ WITH rollups AS (
     WHERE hour >= %(start)s AND hour < %(end)s
 ),
 added AS (
-    SELECT meter_id, sum(ac_readings - again_since(ac_again, %(start)s)) AS ac_readings,
-        sum(dc_readings - again_since(dc_again, %(start)s)) AS dc_readings,
+    SELECT meter_id, sum(ac_readings - coalesce(again_since(ac_again, %(start)s), 0)) AS ac_readings,
+        sum(dc_readings - coalesce(again_since(dc_again, %(start)s), 0)) AS dc_readings,
         -- include: added_up
     FROM rollups
     GROUP BY meter_id
