@@ -76,9 +76,13 @@ def gap_start(device: Device, increment: Increment, pace: timedelta) -> datetime
 
 
 def containing(time: datetime, sessions: list[Session]) -> Session | None:
-    """The session that has this time, ends included; of several the one that starts last."""
+    """The session that has this time, ends included; one that ends leaves it to one that does not.
+
+    Of several that end, which are a long one and one without length, it is the latter's.
+    """
     around = [s for s in sessions if s.start <= time and (s.end is None or time <= s.end)]
-    return max(around, key=in_time, default=None)
+    staying = [s for s in around if s.end is None or time < s.end]
+    return max(staying or around, key=in_time, default=None)
 
 
 def going_on(time: datetime, sessions: list[Session]) -> Session | None:

@@ -50,8 +50,9 @@ class TestStamped:
         found = shared((minutes, "1"), sessions=[(10, 20), (20, 30)], register=False)
         assert found == [(session, 1, 0)]
 
-    def test_a_session_without_length_has_its_instant(self) -> None:
-        assert shared((15, "1"), sessions=[(10, 20), (15, 15)], register=False) == [("B", 1, 0)]
+    def test_a_session_without_length_has_its_instant_unless_another_goes_on(self) -> None:
+        assert shared((15, "1"), sessions=[(10, 15), (15, 15)], register=False) == [("B", 1, 0)]
+        assert shared((15, "1"), sessions=[(10, 20), (15, 15)], register=False) == [("A", 1, 0)]
         assert shared((10, "1"), sessions=[(10, 20), (10, 10)], register=False) == [("A", 1, 0)]
 
     def test_long_gaps_are_not_shared(self) -> None:
