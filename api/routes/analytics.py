@@ -1,6 +1,6 @@
 """A vehicle's figures: AC side against DC side in a window, and its newest reading.
 
-`api.vehicle_sums` has the exact sums by hour, of the readings; `api.figures` makes the answer of them.
+`api.vehicle_sums` has exact sums by hour, of readings; `api.figures` makes the answer of them.
 Windows that hold too many readings are answered from the rollups.
 """
 
