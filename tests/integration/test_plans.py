@@ -11,8 +11,8 @@ from psycopg import sql
 
 from api.database import Connection
 from api.grouped import of_rollups
-from api.routes.analytics import sums
 from api.routes.fleet import read_meter
+from api.vehicle_sums import sums
 from schemas.analytics import Window
 from schemas.settings import Settings
 from schemas.streams import STREAMS

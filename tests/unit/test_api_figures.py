@@ -9,7 +9,8 @@ import pytest
 
 from api.figures import Figures, Side
 from api.paces import Pace, mismatches
-from api.routes.analytics import Sums, hours, performance
+from api.routes.analytics import hours, performance
+from api.vehicle_sums import Sums
 from schemas.analytics import Window
 
 START = datetime(2026, 1, 31, tzinfo=UTC)
