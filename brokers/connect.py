@@ -7,6 +7,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 
+from brokers import closed_connections
 from brokers.certificates import brokers_context
 from schemas.settings import Settings
 
@@ -21,6 +22,7 @@ def _holds_no_password(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger("aiokafka.conn").addFilter(_holds_no_password)  # at debug it logs every request
+closed_connections.take_as_broken()
 
 
 def kafka_options(settings: Settings) -> dict[str, Any]:

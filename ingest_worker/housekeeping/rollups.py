@@ -130,7 +130,7 @@ def _take(connection: Connection, entries: list[Entry], limits: Mapping[str, Any
     else:
         ids = [entry.id for entry in taken]
         connection.execute(QUERIES["take"], {"ids": ids, **limits})
-    connection.execute(QUERIES["take_moved"])
+    connection.execute(QUERIES["take_moved"], limits)
     return taken
 
 
@@ -143,6 +143,8 @@ def _find_units(
         # Only then: it looks at all day partitions, which takes a while to plan.
         connection.execute(QUERIES["touch_what_there_is"], {"short": SHORT_ENTRY})
     row: Any = connection.execute(QUERIES["bounds_of_taken"]).fetchone()
+    if row[0] is None:
+        return None
     connection.execute(QUERIES["touch_neighbours"], deployment | Window(*row).parameters())
     touched = _touched(connection)
     if touched is None:

@@ -57,6 +57,7 @@ CREATE TABLE meter_corrected_readings (
     meter_id text COLLATE "C" NOT NULL,
     PRIMARY KEY (meter_id, "timestamp")
 );
+CREATE INDEX meter_corrected_readings_time ON meter_corrected_readings ("timestamp");
 CREATE TABLE vehicle_corrected_readings (
     kwh_delivered_dc double precision NOT NULL,
     "timestamp" timestamptz NOT NULL,
@@ -66,6 +67,7 @@ CREATE TABLE vehicle_corrected_readings (
     vehicle_id text COLLATE "C" NOT NULL,
     PRIMARY KEY (vehicle_id, "timestamp")
 );
+CREATE INDEX vehicle_corrected_readings_time ON vehicle_corrected_readings ("timestamp");
 
 -- What was brought in goes with its day. `retired_at` is set when that is dropped.
 CREATE FUNCTION forget_corrected_day() RETURNS trigger LANGUAGE plpgsql AS $$

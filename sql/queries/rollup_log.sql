@@ -38,13 +38,15 @@ SELECT count(*), coalesce(extract(epoch FROM now() - min(logged_at)), 0)::float8
 SELECT coalesce(max(id), 0) FROM rollup_log
 
 -- name: oldest_day
--- The start of the oldest day there are readings of, as corrected, too; `horizon` when there is none.
-SELECT coalesce(
-    least(history_since('meter_telemetry_history'), history_since('vehicle_telemetry_history'), (
-        SELECT date_bin('1 day', min(first + least(shift_by, '0')), 'epoch')
-        FROM corrections
-        WHERE undone_at IS NULL)),
-    %(horizon)s)
+-- The start of the oldest day there are readings of, as corrected, too, from 1900 on; `horizon` when
+-- there is none.
+SELECT greatest('1900-01-01Z', coalesce(date_bin('1 day', least(oldest,
+    (SELECT min("timestamp") FROM meter_corrected_readings),
+    (SELECT min("timestamp") FROM vehicle_corrected_readings),
+    (SELECT min(greatest(first, oldest) + moved_by) FROM corrected_stretches WHERE moved_by < '0')),
+    'epoch'), %(horizon)s))
+FROM least(history_since('meter_telemetry_history'), history_since('vehicle_telemetry_history'))
+    AS oldest
 
 -- name: entries
 -- The next entries, with the number of devices each stands for and the most hours of each, cut to
@@ -53,7 +55,7 @@ SELECT coalesce(
 SELECT id, cardinality(devices), start,
     greatest(0, ceil(extract(epoch FROM least(past, %(horizon)s) - start) / 3600))::bigint
 FROM (
-    SELECT *, date_bin('1 hour', greatest(first, %(oldest)s), 'epoch') AS start
+    SELECT *, date_bin('1 hour', least(greatest(first, %(oldest)s), %(horizon)s), 'epoch') AS start
     FROM rollup_log
     WHERE id <= %(newest)s) AS entry
 ORDER BY whole, first, id

@@ -87,13 +87,15 @@ WHERE session.{id} = span.device AND tstzrange(started_at, ended_at, '[]')
 -- name: take_moved
 -- Where corrections move what lies in the taken entries, things change as well.
 INSERT INTO taken
-SELECT greatest(taken.first, stretch.first) + moved_by, least(taken.past, stretch.past) + moved_by,
-    stream, ARRAY[device], true
+SELECT greatest(%(oldest)s, greatest(taken.first, stretch.first) + moved_by),
+    least(%(horizon)s, least(taken.past, stretch.past) + moved_by), stream, ARRAY[device], true
 FROM taken
 CROSS JOIN unnest(devices) AS device
 JOIN corrected_stretches AS stretch USING (stream)
 WHERE stretch.device_id = device AND moved_by IS NOT NULL
-    AND stretch.first < taken.past AND stretch.past > taken.first
+    AND stretch.first < least(taken.past, %(horizon)s - moved_by)
+    AND stretch.past > greatest(taken.first, %(oldest)s - moved_by)
+    AND taken.first < %(horizon)s - moved_by AND taken.past > %(oldest)s - moved_by
 
 -- name: bounds_of_taken
 -- From when until when they reach.

@@ -11,6 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from ingest_worker.housekeeping.rollups import bring_up_to_date
 from schemas.streams import METER
 from sql.named import load_for
 from tests import reference
@@ -20,6 +21,7 @@ from tests.connections import connect
 from tests.corrections import MINUTE, PATH, SENT, START, Device, Shown, at, without
 from tests.readings import iso
 from tests.reference.corrections import is_free, standing
+from tests.settings import settings_of
 
 SKEW_S = 300
 
@@ -369,3 +371,24 @@ def test_the_rollups_hear_of_it(device: Device) -> None:
     assert logged(lambda: device.correct(2, 4, "void")) == [(2, 4)]
     assert logged(lambda: device.correct(2, 4, "add", readings=device.given(3))) == [(2, 4)]
     assert logged(lambda: device.post(0, 10, "add", readings=device.given(5))) == []
+
+
+@pytest.mark.parametrize("shift", [3e9, -3e9])
+def test_windows_of_all_times_stop_no_rollups(meter: Device, shift: float) -> None:
+    windows = [
+        ("0001-01-01T00:00:00Z", "0001-01-02T00:00:00Z"),
+        ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"),
+        ("9999-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"),
+    ]
+    for start, end in windows:
+        times = {"startTime": start, "endTime": end}
+        for action, more in (("void", {}), ("shift", {"shiftSeconds": shift})):
+            answer = meter.post(0, 1, action, **times, **more)
+            assert answer.status_code in (201, 400), answer.text
+            with connect(meter.environment) as connection:
+                now = datetime.now(UTC)
+                assert bring_up_to_date(connection, settings_of(meter.environment), now, 60)
+                left = connection.execute("SELECT count(*) FROM rollup_log").fetchone()
+                assert left == (0,)
+            if answer.status_code == 201:
+                assert meter.undo(answer.json()).status_code == 204
