@@ -38,11 +38,13 @@ SELECT count(*), coalesce(extract(epoch FROM now() - min(logged_at)), 0)::float8
 SELECT coalesce(max(id), 0) FROM rollup_log
 
 -- name: oldest_day
--- The start of the oldest day there are readings of, as corrected, too, from 1900 on; `horizon` when
--- there is none.
+-- The start of the oldest day there are readings of, as corrected, too, or were when it was last summed:
+-- a correction may have been undone. From 1900 on; `horizon` when there is none.
 SELECT greatest('1900-01-01Z', coalesce(date_bin('1 day', least(oldest,
     (SELECT min("timestamp") FROM meter_corrected_readings),
     (SELECT min("timestamp") FROM vehicle_corrected_readings),
+    (SELECT min(hour) FROM vehicle_days WHERE hour > coalesce(
+        (SELECT max(day)::timestamp AT TIME ZONE 'UTC' FROM retired_days), '-infinity')),
     (SELECT min(greatest(first, oldest) + moved_by) FROM corrected_stretches WHERE moved_by < '0')),
     'epoch'), %(horizon)s))
 FROM least(history_since('meter_telemetry_history'), history_since('vehicle_telemetry_history'))

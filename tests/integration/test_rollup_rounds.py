@@ -210,6 +210,31 @@ def test_what_lies_before_all_readings_stops_nothing(
     assert [(row.hour, row.energy) for row in hours(database)] == [("30 08", 0), ("30 09", 2)]
 
 
+def test_nothing_stays_where_an_undone_correction_had_moved_the_oldest_reading(
+    feed: Feed, database: psycopg.Connection[Any], own_environment: dict[str, str]
+) -> None:
+    def corrected(change: str, seen: str) -> None:
+        database.execute(
+            f"{change}; INSERT INTO rollup_log (stream, devices, first, past)"
+            " SELECT 'vehicle', '{A}', at, at + interval '1 hour' FROM"
+            " (VALUES ('2026-01-30 08:00Z'::timestamptz),"
+            " ('2026-01-20 08:00Z')) AS touched (at)".encode()
+        )
+        assert bring_up_to_date(database, settings_of(own_environment), NOW, 10)
+        assert hours(database) == [Hour("A", seen, 1, 3.0)]
+
+    feed(reading("A", 8, 3))
+    window = "'vehicle', 'A', '2026-01-30 08:00Z'::timestamptz, '2026-01-30 09:00Z'::timestamptz"
+    corrected(
+        f"INSERT INTO corrected_stretches VALUES ({window}, '-240 hours', 1);"
+        " INSERT INTO corrections"
+        " (stream, device_id, first, past, action, shift_by, reason, made_by)"
+        f" VALUES ({window}, 'shift', '-240 hours', '', '')",
+        "20 08",
+    )
+    corrected("DELETE FROM corrected_stretches; DELETE FROM corrections", "30 08")
+
+
 def test_what_older_code_writes_meanwhile_is_made_anew(
     feed: Feed, database: psycopg.Connection[Any], own_environment: dict[str, str]
 ) -> None:
