@@ -62,7 +62,7 @@ changes = st.lists(
 hours = st.lists(st.integers(-2, 6).map(lambda n: START + n * HOUR), max_size=3, unique=True)
 
 
-@hypothesis_settings(fleets.UNSHRUNK, max_examples=30)
+@hypothesis_settings(fleets.UNSHRUNK, max_examples=20)
 @given(fleet=fleets.fleets(), changes=changes, hours=hours)
 def test_rollups_equal_their_raw_rows(
     environment: dict[str, str],
