@@ -136,11 +136,8 @@ class SessionWrites:
                 raise invalid_field(field, f"must not be more than {seconds} s in the future")
         if ended_at is not None and ended_at < started_at:
             raise invalid_field("endedAt", "must not be before startedAt")
-        meter_start, meter_stop = session["meter_start"], session["meter_stop"]
-        if meter_stop is not None and ended_at is None:
+        if session["meter_stop"] is not None and ended_at is None:
             raise invalid_field("meterStop", "must not be given without endedAt")
-        if None not in (meter_start, meter_stop) and meter_stop < meter_start:
-            raise invalid_field("meterStop", f"must not be below meterStart, {meter_start}")
 
 
 async def one_row(connection: Connection, query: str, parameters: Row) -> Row | None:

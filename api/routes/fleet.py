@@ -65,7 +65,8 @@ class FleetAnalytics:
         in_time = of_rollups(self._settings, window, now, query.group_by)
         in_time |= {"vehicle_id": None, "meter_id": None}
         groups = None
-        async with snapshot(self._database) as connection:
+        opened = snapshot if query.group_by else Database.connection
+        async with opened(self._database) as connection:
             rows = await (await connection.execute(FLEET["fleet"], parameters)).fetchall()
             if query.group_by:
                 groups = (await grouped(connection, "fleet_groups", in_time)).groups

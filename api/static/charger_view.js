@@ -5,7 +5,7 @@ import { chargerAddress, chargersAddress } from "./address.js";
 import { chargerBlame } from "./charger_blame.js";
 import { chargerHours } from "./charger_hours.js";
 import { coverageText, oddities } from "./coverage.js";
-import { askKnown, csvLink } from "./device_figures.js";
+import { askKnown, csvLink, figuresEveryMs } from "./device_figures.js";
 import { deviceSessions } from "./device_sessions.js";
 import { h, idText, say, vehicleLink } from "./dom.js";
 import { judgement } from "./efficiency.js";
@@ -19,7 +19,6 @@ import { windowOf, windowQuery, windowTitle } from "./time_window.js";
 import { uncertainText, whatToDo } from "./vehicle_alerts.js";
 import { windowPicker } from "./window_picker.js";
 
-const FIGURES_EVERY_MS = 20_000;
 const STATE_EVERY_MS = 10_000;
 const UNKNOWN_CHARGER =
   "No charger of this id was ever registered or heard of. " +
@@ -61,7 +60,7 @@ function figuresPanel(id, chosen) {
   const parts = [alerts, tiles.node, note, hours.node, title, sessions.node, readings.node];
   panel.body.append(...parts);
   panel.poll(
-    FIGURES_EVERY_MS,
+    figuresEveryMs(chosen),
     (signal) => askFigures(id, chosen, sessions, signal),
     ({ meter, figures, found, limits, window }) => {
       if (meter === null) {

@@ -4,7 +4,15 @@
 import { basisSentences } from "./coverage.js";
 import { h } from "./dom.js";
 import { ask, pathSegment } from "./http.js";
-import { windowQuery } from "./time_window.js";
+import { serverNow } from "./server_clock.js";
+import { HOUR_MS, slotOf, windowOf, windowQuery } from "./time_window.js";
+
+const EVERY_MS = 20_000;
+const LONG_EVERY_MS = 60_000; // A long window takes the API longer, and changes less.
+
+// How often the figures of a chosen window are asked for.
+export const figuresEveryMs = (chosen) =>
+  slotOf(windowOf(chosen, serverNow())) === HOUR_MS ? EVERY_MS : LONG_EVERY_MS;
 
 // The answer's body, or null when the API does not know the device. Throws ApiError.
 export async function askKnown(path, signal) {

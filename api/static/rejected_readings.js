@@ -130,13 +130,16 @@ function countNode(group) {
   return h("div", {}, count(group.count), h("span", { class: "when" }, times));
 }
 
+// What the reason means of readings; of what chargers say of sessions each detail tells.
+export const meaningOf = ({ stream, reason }) => (stream ? (REASONS[reason] ?? "") : "");
+
 const reasonNode = (group, details) =>
   h(
     "div",
     {},
     h("strong", {}, group.reason),
     " ",
-    h("span", { class: "detail" }, REASONS[group.reason] ?? ""),
+    h("span", { class: "detail" }, meaningOf(group)),
     details(group),
   );
 

@@ -1,7 +1,7 @@
 // A vehicle's view: what it does now, and the figures of a window by the hour or day and by the session.
 
 import { vehicleAddress } from "./address.js";
-import { askKnown, basisList, csvLink, qualityText } from "./device_figures.js";
+import { askKnown, basisList, csvLink, figuresEveryMs, qualityText } from "./device_figures.js";
 import { deviceSessions } from "./device_sessions.js";
 import { h, idText, say } from "./dom.js";
 import { judgement, outsideSessionsText } from "./efficiency.js";
@@ -16,7 +16,6 @@ import { alertNodes } from "./vehicle_alerts.js";
 import { vehicleHours } from "./vehicle_hours.js";
 import { windowPicker } from "./window_picker.js";
 
-const FIGURES_EVERY_MS = 20_000;
 const STATE_EVERY_MS = 10_000;
 const UNKNOWN_VEHICLE =
   "No vehicle of this id was ever registered or heard of. " +
@@ -54,7 +53,7 @@ function figuresPanel(id, chosen) {
   const parts = [tiles, basis, hours].map(({ node }) => node);
   panel.body.append(alerts, ...parts, title, sessions.node, readings.node);
   panel.poll(
-    FIGURES_EVERY_MS,
+    figuresEveryMs(chosen),
     (signal) => askFigures(id, chosen, sessions, signal),
     ({ figures, found, limits, window }) => {
       if (figures === null) {

@@ -25,9 +25,9 @@ CREATE TABLE charger_hours (
     PRIMARY KEY (hour, vehicle_id, meter_id)
 ) WITH (fillfactor = 80);
 CREATE INDEX charger_hours_of_meter ON charger_hours (meter_id, hour);
+CREATE INDEX charger_hours_of_vehicle ON charger_hours (vehicle_id, hour);
 
--- How many of these hours are not before `since`.
+-- How many of these hours are not before `since`; null where there are none, as nearly everywhere.
 CREATE FUNCTION again_since(again timestamptz[], since timestamptz) RETURNS bigint
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN again IS NULL THEN 0
-    ELSE (SELECT count(*) FROM unnest(again) AS before WHERE before >= since) END;
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN (SELECT count(*) FROM unnest(again) AS before WHERE before >= since);

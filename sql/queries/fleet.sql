@@ -19,8 +19,8 @@ WITH rollups AS (
     -- include: vehicle_rollups
 ),
 added AS (
-    SELECT vehicle_id, sum(ac_readings - again_since(ac_again, %(start)s)) AS ac_readings,
-        sum(dc_readings - again_since(dc_again, %(start)s)) AS dc_readings,
+    SELECT vehicle_id, sum(ac_readings - coalesce(again_since(ac_again, %(start)s), 0)) AS ac_readings,
+        sum(dc_readings - coalesce(again_since(dc_again, %(start)s), 0)) AS dc_readings,
         -- include: added_up
     FROM rollups
     GROUP BY vehicle_id
@@ -82,8 +82,8 @@ WITH rollups AS (
     WHERE hour >= %(start)s AND hour < %(end)s
 ),
 added AS (
-    SELECT meter_id, sum(ac_readings - again_since(ac_again, %(start)s)) AS ac_readings,
-        sum(dc_readings - again_since(dc_again, %(start)s)) AS dc_readings,
+    SELECT meter_id, sum(ac_readings - coalesce(again_since(ac_again, %(start)s), 0)) AS ac_readings,
+        sum(dc_readings - coalesce(again_since(dc_again, %(start)s), 0)) AS dc_readings,
         -- include: added_up
     FROM rollups
     GROUP BY meter_id
@@ -120,7 +120,7 @@ counted AS (
     FROM judged
 ),
 page AS (
-    SELECT meter_id, vehicles, row_number() OVER () AS rank,
+    SELECT meter_id, row_number() OVER () AS rank,
         -- include: sums_of_one
     FROM (
         SELECT *
@@ -128,9 +128,13 @@ page AS (
         -- include: worst_first of meter
     ) AS worst
 )
-SELECT page.*, location, counted.*
+SELECT page.*, coalesce(vehicles, 0) AS vehicles, location, counted.*
 FROM counted
 LEFT JOIN page ON true
+LEFT JOIN (
+    SELECT meter_id, count(*) AS vehicles
+    FROM (SELECT DISTINCT meter_id, vehicle_id FROM session) AS pair
+    GROUP BY meter_id) AS met USING (meter_id)
 LEFT JOIN meters USING (meter_id)
 ORDER BY rank
 
@@ -180,9 +184,8 @@ WHERE undone_at IS NULL AND ((first < %(end)s AND past > %(start)s)
 GROUP BY stream, device_id
 
 -- fragment: overlap
--- How long the sessions of each {id} are, of how many vehicles, and how many readings they expect.
-SELECT {id}, count(*) AS sessions, count(DISTINCT vehicle_id) AS vehicles,
-    sum(seconds) AS session_seconds,
+-- How long the sessions of each {id} are, and how many readings they expect.
+SELECT {id}, count(*) AS sessions, sum(seconds) AS session_seconds,
     sum((seconds + round(0.0, 100)) / ac_pace_s) AS ac_expected,
     sum((seconds + round(0.0, 100)) / dc_pace_s) AS dc_expected
 FROM session
@@ -200,8 +203,7 @@ SELECT {id},
     coalesce(estimated_ac, 0) AS estimated_ac, coalesce(estimated_dc, 0) AS estimated_dc,
     least(coalesce(ac_seconds, 0), coalesce(session_seconds, 0)) AS ac_seconds,
     least(coalesce(dc_seconds, 0), coalesce(session_seconds, 0)) AS dc_seconds,
-    coalesce(sessions, 0) AS sessions, coalesce(vehicles, 0) AS vehicles,
-    coalesce(session_seconds, 0) AS session_seconds,
+    coalesce(sessions, 0) AS sessions, coalesce(session_seconds, 0) AS session_seconds,
     coalesce(ac_expected, 0) AS ac_expected, coalesce(dc_expected, 0) AS dc_expected,
     coalesce(rejected, 0) AS rejected, coalesce(corrected, 0) AS corrected
 FROM added

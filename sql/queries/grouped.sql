@@ -8,8 +8,10 @@
 -- Of the fleet the stretches alone: rollups are added up by these first, since there are many.
 WITH stored AS (
     SELECT (%(firsts)s::timestamptz[])[place] AS hour, NULL AS vehicle_id, NULL AS car,
-        sum(ac_readings - again_since(ac_again, (%(firsts)s::timestamptz[])[place])) AS ac_readings,
-        sum(dc_readings - again_since(dc_again, (%(firsts)s::timestamptz[])[place])) AS dc_readings,
+        sum(ac_readings - coalesce(again_since(ac_again, (%(firsts)s::timestamptz[])[place]), 0))
+            AS ac_readings,
+        sum(dc_readings - coalesce(again_since(dc_again, (%(firsts)s::timestamptz[])[place]), 0))
+            AS dc_readings,
         NULL::timestamptz[] AS ac_again, NULL::timestamptz[] AS dc_again,
         sum(untempered) AS untempered,
         -- include: added_up
@@ -89,10 +91,12 @@ SELECT %(meter_topic)s, meter_id, NULL FROM session
 -- fragment: sums_by_place
 added AS (
     SELECT coalesce(place, 0) AS place, coalesce(car, '') AS car, grouping(place, car) AS kind,
-        sum(ac_readings) - CASE grouping(place) WHEN 0 THEN sum(again_since(ac_again, first))
-            ELSE sum(again_since(ac_again, %(start)s)) END AS ac_readings,
-        sum(dc_readings) - CASE grouping(place) WHEN 0 THEN sum(again_since(dc_again, first))
-            ELSE sum(again_since(dc_again, %(start)s)) END AS dc_readings,
+        sum(ac_readings) - coalesce(CASE grouping(place)
+            WHEN 0 THEN sum(again_since(ac_again, first))
+            ELSE sum(again_since(ac_again, %(start)s)) END, 0) AS ac_readings,
+        sum(dc_readings) - coalesce(CASE grouping(place)
+            WHEN 0 THEN sum(again_since(dc_again, first))
+            ELSE sum(again_since(dc_again, %(start)s)) END, 0) AS dc_readings,
         -- include: added_up
     FROM stored
     CROSS JOIN LATERAL (SELECT width_bucket(hour, %(firsts)s::timestamptz[]) AS place) AS found
@@ -181,26 +185,19 @@ LEFT JOIN amiss_of AS of_meter
 ORDER BY asked.kind, asked.place, asked.car
 
 -- name: elsewhere
--- What vehicles with sessions on the charger did on all others meanwhile; those that have no session
--- there are left out.
-WITH other AS MATERIALIZED (
-    SELECT vehicle_id, meter_id, started_at, ended_at
+-- What these vehicles did on all other chargers meanwhile; those that had no session there are left out.
+SELECT vehicle_id, chargers, coalesce(energy_ac, 0) AS energy_ac, coalesce(energy_dc, 0) AS energy_dc
+FROM (
+    SELECT vehicle_id, count(DISTINCT meter_id) AS chargers
     FROM charging_sessions
     WHERE vehicle_id = ANY (%(vehicle_ids)s) AND meter_id <> %(meter_id)s
         AND tstzrange(started_at, ended_at) && tstzrange(%(start)s, %(end)s)
-),
-spent AS (
-    SELECT DISTINCT hour, vehicle_id, meter_id
-    FROM other
-    CROSS JOIN LATERAL generate_series(date_bin('1 hour', greatest(started_at, %(start)s), 'epoch'),
-        least(ended_at, %(end)s) - interval '1 microsecond', '1 hour') AS hour
-)
-SELECT vehicle_id, chargers, coalesce(energy_ac, 0) AS energy_ac, coalesce(energy_dc, 0) AS energy_dc
-FROM (SELECT vehicle_id, count(DISTINCT meter_id) AS chargers FROM other GROUP BY vehicle_id) AS met
+    GROUP BY vehicle_id) AS met
 LEFT JOIN (
     SELECT vehicle_id, sum(energy_ac) AS energy_ac, sum(energy_dc) AS energy_dc
-    FROM spent
-    JOIN charger_hours USING (hour, vehicle_id, meter_id)
+    FROM charger_hours
+    WHERE vehicle_id = ANY (%(vehicle_ids)s) AND meter_id <> %(meter_id)s
+        AND hour >= %(start)s AND hour < %(end)s
     GROUP BY vehicle_id) AS charged USING (vehicle_id)
 
 -- name: charger

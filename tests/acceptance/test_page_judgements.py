@@ -46,7 +46,8 @@ def charge(environment: dict[str, str], prefix: str, count: int, *, dc: float, r
                 " ac_seconds, dc_seconds,"
                 " counter_resets, temp_sum, energy_ac, energy_dc, energy_outside)"
                 " SELECT %s, name, %s, 50, %s, 3000, %s, 0, 0, 10,"
-                " %s + row_number() OVER () * 0.0001, 0 FROM unnest(%s::text[]) AS name".encode(),
+                " %s * (1 + row_number() OVER () * 0.00001), 0"
+                " FROM unnest(%s::text[]) AS name".encode(),
                 (start, read, read, read * 60, dc, names),
             )
         connection.execute("DELETE FROM rollup_log")

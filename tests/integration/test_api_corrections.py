@@ -2,12 +2,10 @@
 
 import csv
 import random
-from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
@@ -19,78 +17,11 @@ from tests import reference
 from tests.answers import check_problem
 from tests.api_process import ApiProcess
 from tests.connections import connect
+from tests.corrections import MINUTE, PATH, SENT, START, Device, Shown, at, without
 from tests.readings import iso
 from tests.reference.corrections import is_free, standing
 
-START = datetime(2026, 3, 1, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
-PATH = "/v1/corrections"
 SKEW_S = 300
-Shown = dict[float, float]
-"""Energy by minutes from START."""
-
-
-def at(minutes: float) -> str:
-    return iso(START + minutes * MINUTE)
-
-
-class Device:
-    """A device with a reading a minute, whose energy is the minute it was sent with."""
-
-    def __init__(self, api: httpx.Client, environment: Mapping[str, str], stream: str, name: str):
-        self.api, self.environment, self.stream, self.name = api, dict(environment), stream, name
-        self.energy = {"meter": "kwhConsumedAc", "vehicle": "kwhDeliveredDc"}[stream]
-        path = f"/v1/devices/{stream}s"
-        assert api.post(path, json={f"{stream}Id": name}).status_code == 201
-        self.send(range(10))
-
-    def send(self, minutes: Iterable[float], kwh: float | None = None) -> None:
-        """Store readings as a worker does: whenever they come."""
-        column = {"meter": "kwh_consumed_ac", "vehicle": "kwh_delivered_dc"}[self.stream]
-        with connect(self.environment) as connection:
-            history = f"{self.stream}_telemetry_history"
-            connection.execute("SELECT ensure_day_partition(%s, %s)", (history, START.date()))
-            for minute in minutes:
-                connection.execute(
-                    f'INSERT INTO {history} ({self.stream}_id, "timestamp", {column})'.encode()
-                    + b" VALUES (%s, %s, %s)",
-                    (self.name, START + minute * MINUTE, minute if kwh is None else kwh),
-                )
-
-    def post(self, first: float, past: float, action: str, **more: Any) -> httpx.Response:
-        body = {"deviceId": self.name, "streamType": self.stream, "action": action, "reason": "why"}
-        body |= {"startTime": at(first), "endTime": at(past), **more}
-        return self.api.post(PATH, json=body)
-
-    def correct(self, first: float, past: float, action: str, **more: Any) -> dict[str, Any]:
-        answer = self.post(first, past, action, **more)
-        assert answer.status_code == 201, answer.text
-        made: dict[str, Any] = answer.json()
-        assert self.api.get(answer.headers["Location"]).json() == made
-        return made
-
-    def undo(self, made: Mapping[str, Any]) -> httpx.Response:
-        return self.api.delete(f"{PATH}/{made['correctionId']}")
-
-    def given(self, *minutes: float, kwh: float = 100) -> list[dict[str, Any]]:
-        return [{"timestamp": at(minute), self.energy: kwh + minute} for minute in minutes]
-
-    def history(self, **query: Any) -> httpx.Response:
-        window = {"startTime": at(-5_000), "endTime": at(10_000)}
-        path = f"/v1/telemetry/{self.stream}s/{quote(self.name, safe='')}/history"
-        return self.api.get(path, params=window | query)
-
-    def shown(self, **query: Any) -> Shown:
-        found = self.history(**query).json()
-        times = [datetime.fromisoformat(one["timestamp"]) for one in found]
-        assert times == sorted(times)
-        return {
-            round((time - START) / MINUTE, 6): one[self.energy]
-            for time, one in zip(times, found, strict=True)
-        }
-
-
-SENT: Shown = {float(n): float(n) for n in range(10)}
 
 
 @pytest.fixture(params=["meter", "vehicle"])
@@ -103,10 +34,6 @@ def device(
 @pytest.fixture
 def meter(api: httpx.Client, environment: dict[str, str], request: pytest.FixtureRequest) -> Device:
     return Device(api, environment, "meter", f"of {request.node.name}"[:64])
-
-
-def without(*minutes: float) -> Shown:
-    return {minute: kwh for minute, kwh in SENT.items() if minute not in minutes}
 
 
 def test_each_action_and_its_undoing(device: Device) -> None:
@@ -217,6 +144,8 @@ def test_late_readings_are_treated_as_all_others(meter: Device) -> None:
     stand = without(2, 3, 5, 6, 7) | {105: 5, 105.25: 5.25, 106: 6, 107: 7, 8.5: 108.5}
     assert meter.shown() == stand
     assert meter.shown(corrected="false") == SENT | {2.25: 2.25, 5.25: 5.25, 8.5: 7, 106: 7}
+    beside = meter.correct(105.5, 106.5, "add", readings=meter.given(106.25))
+    assert meter.undo(beside).status_code == 204
     voided = meter.correct(8.5, 8.6, "void")
     assert meter.undo(voided).status_code == 204
     assert meter.shown() == stand
@@ -397,17 +326,20 @@ def test_long_histories_in_both_views(meter: Device) -> None:
     meter.correct(100, 3_300, "void")
     meter.correct(3_300, 5_800, "shift", shiftSeconds=-50 * 60 + 30)
     meter.correct(5_801, 6_000, "add", readings=meter.given(5_801.75))
-    stand = {n: kwh for n, kwh in sent.items() if not 100 <= n < 5_800} | {5_801.75: 5_901.75}
-    stand |= {n - 49.5: float(n) for n in range(3_300, 5_800)}
+    meter.correct(0, 10, "shift", shiftSeconds=-6_000)
+    meter.send([-95], kwh=3)
+    stand = {n: kwh for n, kwh in sent.items() if 10 <= n < 100 or n >= 5_800}
+    stand |= {n - 49.5: float(n) for n in range(3_300, 5_800)} | {5_801.75: 5_901.75}
+    stand |= {n - 100: float(n) for n in range(10)}
     assert meter.shown() == stand
-    assert meter.shown(corrected="false") == sent
+    assert meter.shown(corrected="false") == sent | {-95: 3}
     whole = {"id": meter.name, "start": START, "end": START + 10_000 * MINUTE}
     with connect(meter.environment) as connection:
-        for most in (1, 10, 150, 4_000):
+        for most in (1, 10, 150, 3_000):
             until = load_for(METER)["corrected_until"]
             row: Any = connection.execute(until, whole | {"most": most}).fetchone()
             reached = (row[0] - START) / MINUTE
-            assert most <= sum(minute < reached for minute in stand) <= most + 3, most
+            assert most <= sum(0 <= minute < reached for minute in stand) <= most + 3, most
     lines = list(csv.reader(meter.history(format="csv").text.splitlines()))[1:]
     assert [float(line[1]) for line in lines] == [stand[n] for n in sorted(stand)]
     seen: list[Any] = []

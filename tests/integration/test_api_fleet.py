@@ -172,6 +172,41 @@ def test_a_meter_nobody_ever_heard_of(api: httpx.Client) -> None:
     assert api.get("/v1/analytics/meters/nobody").status_code == 404
 
 
+def test_a_reading_that_speaks_of_two_chargers_counts_on_each_of_them(
+    api: httpx.Client, environment: dict[str, str], fleet: ReferenceFleet
+) -> None:
+    """The car was silent while it charged on both, in one hour, and then on the first again."""
+    day = START - timedelta(days=30)
+    counts = ((0, 0), (90, 18))
+    car = Device(True, [Reading(day + n * MINUTE, Decimal(kwh)) for n, kwh in counts], pace_s=60)
+    minutes = [Reading(day + n * MINUTE, Decimal("0.4")) for n in range(90)]
+    more = ReferenceFleet({name: Device(False, minutes) for name in ("P", "Q")}, {"car": car})
+    for meter, first in (("P", 10), ("Q", 30), ("P", 70)):
+        times = [day + n * MINUTE for n in (first, first + 15)]
+        more.sessions.append(Session(meter, "car", times[0], times[1]))
+    with connect(environment) as connection:
+        stored_fleets.load(connection, more, "two-")
+        take_in(connection, environment)
+    window = {"startTime": iso(day), "endTime": iso(day + 2 * HOUR)}
+    p, q = get(api, "meters", **window)["meters"]
+    shown = [(one["meterId"], one["coverage"]["dcReadings"], one["alerts"]) for one in (p, q)]
+    assert shown == [("two-P", 1, []), ("two-Q", 1, [])]
+    assert [one["metrics"]["totalEnergyDeliveredDc"] for one in (p, q)] == [12, 6]
+    car_itself = get(api, "performance/two-car", **window)["coverage"]
+    assert car_itself["dcReadings"] == 1 and car_itself["quality"] == "partial"
+    on_p = get(api, "meters/two-P/efficiency", groupBy="hour", **window)
+    assert [hour["coverage"]["dcReadings"] for hour in on_p["groups"]] == [1, 1]
+    elsewhere = {"efficiencyRatio": 0.938, "energyAc": 6.4, "chargers": 1}
+    assert on_p["vehicles"][0]["elsewhere"] == elsewhere
+
+
+def test_a_charger_nobody_ever_heard_of(api: httpx.Client, fleet: ReferenceFleet) -> None:
+    assert api.get("/v1/analytics/meters/nobody/efficiency").status_code == 404
+    known = get(api, "meters/M-bad/efficiency", startTime=iso(START - timedelta(days=300)))
+    assert (known["metrics"]["vehicles"], len(known["vehicles"])) == (1, 1)
+    assert known["coverage"]["quality"] == "complete" and len(known["groups"]) == 302
+
+
 @pytest.mark.parametrize(
     ("ac", "dc"),
     [("1e25", "2e25"), ("1.5e308", "50"), ("1e-300", "50"), ("5e-324", "50"), ("50", "1.7e308")],

@@ -42,8 +42,14 @@ class Hour(NamedTuple):
     @property
     def ratio(self) -> Fraction | None:
         """DC / AC; None when nothing can be said of it."""
-        judged = self.ac_readings and self.dc_readings and self.sessions and self.energy_ac
+        judged = self.says_something and self.sessions and self.energy_ac
         return Fraction(self.energy_dc) / Fraction(self.energy_ac) if judged else None
+
+    @property
+    def says_something(self) -> bool:
+        """Whether each side has readings, or energy that sessions said."""
+        sides = (self.ac_readings or self.energy_ac, self.dc_readings or self.energy_dc)
+        return all(sides)
 
     @property
     def certain(self) -> bool:
@@ -71,6 +77,8 @@ def hours() -> dict[str, Hour]:
     for ratio in ("0.1", "0.9", "1.2"):
         energies = Decimal(10), Decimal(ratio) * 10
         found += [Hour(*energies), Hour(*energies, ac_readings=0), Hour(*energies, dc_readings=0)]
+        found += [Hour(Decimal(0), energies[1], ac_readings=0)]
+        found += [Hour(energies[0], Decimal(0), dc_readings=0)]
         found += [Hour(*energies, sessions=0), Hour(Decimal(0), energies[1])]
     found.append(Hour(Decimal(0), Decimal(0), sessions=0, ac_readings=0))
     found.append(Hour(Decimal(3), Decimal(0)))
@@ -157,11 +165,7 @@ def test_the_order_is_that_of_the_exact_ratios(api: httpx.Client, fleet: dict[st
 def test_those_that_cannot_be_judged_are_counted(api: httpx.Client, fleet: dict[str, Hour]) -> None:
     body = ask(api, limit=1)
     why = Counter(
-        "noSession"
-        if not one.sessions
-        else "noReadings"
-        if not one.ac_readings or not one.dc_readings
-        else "noEnergy"
+        "noSession" if not one.sessions else "noReadings" if not one.says_something else "noEnergy"
         for one in fleet.values()
         if one.ratio is None
     )

@@ -10,8 +10,9 @@ import pytest
 from psycopg import sql
 
 from api.database import Connection
-from api.routes.analytics import sums
+from api.grouped import of_rollups
 from api.routes.fleet import read_meter
+from api.vehicle_sums import sums
 from schemas.analytics import Window
 from schemas.settings import Settings
 from schemas.streams import STREAMS
@@ -178,6 +179,32 @@ def test_a_meters_figures_are_read_from_the_index_of_its_days(
     found = scans_of(lambda connection: read_meter(connection, Settings(), "M3", window))
     assert history_days(found)["meter_telemetry_history"] == {"2026_03_18"}
     assert found["meter_telemetry_history_2026_03_18"] == {"Index Only Scan"}
+
+
+@pytest.mark.parametrize("statement", ["charger_groups", "vehicle_groups", "elsewhere"])
+def test_rollups_of_one_device_are_read_through_their_keys(
+    connection: psycopg.Connection[Any], statement: str
+) -> None:
+    connection.execute(
+        """INSERT INTO charger_hours
+        SELECT hour, 60, 60, 0, 0, 0, 0, 1, 1, 0, 0, 3600, 3600, NULL, NULL, 'M' || n, 'V' || n
+        FROM generate_series(1, 200) AS n,
+            generate_series('2026-03-17'::timestamptz, '2026-03-20', '1 hour') AS hour
+        ON CONFLICT DO NOTHING;
+        INSERT INTO vehicle_days (hour, vehicle_id, readings, ac_readings, dc_readings,
+            counter_resets, temp_sum, energy_ac, energy_dc, energy_outside)
+        SELECT day, 'V' || n, 1440, 120, 120, 0, 20, 1, 1, 0
+        FROM generate_series(1, 200) AS n,
+            generate_series('2026-01-01'::timestamptz, '2026-03-20', '1 day') AS day
+        ON CONFLICT DO NOTHING;
+        ANALYZE charger_hours, vehicle_days"""
+    )
+    window = Window(TODAY - timedelta(days=60), TODAY)
+    parameters = of_rollups(Settings(), window, TODAY, "day")
+    parameters |= {"meter_id": "M4", "vehicle_id": "V3", "vehicle_ids": ["V3"]}
+    found = scans(connection, load("grouped")[statement], parameters)
+    table = "vehicle_days" if statement == "vehicle_groups" else "charger_hours"
+    assert found[table] <= {"Index Scan", "Bitmap Heap Scan"}
 
 
 def test_live_state_is_read_by_its_key(connection: psycopg.Connection[Any]) -> None:

@@ -96,11 +96,10 @@ def test_all_of_it_may_come_in_one_flush_and_in_any_order(topic: Topic) -> None:
         start("E", "M0", "V0", 40),
         start("D", "M0", "V2", 36),
         end("D", 39),
-        start("F", "M3", "V3", 0),
-        start("G", "M3", "V3", 5),
-        end("F", 5),
     ]
-    assert topic.send(*told, *told[::-1]) == (12, 12, Counter())
+    assert topic.send(*told, *told[::-1]) == (9, 9, Counter())
+    back_to_back = [start("F", "M3", "V3", 0), start("G", "M3", "V3", 5), end("F", 5)]
+    assert topic.send(*back_to_back) == (3, 0, Counter())
     assert sessions(topic.database) == [
         Session("A", "M0", "V0", 0, 10),
         Session("B", "M1", "V1", 5, 20),
@@ -204,7 +203,7 @@ def test_a_fenced_flush_does_nothing_and_a_locked_device_holds_up_no_other_topic
         topic.sink.flush(parts)
     topic.database.execute("UPDATE ingest_offsets SET next_offset = 0")
     with topic.database.transaction():
-        topic.database.execute("SELECT FROM vehicles WHERE vehicle_id = 'V0' FOR UPDATE")
+        topic.database.execute("SELECT FROM vehicles WHERE vehicle_id = 'V0' FOR NO KEY UPDATE")
         with ThreadPoolExecutor(1) as other, pytest.raises(SessionsLockedError):
             other.submit(topic.sink.flush, parts).result()
     assert sessions(topic.database) == []

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from ingest_worker.housekeeping.idle_sessions import end_silent
+from tests import session_events
 from tests.connections import connect, waiting_for_locks
 from tests.readings import iso
 from tests.workers import wait_until
@@ -49,6 +50,13 @@ def put_away(api: httpx.Client, session_id: str) -> httpx.Response:
 
 
 CHANGES = (move, end, open_again, put_away)
+
+
+def told(meter: str, vehicle: str, number: int) -> list[bytes]:
+    """What a charger says of a session of half a minute."""
+    name = f"{meter}-{number}"
+    start = session_events.start(name, meter, vehicle, number)
+    return [start, session_events.end(name, number + 0.5)]
 
 
 @pytest.fixture
@@ -123,7 +131,7 @@ def test_a_session_whose_devices_are_in_use_is_ended_as_idle_in_a_later_round(
 def test_no_two_writers_deadlock(
     api: httpx.Client, environment: dict[str, str], database: psycopg.Connection[Any]
 ) -> None:
-    """Sessions start, end, move and open again, and are found idle, all on the same devices."""
+    """Sessions start, end, move and open again, are found idle, and chargers tell of others."""
     meters, vehicles = zip(*(pair(api).items() for _ in range(PAIRS)), strict=True)
     until = time.monotonic() + RACE_S
 
@@ -146,10 +154,25 @@ def test_no_two_writers_deadlock(
                 ended += end_silent(worker, DAY + timedelta(minutes=2))
         return ended
 
-    with ThreadPoolExecutor(RACERS + 1) as racers:
-        idle = racers.submit(end_the_idle)
+    def take_events() -> int:
+        taken = 0
+        with connect(environment) as asking:
+            topic = session_events.Topic(environment, asking)
+            while time.monotonic() < until:
+                events = [
+                    event
+                    for (_, meter), (_, vehicle) in zip(meters, vehicles[::-1], strict=True)
+                    for event in told(meter, vehicle, taken)
+                ]
+                topic.send(*events)
+                taken += 1
+            topic.sink.close()
+        return taken
+
+    with ThreadPoolExecutor(RACERS + 2) as racers:
+        idle, events = racers.submit(end_the_idle), racers.submit(take_events)
         statuses = sum(racers.map(race, range(RACERS)), Counter())
     assert {200, 201, 409} <= set(statuses) <= {200, 201, 400, 409}, statuses
-    assert idle.result() > 0
+    assert idle.result() > 0 and events.result() > 0
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     assert database.execute(deadlocks).fetchone() == (0,)

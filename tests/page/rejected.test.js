@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { newestPath, whyNone, whyNot } from "../../api/static/rejected_group.js";
-import { groupsPath, hasMoved, noteText } from "../../api/static/rejected_readings.js";
+import { groupsPath, hasMoved, meaningOf, noteText } from "../../api/static/rejected_readings.js";
 
 const group = (more = {}) => ({
   topic: "meters",
@@ -33,6 +33,11 @@ test("a list has moved when its rows are others, not when there are more of the 
   assert.equal(noteText([one, other], false), "6 readings in 2 groups.");
   assert.equal(noteText([one], false), "");
   assert.match(noteText([one, other], true), /^The 2 groups with the newest/);
+});
+
+test("what a reason means is said of readings alone", () => {
+  assert.match(meaningOf({ stream: "meter", reason: "conflict" }), /^other values than the stored/);
+  assert.equal(meaningOf({ stream: null, reason: "conflict" }), "");
 });
 
 test("a replay is offered where it can help, and else it is said why not", () => {

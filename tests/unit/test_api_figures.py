@@ -9,7 +9,8 @@ import pytest
 
 from api.figures import Figures, Side
 from api.paces import Pace, mismatches
-from api.routes.analytics import Sums, hours, performance
+from api.routes.analytics import hours, performance
+from api.vehicle_sums import Sums
 from schemas.analytics import Window
 
 START = datetime(2026, 1, 31, tzinfo=UTC)
@@ -83,8 +84,15 @@ def test_an_alert_prints_unlike_its_limit(energy_dc: str, message: str) -> None:
         ({}, {}, {"implausible": 2}, "partial", "implausible readings: 2"),
         ({}, {}, {"rejected": 1_000}, "partial", "rejected readings: 1,000"),
         ({}, {}, {"counter_resets": 1, "dips": 1, "spikes": 1}, "complete", None),
-        ({"readings": 0}, {}, {}, "none", None),
-        ({}, {"readings": 0}, {}, "none", None),
+        (
+            {"readings": 0, "seconds": Decimal(0)},
+            {},
+            {},
+            "partial",
+            "AC readings are missing for 100% of the time",
+        ),
+        ({"readings": 0, "energy": Decimal(0)}, {}, {}, "none", None),
+        ({}, {"readings": 0, "energy": Decimal(0)}, {}, "none", None),
         ({}, {}, {"sessions": 0}, "none", None),
     ],
 )

