@@ -62,7 +62,7 @@ changes = st.lists(
 hours = st.lists(st.integers(-2, 6).map(lambda n: START + n * HOUR), max_size=3, unique=True)
 
 
-@hypothesis_settings(fleets.UNSHRUNK, max_examples=30)
+@hypothesis_settings(fleets.UNSHRUNK, max_examples=20)
 @given(fleet=fleets.fleets(), changes=changes, hours=hours)
 def test_rollups_equal_their_raw_rows(
     environment: dict[str, str],
@@ -119,3 +119,21 @@ def test_what_is_read_hours_later_decides_what_sessions_may_say(
     changing.correct(False, "M", Correction("void", START + 5 * HOUR, START + 6 * HOUR))
     changing.agree((START, START + HOUR))
     assert reference.session(changing.fleet, session)["energyAc"] == 6
+
+
+def test_what_comes_late_counts_where_a_correction_moves_it(
+    environment: dict[str, str],
+    api: httpx.Client,
+    connection: psycopg.Connection[Any],
+    staging: psycopg.Connection[Any],
+) -> None:
+    """A meter's clock was five hours ahead, and not all of what it sent had come by then."""
+    changing = Changing(environment, api, connection, staging)
+    changing.fleet.meters, changing.fleet.vehicles = {"M": Device(False)}, {"V": Device(False)}
+    stored_fleets.load(connection, changing.fleet, changing.prefix)
+    changing.start(Session("M", "V", START, START + HOUR))
+    late = START + 5.5 * HOUR
+    changing.correct(False, "M", Correction("shift", late, late + HOUR, shift=-5 * HOUR))
+    changing.agree((START, START + HOUR))
+    changing.read(False, "M", Reading(late, Decimal(2)))
+    changing.agree((START, START + HOUR))
