@@ -113,12 +113,17 @@ class CorrectedDevice:
         for name in ("forget_stretches", f"{self._stream}_forget"):
             await self._connection.execute(SQL[name], self._device | reach)
         names = ("ofs", "firsts", "pasts", "moved_by", "numbers")
+        ages = {age: n for n, age in enumerate(sorted({piece.age for piece in turn.after}), 1)}
         sent = [
-            piece._replace(moved_by=None if piece.out else piece.moved_by)[:-1]  # type: ignore[arg-type]
+            (*piece[:3], None if piece.out else piece.moved_by, ages[piece.age])
             for piece in turn.after
             if piece.of == SENT and piece.number
         ]
-        brought_in = [piece[:-1] for piece in turn.after if piece.of != SENT and not piece.out]
+        brought_in = [
+            (*piece[:4], ages[piece.age])
+            for piece in turn.after
+            if piece.of != SENT and not piece.out
+        ]
         await self._all("keep_stretches", _columns(sent, names))
         await self._all(f"{self._stream}_bring_in", _columns(brought_in, names))
         await self._all("log", _columns(turn.touched, ("firsts", "pasts")))

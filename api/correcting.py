@@ -45,6 +45,13 @@ class Piece(NamedTuple):
     """Of the newest correction that had to do with them; 0 when none had."""
     out: bool = False
     """That correction took them out."""
+    earlier: tuple[int, ...] = ()
+    """The numbers of those before that one, the newest first."""
+
+    @property
+    def age(self) -> tuple[int, ...]:
+        """The greatest stay where readings meet: what moves together stays in order."""
+        return self.number, *self.earlier
 
 
 class Place(NamedTuple):
@@ -119,7 +126,8 @@ def _applied(correction: Correction, piece: Piece) -> Iterator[Piece]:
         yield piece._replace(past=first)
     moved_by = piece.moved_by + (correction.shift or 0)
     out = correction.action != "shift"
-    yield Piece(piece.of, first, past, moved_by, correction.number, out)
+    earlier = piece.age if piece.number else ()
+    yield Piece(piece.of, first, past, moved_by, correction.number, out, earlier)
     if past < piece.past:
         yield piece._replace(first=past)
 

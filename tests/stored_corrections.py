@@ -24,7 +24,7 @@ class Stretch(NamedTuple):
     first: datetime
     past: datetime
     moved_by: timedelta | None = timedelta()
-    number: int = 0
+    numbers: tuple[int, ...] = ()
 
     def corrected(self, by: Correction, number: int) -> "Iterable[Stretch]":
         if self.moved_by is None:
@@ -32,7 +32,7 @@ class Stretch(NamedTuple):
         first = min(max(by.first - self.moved_by, self.first), self.past)
         past = max(min(by.past - self.moved_by, self.past), first)
         moved = None if by.action != "shift" else self.moved_by + by.shift
-        inside = Stretch(first, past, moved, number)
+        inside = Stretch(first, past, moved, (number, *self.numbers))
         parts = [self._replace(past=first), inside, self._replace(first=past)]
         return [part for part in parts if part.first < part.past]
 
@@ -42,7 +42,7 @@ def stretches(corrections: list[Correction]) -> list[Stretch]:
     for number, correction in enumerate(corrections, 1):
         if correction.in_force and correction.action != "add":
             found = [part for one in found for part in one.corrected(correction, number)]
-    return [stretch for stretch in found if stretch.number]
+    return [stretch for stretch in found if stretch.numbers]
 
 
 def made(correction: Correction) -> tuple[Any, ...]:
@@ -94,18 +94,20 @@ def correct(
         " %s, %s, 'of a test', 'a test')",
         [(stream, device_id, *made(correction)) for correction in device.corrections],
     )
+    new = Device(False, corrections=device.corrections).placed()
+    found = stretches(device.corrections)
+    ages = [(), *sorted({s.numbers for s in found} | {p.numbers for p in new})]
     cursor.executemany(
         "INSERT INTO corrected_stretches (stream, device_id, first, past, moved_by, number)"
         " VALUES (%s, %s, %s, %s, %s * interval '1 microsecond', %s)",
         [
-            (stream, device_id, s.first, s.past, micros(s.moved_by), s.number)
-            for s in stretches(device.corrections)
+            (stream, device_id, s.first, s.past, micros(s.moved_by), ages.index(s.numbers))
+            for s in found
         ],
     )
-    new = Device(False, corrections=device.corrections).placed()
     temp = ", battery_temp" if stream == "vehicle" else ""
     cursor.executemany(
         f'INSERT INTO {brought_in} ({stream}_id, number, "timestamp", {ENERGY[stream]}{temp})'
         f" VALUES (%s, %s, %s, %s{', %s' if temp else ''})".encode(),
-        [(device_id, p.number, *p.reading[: 3 if temp else 2]) for p in new],
+        [(device_id, ages.index(p.numbers), *p.reading[: 3 if temp else 2]) for p in new],
     )

@@ -155,6 +155,16 @@ def test_late_readings_are_treated_as_all_others(meter: Device) -> None:
     assert meter.shown() == stand | {8.5: 7}
 
 
+def test_a_late_reading_that_is_out_stays_out_where_the_next_one_moves_both(meter: Device) -> None:
+    meter.correct(5, 6, "shift", shiftSeconds=-3_000)
+    meter.correct(6, 7, "shift", shiftSeconds=3_000)
+    meter.correct(55, 56, "shift", shiftSeconds=60)
+    meter.send([-45, 55], kwh=7)
+    assert meter.shown() == without(5, 6) | {-45: 5, 56: 7}
+    meter.correct(-45, 57, "shift", shiftSeconds=6)
+    assert meter.shown() == {t + 0.1: kwh for t, kwh in (without(5, 6) | {-45: 5, 56: 7}).items()}
+
+
 def test_an_instant_that_is_taken_is_409(device: Device) -> None:
     def check(answer: httpx.Response, field: str, minute: float) -> None:
         details = check_problem(answer, 409)["details"]

@@ -31,8 +31,8 @@ class Placed(NamedTuple):
     """A reading where it is now."""
 
     reading: Reading
-    number: int = 0
-    """Of the newest correction that brought it in or moved it; they count from 1."""
+    numbers: tuple[int, ...] = ()
+    """Of the corrections that brought it in or moved it, the newest first; they count from 1."""
     sent_at: datetime | None = None
     """None when a correction brought it in."""
 
@@ -48,13 +48,13 @@ def placed_by(sent: Sequence[Reading], corrections: Iterable[Correction]) -> lis
             found = [placed for placed in found if not correction.has(placed)]
         if correction.action == "shift":
             found += [moved(placed, correction.shift, number) for placed in inside]
-        found += [Placed(reading, number) for reading in correction.readings]
+        found += [Placed(reading, (number,)) for reading in correction.readings]
     return found
 
 
 def moved(placed: Placed, shift: timedelta, number: int) -> Placed:
     reading = placed.reading._replace(time=placed.reading.time + shift)
-    return placed._replace(reading=reading, number=number)
+    return placed._replace(reading=reading, numbers=(number, *placed.numbers))
 
 
 def standing(sent: Sequence[Reading], corrections: Iterable[Correction]) -> list[Placed]:
@@ -65,11 +65,9 @@ def standing(sent: Sequence[Reading], corrections: Iterable[Correction]) -> list
     return [best[time] for time in sorted(best)]
 
 
-def rank(placed: Placed) -> tuple[int, bool, float]:
-    """Of one number those that were brought in stay, else the one that was sent first."""
-    if placed.sent_at is None:
-        return placed.number, True, 0
-    return placed.number, False, -placed.sent_at.timestamp()
+def rank(placed: Placed) -> tuple[int, ...]:
+    """The newest correction's stays; what that one moved together stays as it was before."""
+    return placed.numbers
 
 
 def is_free(sent: Sequence[Reading], corrections: Iterable[Correction]) -> bool:
@@ -84,4 +82,4 @@ def corrected(sent: Sequence[Reading], corrections: Sequence[Correction]) -> lis
     left = standing(sent, corrections)
     there = {placed.reading.time for placed in left}
     out = {r.time for r in sent} - {placed.sent_at for placed in placed_by(sent, corrections)}
-    return [placed.reading.time for placed in left if placed.number] + sorted(out - there)
+    return [placed.reading.time for placed in left if placed.numbers] + sorted(out - there)
