@@ -112,15 +112,15 @@ class CorrectedDevice:
         reach = dict(zip(("first", "past"), turn.reach, strict=True))
         for name in ("forget_stretches", f"{self._stream}_forget"):
             await self._connection.execute(SQL[name], self._device | reach)
-        names = ("ofs", "firsts", "pasts", "moved_by", "numbers")
-        ages = {age: n for n, age in enumerate(sorted({piece.age for piece in turn.after}), 1)}
+        names = ("ofs", "firsts", "pasts", "moved_by", "ranks")
+        ranks = {age: n for n, age in enumerate(sorted({piece.age for piece in turn.after}), 1)}
         sent = [
-            (*piece[:3], None if piece.out else piece.moved_by, ages[piece.age])
+            (*piece[:3], None if piece.out else piece.moved_by, ranks[piece.age])
             for piece in turn.after
             if piece.of == SENT and piece.number
         ]
         brought_in = [
-            (*piece[:4], ages[piece.age])
+            (*piece[:4], ranks[piece.age])
             for piece in turn.after
             if piece.of != SENT and not piece.out
         ]

@@ -37,6 +37,7 @@ Reason = Annotated[
     Field(
         min_length=1,
         max_length=MAX_REASON_CHARACTERS,
+        pattern=r"\S",
         examples=["The clock of the meter was an hour late"],
     ),
     AfterValidator(storable),

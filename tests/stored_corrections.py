@@ -98,7 +98,7 @@ def correct(
     found = stretches(device.corrections)
     ages = [(), *sorted({s.numbers for s in found} | {p.numbers for p in new})]
     cursor.executemany(
-        "INSERT INTO corrected_stretches (stream, device_id, first, past, moved_by, number)"
+        "INSERT INTO corrected_stretches (stream, device_id, first, past, moved_by, rank)"
         " VALUES (%s, %s, %s, %s, %s * interval '1 microsecond', %s)",
         [
             (stream, device_id, s.first, s.past, micros(s.moved_by), ages.index(s.numbers))
@@ -107,7 +107,7 @@ def correct(
     )
     temp = ", battery_temp" if stream == "vehicle" else ""
     cursor.executemany(
-        f'INSERT INTO {brought_in} ({stream}_id, number, "timestamp", {ENERGY[stream]}{temp})'
+        f'INSERT INTO {brought_in} ({stream}_id, rank, "timestamp", {ENERGY[stream]}{temp})'
         f" VALUES (%s, %s, %s, %s{', %s' if temp else ''})".encode(),
         [(device_id, ages.index(p.numbers), *p.reading[: 3 if temp else 2]) for p in new],
     )

@@ -36,14 +36,15 @@ CREATE TABLE corrections (
 CREATE INDEX corrections_of_device ON corrections (device_id, stream, number);
 
 -- What corrections in force make of a device's readings in history that lie in [first, past): they are
--- moved by so much, or out if that is null. Stretches of a device do not overlap.
+-- moved by so much, or out if that is null. Stretches of a device do not overlap. Where readings meet,
+-- that with the greatest `rank` stays: a newer correction has to do with it.
 CREATE TABLE corrected_stretches (
     stream text NOT NULL,
     device_id text COLLATE "C" NOT NULL,
     first timestamptz NOT NULL,
     past timestamptz NOT NULL,
     moved_by interval CHECK (extract(month FROM moved_by) = 0 AND extract(day FROM moved_by) = 0),
-    number bigint NOT NULL, -- of the newest correction that made it so
+    rank bigint NOT NULL,
     PRIMARY KEY (device_id, stream, first),
     CHECK (first < past)
 );
@@ -53,7 +54,7 @@ CREATE TABLE meter_corrected_readings (
     kwh_consumed_ac double precision NOT NULL,
     "timestamp" timestamptz NOT NULL,
     voltage real,
-    number bigint NOT NULL,
+    rank bigint NOT NULL,
     meter_id text COLLATE "C" NOT NULL,
     PRIMARY KEY (meter_id, "timestamp")
 );
@@ -63,7 +64,7 @@ CREATE TABLE vehicle_corrected_readings (
     "timestamp" timestamptz NOT NULL,
     soc real,
     battery_temp real,
-    number bigint NOT NULL,
+    rank bigint NOT NULL,
     vehicle_id text COLLATE "C" NOT NULL,
     PRIMARY KEY (vehicle_id, "timestamp")
 );
@@ -96,7 +97,7 @@ BEGIN
     FROM corrected_stretches AS stretch
     WHERE stretch.stream = as_corrected.stream AND device_id = device
         AND first < until AND past > since;
-    sources := format('SELECT %s, 0::bigint AS number, interval ''0'' AS moved_by FROM %I WHERE %I = %L AND "timestamp" >= %L'
+    sources := format('SELECT %s, 0::bigint AS rank, interval ''0'' AS moved_by FROM %I WHERE %I = %L AND "timestamp" >= %L'
         ' AND "timestamp" < %L AND NOT "timestamp" <@ %L::tstzmultirange',
         format(columns, '"timestamp"'), stream || '_telemetry_history', stream || '_id', device,
         since, until, changed);
@@ -108,16 +109,16 @@ BEGIN
         sources := sources || format(' UNION ALL SELECT %s, %s, %L FROM %I WHERE %I = %L'
             ' AND "timestamp" >= %L AND "timestamp" < %L',
             format(columns, format('"timestamp" + %L::interval AS "timestamp"', moved.moved_by)),
-            moved.number, moved.moved_by, stream || '_telemetry_history', stream || '_id', device,
+            moved.rank, moved.moved_by, stream || '_telemetry_history', stream || '_id', device,
             greatest(moved.first, since - moved.moved_by),
             least(moved.past, until - moved.moved_by));
     END LOOP;
-    sources := sources || format(' UNION ALL SELECT %s, number, NULL FROM %I WHERE %I = %L'
+    sources := sources || format(' UNION ALL SELECT %s, rank, NULL FROM %I WHERE %I = %L'
         ' AND "timestamp" >= %L AND "timestamp" < %L',
         format(columns, '"timestamp"'), stream || '_corrected_readings', stream || '_id', device,
         since, until);
     RETURN format('SELECT DISTINCT ON ("timestamp") %s FROM (%s) AS reading'
-        ' ORDER BY "timestamp", number DESC, moved_by DESC NULLS FIRST', format(columns, '"timestamp"'), sources);
+        ' ORDER BY "timestamp", rank DESC, moved_by DESC NULLS FIRST', format(columns, '"timestamp"'), sources);
 END $$;
 
 -- A device's readings as corrected, in [since, until), in order.

@@ -90,11 +90,11 @@ WHERE stream = %(stream)s AND device_id = %(device)s
 
 -- name: keep_stretches
 -- Of sent readings: moved by so many microseconds, or out where that is null.
-INSERT INTO corrected_stretches (stream, device_id, first, past, moved_by, number)
+INSERT INTO corrected_stretches (stream, device_id, first, past, moved_by, rank)
 SELECT %(stream)s, %(device)s, from_micros(first), from_micros(past),
-    moved_by * interval '1 microsecond', number
-FROM unnest(%(firsts)s::bigint[], %(pasts)s::bigint[], %(moved_by)s::bigint[], %(numbers)s::bigint[])
-    AS piece (first, past, moved_by, number)
+    moved_by * interval '1 microsecond', rank
+FROM unnest(%(firsts)s::bigint[], %(pasts)s::bigint[], %(moved_by)s::bigint[], %(ranks)s::bigint[])
+    AS piece (first, past, moved_by, rank)
 
 -- fragment: pieces
 -- Readings that were sent, where `of` is 0, or that this correction brought in, with a time in [first,
@@ -173,10 +173,10 @@ WHERE vehicle_id = %(device)s
 
 -- fragment: bring_in
 -- The readings of pieces of corrections, where they stand now. Those of retired days are gone.
-INSERT INTO {name}_corrected_readings ({values}, "timestamp", {id}, number)
-SELECT {values}, "timestamp" + moved_by * interval '1 microsecond', %(device)s, piece.number
+INSERT INTO {name}_corrected_readings ({values}, "timestamp", {id}, rank)
+SELECT {values}, "timestamp" + moved_by * interval '1 microsecond', %(device)s, piece.rank
 FROM unnest(%(ofs)s::bigint[], %(firsts)s::bigint[], %(pasts)s::bigint[], %(moved_by)s::bigint[],
-    %(numbers)s::bigint[]) AS piece (of, first, past, moved_by, number)
+    %(ranks)s::bigint[]) AS piece (of, first, past, moved_by, rank)
 JOIN corrections ON corrections.number = piece.of
 CROSS JOIN LATERAL (
     SELECT {values}, "timestamp"

@@ -85,7 +85,7 @@ def test_old_days_are_retired_and_counted(filled: dict[str, str]) -> None:
 
 def test_what_corrections_brought_in_goes_with_its_day(filled: dict[str, str]) -> None:
     brought_in = (
-        'INSERT INTO meter_corrected_readings (meter_id, "timestamp", kwh_consumed_ac, number)'
+        'INSERT INTO meter_corrected_readings (meter_id, "timestamp", kwh_consumed_ac, rank)'
         " VALUES ('A', %s, 1, 1)"
     )
     with connect(filled) as connection:

@@ -19,7 +19,7 @@ RELEASED = {
     "0011_rights.sql": "3cce7759fd7f2f71c1cec95b40b323a7a782d83b6ecefda3b245418a5de75884",
     "0012_real_meters.sql": "430f8b1e50637344ada5875ba611f434c9c8c534c517179825b69eeaccac1399",
     "0013_salvage.sql": "38dfacac0a72b28e4d16dd5329053b5b8aff592588bc73bb2cdc2c60cace3658",
-    "0014_corrections.sql": "a0692657b74fd6290737feb5dfcd7fb21f4c4624bf85ba7b70290287c6839c92",
+    "0014_corrections.sql": "6ee6d6e1ffde1247c2fcb7f1a440b1a6dbc060e9b8d9663fa7e8789dfa84fddd",
     "0015_sessions_said.sql": "9b909e1cc4bbf80b76a898dbc75a31f1b548b11624fa49fa06bde4292242ba5e",
     "0016_session_events.sql": "3058c6f9ec7cdc85e2d098c767da3431d847fec1bae9bcc55704ccc6549a152a",
     "0017_charger_hours.sql": "0558bb7b44f3bbb518c11024a965757ca4aa8a06d026b2d2e3781a157ba06d39",
