@@ -9,8 +9,10 @@ import msgspec
 
 from reporting.command import Parser
 from schemas.rejected import MAX_ID, REASONS
+from schemas.session_events import SESSION_EVENTS
 from schemas.streams import STREAMS
 from schemas.streams.rescue import UNITS, Rescue, droppable
+from schemas.streams.stream import Kind
 from schemas.streams.times import SECOND_US
 from schemas.text import storable
 
@@ -19,6 +21,8 @@ FILTERS = ("reason", "topic", "device_id", "since", "until")
 DEFAULT_LISTED, MAX_LISTED = 100, 10_000
 MAX_DIGITS = 19
 SHIFT = re.compile(r"[+-]?[0-9]{1,10}(\.[0-9]{1,6})?")
+KINDS: tuple[Kind, ...] = (*STREAMS.values(), SESSION_EVENTS)
+"""What a rejected record may be meant to hold."""
 KAFKA_BEGINS = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -106,7 +110,7 @@ def rescue_of(arguments: argparse.Namespace) -> Rescue:
 
 
 def _droppable(text: str) -> str:
-    names = droppable(STREAMS.values())
+    names = droppable(KINDS)
     if text not in names:
         raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(names)}")
     return text
@@ -114,7 +118,7 @@ def _droppable(text: str) -> str:
 
 def _value(text: str) -> tuple[str, bytes]:
     name, _, value = text.partition("=")
-    names = dict.fromkeys(name for stream in STREAMS.values() for name in stream.json_names)
+    names = dict.fromkeys(name for kind in KINDS for name in kind.json_names)
     if name not in names:
         raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(names)}")
     try:

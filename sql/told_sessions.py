@@ -44,6 +44,10 @@ class ToldSessions:
         for told in self._told.values():
             if told.meter_id not in self._meters or told.vehicle_id not in self._vehicles:
                 raise errors.SerializationFailure(f"session {told.session_id} came in between")
+        self._open: dict[tuple[str, str], Told] = {}
+        """By meter and by vehicle, the session that is known to have no end yet."""
+        for told in self._told.values():
+            self._keep_open(told)
         self._events = {
             (event.transaction_id, event.name): event
             for _, event in rows_of_events(self._ask("stored"))
@@ -58,6 +62,8 @@ class ToldSessions:
             return compared(event, told.as_start(transaction), told)
         if unknown := self._unknown(event):
             return rejected(event, "invalid", f"{unknown} is not registered")
+        if other := self._open_in_the_way(event, end):
+            return _blocked(event, *other)
         values = event._asdict() | {
             "first": event.time,
             "past": end.time if end else None,
@@ -71,6 +77,7 @@ class ToldSessions:
         if session_id is None:
             return self._in_the_way(event, values)
         self._told[transaction] = Told.made(session_id, event, end)
+        self._keep_open(self._told[transaction])
         self._events[transaction, "start"] = event
         if end:
             self._events[transaction, "end"] = end
@@ -100,6 +107,9 @@ class ToldSessions:
         if session_id is None:
             return swallowed(event)
         self._told[event.transaction_id] = told._replace(ended_at=event.time, timed_out=False)
+        for device in _devices(told):
+            if (still := self._open.get(device)) and still.session_id == told.session_id:
+                del self._open[device]
         self._events[event.transaction_id, "end"] = event
         return Verdict("stored", session_id=session_id)
 
@@ -109,6 +119,18 @@ class ToldSessions:
             return f"meter {event.meter_id}"
         return None if event.vehicle_id in self._vehicles else f"vehicle {event.vehicle_id}"
 
+    def _keep_open(self, told: Told) -> None:
+        if told.ended_at is None:
+            self._open |= dict.fromkeys(_devices(told), told)
+
+    def _open_in_the_way(self, start: Event, end: Event | None) -> tuple[str, UUID, int] | None:
+        """The open session that a start cannot pass: found without asking, for many may wait."""
+        for kind, device_id in (("meter", start.meter_id), ("vehicle", start.vehicle_id)):
+            other = self._open.get((kind, device_id or ""))
+            if other and (end is None or end.time > max(start.time, other.started_at)):
+                return f"{kind} {device_id}", other.session_id, other.started_at
+        return None
+
     def _in_the_way(self, event: Event, values: dict[str, Any]) -> Verdict:
         """Why the session of `values` cannot be: another one is there."""
         found = self._first_in_the_way(values)
@@ -116,10 +138,7 @@ class ToldSessions:
             return self._taken(event)
         session_id, meter_id, started_at, _ = found
         kind = "meter" if meter_id == values["meter_id"] else "vehicle"
-        device = f"{kind} {values[f'{kind}_id']}"
-        since = format_micros(to_micros(started_at))
-        why = f"{device} is in session {session_id} from {since} on"
-        return rejected(event, "conflict", why)._replace(session_id=session_id, waits=True)
+        return _blocked(event, f"{kind} {values[f'{kind}_id']}", session_id, to_micros(started_at))
 
     def _first_in_the_way(self, values: dict[str, Any]) -> tuple[Any, ...] | None:
         return self._connection.execute(QUERIES["in_the_way"], values).fetchone()
@@ -155,3 +174,13 @@ class ToldSessions:
         with carrying_rows():
             row = self._connection.execute(QUERIES[query], values).fetchone()
         return row[0] if row else None
+
+
+def _devices(told: Told) -> tuple[tuple[str, str], tuple[str, str]]:
+    return ("meter", told.meter_id), ("vehicle", told.vehicle_id)
+
+
+def _blocked(event: Event, device: str, session_id: UUID, since: int) -> Verdict:
+    """The event waits for the end of that session."""
+    why = f"{device} is in session {session_id} from {format_micros(since)} on"
+    return rejected(event, "conflict", why)._replace(session_id=session_id, waits=True)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from schemas.streams.rescue import Rescue
 from schemas.streams.times import SECOND_US
 from sql import quarantine, session_events
 from sql.errors import SessionsLockedError
+from sql.told_sessions import ToldSessions
 from tests.api_process import ApiProcess
 from tests.connections import connect, waiting_for_locks
 from tests.readings import array_value, iso
@@ -136,6 +138,26 @@ def test_two_chargers_that_claim_one_vehicle(topic: Topic) -> None:
     ]
     topic.send(start("C", "M1", "V0", 6))
     assert topic.rejected()[-1][0] == "conflict"
+
+
+def test_all_ends_may_come_after_all_starts_and_no_start_is_tried_in_vain(
+    topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[str] = []
+    write = ToldSessions._write
+
+    def counted(told: ToldSessions, query: str, values: dict[str, Any]) -> Any:
+        writes.append(query)
+        return write(told, query, values)
+
+    monkeypatch.setattr(ToldSessions, "_write", counted)
+    count = 30
+    topic.send(*(start(f"T{n}", "M0", f"V{n % 2}", n * 10) for n in range(count)))
+    topic.send(*(end(f"T{n}", n * 10 + 10) for n in range(count)), partition=1)
+    ends = sorted(one.end or 0 for one in sessions(topic.database))
+    assert ends == [n * 10 + 10 for n in range(count)]
+    assert Counter(writes) == Counter(start=count, end=count)
+    topic.balances()
 
 
 def test_sessions_that_came_over_http_and_idle_ones(topic: Topic) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ingest_worker.options import parser, rescue_of
+from schemas.session_events import SESSION_EVENTS
 from schemas.streams import METER, VEHICLE
 from schemas.streams.rescue import Rescue
 from schemas.streams.times import SECOND_US
@@ -43,6 +44,13 @@ def test_fields_are_dropped_set_shifted_and_scaled() -> None:
     assert changed("--shift", "-3600")["timestamp"] == "2026-01-30T11:00:00Z"
     assert changed("--shift", "0.5")["timestamp"] == "2026-01-30T12:00:00.500000Z"
     assert changed("--unit", "Wh")["kwhDeliveredDc"] == "10.5001"
+
+
+def test_session_events_are_mended_likewise() -> None:
+    words = ("--set", 'transactionId="T"', "--drop", "meterStart", "--drop", "connectorId")
+    event = b'{"event":"start","meterStart":"n/a","connectorId":-1}'
+    mended = rescue(*words).apply(SESSION_EVENTS, event)
+    assert json.loads(mended) == {"event": "start", "transactionId": "T"}
 
 
 def test_values_come_first_then_unit_and_time() -> None:
