@@ -79,6 +79,9 @@ bounds AS MATERIALIZED (
 session AS MATERIALIZED (
     -- One `yields` where it ends while another of the device goes on, or starts.
     SELECT *, coalesce(lead(started_at) OVER (ORDER BY started_at, ended_at) = ended_at, false)
+        OR coalesce(lead(started_at) OVER (
+            PARTITION BY ended_at > started_at ORDER BY started_at) = ended_at, false)
+        OR coalesce(lead(ended_at) OVER (ORDER BY ended_at, started_at) = ended_at, false)
         OR coalesce(max(ended_at) OVER (ORDER BY started_at, ended_at ROWS UNBOUNDED PRECEDING
             EXCLUDE CURRENT ROW) > ended_at, false) AS yields
     FROM (

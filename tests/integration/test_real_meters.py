@@ -26,6 +26,7 @@ from tests.real_meters import (
     Case,
     after,
     charged,
+    readings,
     register,
     steady,
 )
@@ -164,6 +165,25 @@ def test_extreme_properties_make_no_figure_fail(
         stored_fleets.load(connection, fleet, prefix)
     assert api.patch(f"/v1/devices/meters/{prefix}M", json=extreme).status_code == 200
     assert asked(api, Case(fleet, {}), prefix)["coverage"]["acReadings"] == 3
+
+
+def test_a_reading_where_one_session_follows_another_counts_once_whatever_was_aborted(
+    api: httpx.Client, environment: dict[str, str]
+) -> None:
+    """C has no length: it lies in A, or where A ends."""
+    with connect(environment) as connection:
+        stored_fleets.create_days(connection, (-1, 0))
+        for aborted, owner in ((7, "B"), (60, "B"), (7, "C")):
+            ends = [("A", 0, 60), ("C", aborted, aborted)]
+            ends += [("B", 60, 90)] if owner == "B" else [("C", 60, 60)]
+            sessions = [Session("M", name, after(s), after(e)) for name, s, e in ends]
+            vehicles = {name: Device(False) for name in "ABC"}
+            fleet = ReferenceFleet({"M": Device(False, readings((60, "1")))}, vehicles, sessions)
+            prefix = f"aborted-{next(stored_fleets.offsets)}-"
+            stored_fleets.load(connection, fleet, prefix)
+            found = {v: look_up(asked(api, Case(fleet, {}, vehicle=v), prefix), AC) for v in "ABC"}
+            assert found == {"A": 0, "B": 0, "C": 0} | {owner: 1}
+            assert reference.figures(fleet, owner, START, after(90)).ac.energy == 1
 
 
 def test_nothing_beyond_now_is_covered_or_expected(
