@@ -94,6 +94,9 @@ def compared(event: Event, stored: Event, told: Told | None) -> Verdict:
     said = "".join(f", {name} {value}" for name, value in names.items() if value is not None)
     session = f"session {told.session_id} " if told else ""
     did = "started" if event.name == "start" else "ended"
+    if told and event.name == "end" and told.ended_at is None:
+        ended = f"was told to end at {format_micros(stored.time)}, and was opened again since"
+        return rejected(event, "conflict", f"{session}{ended}: end it over HTTP")
     why = f"{session}{did} already at {format_micros(stored.time)}{said}"
     return rejected(event, "conflict", why)
 

@@ -7,7 +7,7 @@ So in the end sessions are what chargers said, in whatever order it came.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -31,6 +31,8 @@ class _Said:
     rejected_id: int | None = None
     """Of one that has been waiting."""
     blocked_by: UUID | None = None
+    blocked_before: UUID | None = None
+    """As it stands in the database."""
     verdict: Verdict | None = None
 
 
@@ -101,7 +103,7 @@ def wait(connection: Connection, events: Iterable[tuple[Origin, Event, Verdict]]
 
 def wait_no_longer(connection: Connection, rejected_id: int) -> None:
     """Forget that a rejected event waits: it is stored by now."""
-    connection.execute(QUERIES["wait_no_longer"], {"rejected_id": rejected_id})
+    connection.execute(QUERIES["wait_no_longer"], {"ids": [rejected_id]})
 
 
 def origin(connection: Connection, rejected_id: int) -> Origin:
@@ -190,7 +192,7 @@ def _waiting(connection: Connection, events: Iterable[Event], besides: int | Non
         }
         rows = connection.execute(QUERIES["waiting"], names).fetchall()
         more = {
-            rejected_id: _Said(event, rejected_id, blocked_by)
+            rejected_id: _Said(event, rejected_id, blocked_by, blocked_by)
             for (rejected_id, blocked_by), event in rows_of_events(rows)
         }
         found |= more
@@ -198,20 +200,26 @@ def _waiting(connection: Connection, events: Iterable[Event], besides: int | Non
     return [found[rejected_id] for rejected_id in sorted(found)]
 
 
-def _note(connection: Connection, waiting: Iterable[_Said]) -> None:
+def _note(connection: Connection, waiting: Collection[_Said]) -> None:
     """Resolve what waited and is stored now; note why the others that were tried are not."""
-    freed: dict[int, str] = {}
-    for one in waiting:
-        if one.rejected_id is None or one.verdict is None:
-            continue
-        verdict = one.verdict
-        if verdict.outcome:
-            freed[one.rejected_id] = verdict.outcome
-            continue
-        names = {"rejected_id": one.rejected_id, "blocked_by": verdict.session_id}
-        reason = {"reason": verdict.reason, "detail": one_line(verdict.detail)}
-        connection.execute(QUERIES["retell"], names | reason)
-        connection.execute(QUERIES["block" if verdict.waits else "wait_no_longer"], names)
+    tried = {one.rejected_id: one.verdict for one in waiting if one.verdict}
+    freed = {id_: verdict.outcome for id_, verdict in tried.items() if verdict.outcome}
+    still = {
+        one.rejected_id
+        for one in waiting
+        if one.verdict and one.verdict.waits and one.blocked_by == one.blocked_before is not None
+    }
+    told = {id_: one for id_, one in tried.items() if id_ not in freed and id_ not in still}
+    if told:
+        reasons = [verdict.reason for verdict in told.values()]
+        details = [one_line(verdict.detail) for verdict in told.values()]
+        names: dict[str, list[Any]] = {"ids": list(told), "reasons": reasons, "details": details}
+        connection.execute(QUERIES["retell"], names)
+        blocked = {id_: one.session_id for id_, one in told.items() if one.waits}
+        names = {"ids": list(blocked), "blocked_by": list(blocked.values())}
+        connection.execute(QUERIES["block"], names)
+        done = {"ids": [id_ for id_ in told if id_ not in blocked]}
+        connection.execute(QUERIES["wait_no_longer"], done)
     if freed:
         outcomes = {"ids": list(freed), "outcomes": list(freed.values())}
         connection.execute(QUERIES["free"], outcomes)

@@ -45,6 +45,8 @@ class BatchRules:
             return "full"
         if not batch.parts or writing:
             return None
+        if batch.full_of_events:
+            return "full"
         if records_behind() <= batch.readings:
             return "caught_up"
         if age_s >= self.flush_interval_s:

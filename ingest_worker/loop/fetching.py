@@ -7,7 +7,7 @@ again, ever more seldom: another replica or an operator may repair it, and nothi
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -72,16 +72,22 @@ class Fetching:
         self._search_until = 0.0
         self.failing.clear()
 
-    async def fetch(self, timeout_s: float) -> dict[TopicPartition, list[Record]]:
-        """The next records of each partition; waits up to `timeout_s` for the first.
+    async def fetch(
+        self, timeout_s: float, without: Collection[TopicPartition] = ()
+    ) -> dict[TopicPartition, list[Record]]:
+        """The next records of each partition but those `without`; waits for the first.
+
+        With some left out it does not wait long: there is work to do.
 
         All partitions are asked at once; after a failure each by itself, to find the one that
         fails. What a failed fetch had taken off the others' buffers is lost: the consumer seeks
         back. Raises MISPLACED.
         """
-        if not self.failing and time.monotonic() >= self._search_until:
+        asked = [partition for partition in self._partitions if partition not in without]
+        timeout_s = min(timeout_s, EMPTY_FETCH_PAUSE_S) if without else timeout_s
+        if asked and not self.failing and time.monotonic() >= self._search_until:
             try:
-                return await self._getmany(*self._partitions, timeout_s=timeout_s)
+                return await self._getmany(*asked, timeout_s=timeout_s)
             except MISPLACED:
                 raise
             except KafkaError as error:
@@ -89,12 +95,14 @@ class Fetching:
                 self._search_until = time.monotonic() + SEARCH_S
                 self._seek_back(*self._partitions)
                 return {}
-        fetched = await self._get_each()
+        fetched = await self._get_each(without)
         if not fetched:
             await asyncio.sleep(min(timeout_s, EMPTY_FETCH_PAUSE_S))
         return fetched
 
-    async def _get_each(self) -> dict[TopicPartition, list[Record]]:
+    async def _get_each(
+        self, without: Collection[TopicPartition]
+    ) -> dict[TopicPartition, list[Record]]:
         """The next records of one partition after the other, FETCH_BYTES and those of one more.
 
         The partitions that had no turn come first in the next round.
@@ -102,7 +110,7 @@ class Fetching:
         fetched: dict[TopicPartition, list[Record]] = {}
         size = 0
         for had_turn, partition in enumerate(list(self._partitions), 1):
-            records = await self._get_one(partition)
+            records = [] if partition in without else await self._get_one(partition)
             if records:
                 fetched[partition] = records
                 size += _size(records)

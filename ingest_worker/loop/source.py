@@ -47,6 +47,7 @@ class Source:
         self._suspects: dict[TopicPartition, Gap] = {}
         self._last_read: dict[TopicPartition, tuple[int, int]] = {}
         self._left_over: Fetched = []
+        self._aside: dict[TopicPartition, Sequence[Record]] = {}
         self._holding_back = HoldingBack()
         self._fetching = Fetching(self._consumer, self._seek_back)
         group.on_rebalance = self._suspects.clear
@@ -74,6 +75,7 @@ class Source:
         self._last_read = dict(last_read)
         self._suspects.clear()
         self._left_over.clear()
+        self._aside.clear()
         self._holding_back.clear()
         self._fetching = Fetching(self._consumer, self._seek_back)
         self._fetching.begin(positions)
@@ -102,10 +104,11 @@ class Source:
             await asyncio.sleep(timeout_s)
             return []
         try:
-            fetched = await self._fetching.fetch(timeout_s)
+            fetched = await self._fetching.fetch(timeout_s, without=self._aside)
         except MISPLACED as error:
             raise InDoubtError(f"fetch failed: {error!r}") from error
-        admitted = []
+        admitted = list(self._aside.items())
+        self._aside = {}
         for partition, records in fetched.items():
             if partition in self._positions:
                 believed = self._admit(partition, records)
@@ -113,9 +116,16 @@ class Source:
                     admitted.append((partition, believed))
         return admitted
 
-    def put_back(self, partition: TopicPartition, records: Sequence[Record]) -> None:
-        """Return records that did not fit; they come first in the next fetch."""
-        if records:
+    def put_back(
+        self, partition: TopicPartition, records: Sequence[Record], *, aside: bool = False
+    ) -> None:
+        """Return records that did not fit; they come first in the next fetch.
+
+        `aside`: there they come with what is fetched of the other partitions.
+        """
+        if records and aside:
+            self._aside[partition] = records
+        elif records:
             self._left_over.append((partition, records))
 
     def hold_back(self, partition: TopicPartition, position: int) -> None:
@@ -124,6 +134,7 @@ class Source:
         self._positions[partition] = position
         self._suspects.pop(partition, None)
         self._left_over = [entry for entry in self._left_over if entry[0] != partition]
+        self._aside.pop(partition, None)
         if partition in self._consumer.assignment():
             self._seek_back(partition)
             self._consumer.pause(partition)

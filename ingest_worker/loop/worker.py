@@ -117,10 +117,12 @@ class Worker:
             wait_s = NEXT_FETCH_S if batch.parts else IDLE_FETCH_S
             for partition, records in await self._source.fetch(wait_s):
                 began = began or time.monotonic()
-                taken = 0 if batch.full else await self._add(batch, partition, records)
+                turned_away = batch.turns_away(partition)
+                taken = 0 if turned_away else await self._add(batch, partition, records)
                 if taken:
                     self._next[partition] = records[taken - 1].offset + 1
-                self._source.put_back(partition, records[taken:])
+                others_go_on = batch.turns_away(partition) and not batch.full
+                self._source.put_back(partition, records[taken:], aside=others_go_on)
             if not batch.parts and not self._writer.busy:
                 await self._pass_over_gaps()
             self._acknowledge_now_and_then()

@@ -25,8 +25,8 @@ from schemas.text import one_line
 
 SLICE_RECORDS = 500
 MAX_BATCH_BYTES = 64 * 1024 * 1024
-MAX_EVENTS = 2_000
-"""Of sessions: their devices are locked for as long as it takes to write them, one by one."""
+MAX_EVENTS = 200
+"""Of sessions: the next readings wait for as long as it takes to write them, one by one."""
 LARGE_RECORD_BYTES = 256 * 1024
 """Decoding a larger record may take some tenths of a second, if it is made for that."""
 
@@ -197,11 +197,17 @@ class Batch:
     @property
     def full(self) -> bool:
         """Whether no further record is taken."""
-        return (
-            self.readings >= self._max_readings
-            or self._bytes >= self._max_bytes
-            or self._events >= MAX_EVENTS
-        )
+        return self.readings >= self._max_readings or self._bytes >= self._max_bytes
+
+    @property
+    def full_of_events(self) -> bool:
+        """Whether no further session events are taken; readings may be."""
+        return self._events >= MAX_EVENTS
+
+    def turns_away(self, partition: TopicPartition) -> bool:
+        """Whether no further record of this partition is taken."""
+        is_of_events = self._decoders[partition.topic].stream is SESSION_EVENTS
+        return self.full or (is_of_events and self.full_of_events)
 
     def add(
         self,
@@ -221,7 +227,7 @@ class Batch:
         part = self.parts.get(partition) or Part(partition, decoder.stream, position, position)
         limits = self._limits()
         taken = 0
-        while taken < len(records) and not self.full:
+        while taken < len(records) and not self.turns_away(partition):
             slice_ = records[taken : taken + SLICE_RECORDS]
             took = self._add_singles(part, decoder, slice_, limits)
             took = took or self._add(part, decoder, slice_, limits, deadline, first=not taken)
@@ -270,7 +276,7 @@ class Batch:
         """Take one record after the other, whatever they hold, as long as `add` says."""
         for taken, record in enumerate(records):
             late = is_large(record) or time.monotonic() > deadline
-            if self.full or (late and not (first and taken == 0)):
+            if self.turns_away(part.partition) or (late and not (first and taken == 0)):
                 return taken
             rows, places, found = self._decode(decoder, record, limits)
             repaired = {one.place: one for one in found if one.reason == REPAIRED}

@@ -117,13 +117,19 @@ ON CONFLICT (rejected_id) DO UPDATE SET blocked_by = EXCLUDED.blocked_by
 
 -- name: retell
 -- What waited is still rejected: the reason may be another one by now.
-UPDATE rejected_records SET reason = %(reason)s, detail = %(detail)s WHERE id = %(rejected_id)s
+UPDATE rejected_records AS rejected
+SET reason = told.reason, detail = told.detail
+FROM unnest(%(ids)s::bigint[], %(reasons)s::text[], %(details)s::text[]) AS told (id, reason, detail)
+WHERE rejected.id = told.id
 
 -- name: block
-UPDATE waiting_session_events SET blocked_by = %(blocked_by)s WHERE rejected_id = %(rejected_id)s
+UPDATE waiting_session_events AS waiting
+SET blocked_by = told.blocked_by
+FROM unnest(%(ids)s::bigint[], %(blocked_by)s::uuid[]) AS told (id, blocked_by)
+WHERE waiting.rejected_id = told.id
 
 -- name: wait_no_longer
-DELETE FROM waiting_session_events WHERE rejected_id = %(rejected_id)s
+DELETE FROM waiting_session_events WHERE rejected_id = ANY(%(ids)s)
 
 -- name: origin
 -- Where a rejected record came from.

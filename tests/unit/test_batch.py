@@ -99,8 +99,12 @@ def test_every_row_knows_its_record_and_place() -> None:
 def test_a_batch_is_full_of_session_events_long_before_it_is_full_of_readings() -> None:
     batch = new_batch(max_readings=10**6)
     records = [Record(n, b"junk") for n in range(MAX_EVENTS + 1)]
-    assert batch.add(TopicPartition("s", 0), 0, records) == MAX_EVENTS
-    assert batch.full
+    events = TopicPartition("s", 0)
+    assert batch.add(events, 0, records) == MAX_EVENTS
+    assert batch.turns_away(events)
+    assert not batch.turns_away(METERS)
+    assert batch.add(events, MAX_EVENTS, records[MAX_EVENTS:]) == 0
+    assert batch.add(METERS, 0, [Record(0, reading("A"))]) == 1
 
 
 def test_parts_are_told_apart_by_stream() -> None:

@@ -128,10 +128,21 @@ def test_records_that_were_put_back_come_first_and_in_order() -> None:
     assert reading.fetch() == {A: [4]}
 
 
-def test_what_was_put_back_is_dropped_when_positions_are_read_again() -> None:
+def test_what_was_put_aside_comes_with_what_is_fetched_of_others() -> None:
+    reading = Reading({A: log_of(4), B: log_of(2)}, {A: 0, B: 0})
+    for partition, records in asyncio.run(reading.source.fetch(0)):
+        reading.source.put_back(partition, records[1:] if partition == A else [], aside=True)
+    for partition in (A, B):
+        reading.consumer.logs[partition].append(b"x")
+    assert reading.fetch() == {A: [1, 2, 3], B: [2]}
+    assert reading.fetch() == {A: [4]}
+
+
+@pytest.mark.parametrize("aside", [False, True])
+def test_what_was_put_back_is_dropped_when_positions_are_read_again(aside: bool) -> None:
     reading = Reading({A: log_of(4)}, {A: 0})
     ((partition, records),) = asyncio.run(reading.source.fetch(0))
-    reading.source.put_back(partition, records[1:])
+    reading.source.put_back(partition, records[1:], aside=aside)
     reading.source.hold({A: 2}, {})
     assert reading.fetch() == {A: [2, 3]}
 
