@@ -105,7 +105,8 @@ function implausibleSentence(readings) {
 function rejectedSentence(readings) {
   if (!readings) return "";
   const were = plural(readings, "reading was", "readings were");
-  return `${were} rejected and not resolved: what they say may be missing here.`;
+  const they = readings === 1 ? "it says" : "they say";
+  return `${were} rejected and not resolved: what ${they} may be missing here.`;
 }
 
 function correctedSentence(readings) {

@@ -56,7 +56,7 @@ const deviceKey = ({ stream, deviceId }) => `${stream} ${deviceId}`;
 
 // {node, make}: says what came of retiring a device or bringing it back; `changed` is called then.
 function activityChange(changed) {
-  const told = h("span", { role: "status" });
+  const told = h("span", { role: "status", tabindex: "-1" });
   const undo = h("span", {});
   const node = h("p", { class: "told" }, told, " ", undo);
   const make = async ({ stream, deviceId }, isActive, undoButton = null) => {
@@ -68,7 +68,7 @@ function activityChange(changed) {
       if (undoButton) {
         undo.append(undoButton);
         undoButton.focus();
-      }
+      } else told.focus(); // The button that had it is gone.
       changed();
     } catch (error) {
       say(told, error.message);

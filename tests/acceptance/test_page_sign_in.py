@@ -136,6 +136,7 @@ def test_an_operator_replays_and_retires_an_analyst_cannot(
     expect(silent).to_contain_text(f"{VEHICLE} is retired.")
     expect(retire).to_have_count(0)
     page.get_by_role("button", name="Undo").press("Enter")  # it has the focus
+    expect(silent.get_by_text(f"{VEHICLE} is back.")).to_be_focused()
     expect(silent).to_contain_text(f"{VEHICLE} is back.")
     retire.click()
     silent.get_by_text("Retired devices", exact=True).click()

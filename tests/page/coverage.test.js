@@ -70,6 +70,12 @@ test("and in a sentence each, which says what became of it", () => {
   ]);
 });
 
+test("one rejected reading is spoken of as one", () => {
+  const [, rejected] = basisSentences(coverage({ rejectedReadings: 1 }));
+  const expected = "1 reading was rejected and not resolved: what it says may be missing here.";
+  assert.equal(rejected, expected);
+});
+
 test("how often devices report is said of the sides that have two readings", () => {
   const paced = (ac, dc) => basisSentences(coverage({ observedSeconds: { ac, dc } }))[1];
   assert.equal(
