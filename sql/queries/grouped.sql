@@ -27,7 +27,7 @@ session AS MATERIALIZED (
     ) AS session
 ),
 device AS (
-    SELECT %(vehicle_topic)s AS topic, vehicle_id AS device_id, NULL AS car
+    SELECT %(vehicle_topic)s AS topic, vehicle_id AS device_id, NULL AS car, NULL::integer AS place
     FROM (
         -- include: vehicle_rollups
     ) AS rollup
@@ -56,7 +56,8 @@ session AS MATERIALIZED (
     WHERE vehicle_id = %(vehicle_id)s
 ),
 device AS (
-    SELECT %(vehicle_topic)s AS topic, %(vehicle_id)s AS device_id, NULL AS car
+    SELECT %(vehicle_topic)s AS topic, %(vehicle_id)s AS device_id, NULL AS car,
+        NULL::integer AS place
     UNION
     -- include: devices_met
 ),
@@ -76,17 +77,22 @@ session AS MATERIALIZED (
     WHERE meter_id = %(meter_id)s
 ),
 device AS (
-    SELECT %(meter_topic)s AS topic, %(meter_id)s AS device_id, NULL AS car
+    SELECT %(meter_topic)s AS topic, %(meter_id)s AS device_id, NULL AS car, NULL::integer AS place
     UNION
-    -- include: devices_met
+    SELECT %(vehicle_topic)s, vehicle_id, car, place
+    FROM session
+    CROSS JOIN generate_series(1, cardinality(%(firsts)s::timestamptz[])) AS place
+    WHERE started_at < (%(pasts)s::timestamptz[])[place]
+        AND coalesce(ended_at, 'infinity') > (%(firsts)s::timestamptz[])[place]
 ),
 -- include: sums_by_place
 
 -- fragment: devices_met
--- Those of the sessions; a meter has readings for all vehicles on it.
-SELECT %(vehicle_topic)s, vehicle_id, car FROM session
+-- Those of the sessions; a meter has readings for all vehicles on it. What is amiss about a device
+-- concerns its `place`, or all of them where that is null.
+SELECT %(vehicle_topic)s, vehicle_id, car, NULL::integer FROM session
 UNION
-SELECT %(meter_topic)s, meter_id, NULL FROM session
+SELECT %(meter_topic)s, meter_id, NULL, NULL::integer FROM session
 
 -- fragment: sums_by_place
 added AS (
@@ -145,11 +151,19 @@ amiss AS (
         WHERE undone_at IS NULL) AS touched
 ),
 amiss_of AS (
-    SELECT coalesce(place, 0) AS place, coalesce(car, '') AS car, grouping(place, car) AS kind,
+    SELECT 0 AS place, coalesce(car, '') AS car, 2 + grouping(car) AS kind,
         sum(rejected) AS rejected, sum(corrected) AS corrected
     FROM amiss
-    JOIN device USING (topic, device_id)
-    GROUP BY GROUPING SETS ((), (place), (car))
+    JOIN (SELECT DISTINCT topic, device_id, car FROM device) AS device USING (topic, device_id)
+    GROUP BY GROUPING SETS ((), (car))
+    UNION ALL
+    SELECT place, '', 1, sum(rejected), sum(corrected)
+    FROM amiss
+    WHERE EXISTS (
+        SELECT FROM device
+        WHERE device.topic = amiss.topic AND device.device_id = amiss.device_id
+            AND coalesce(device.place = amiss.place, true))
+    GROUP BY place
 ),
 asked AS (
     SELECT 0 AS place, '' AS car, 3 AS kind
