@@ -18,7 +18,7 @@ CREATE TABLE session_events (
 -- Rejected events that another event may free: an end whose start is not known, or whatever
 -- another session is in the way of (`blocked_by`) that has yet to end.
 CREATE TABLE waiting_session_events (
-    rejected_id bigint PRIMARY KEY REFERENCES rejected_records ON DELETE CASCADE,
+    rejected_id bigint PRIMARY KEY,
     "timestamp" timestamptz NOT NULL,
     meter_kwh double precision,
     blocked_by uuid,

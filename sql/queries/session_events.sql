@@ -14,6 +14,7 @@ SELECT pg_advisory_xact_lock(%(lock)s)
 SELECT rejected_id, blocked_by,
     -- include: event_columns
 FROM waiting_session_events
+JOIN rejected_records AS rejected ON rejected.id = rejected_id AND resolved_at IS NULL
 WHERE (transaction_id = ANY(%(transactions)s) OR blocked_by = ANY(%(sessions)s))
     AND rejected_id <> ALL(%(known)s::bigint[])
 ORDER BY rejected_id
@@ -113,7 +114,10 @@ FROM unnest(
         transaction_id, event, meter_id, vehicle_id, connector_id)
 JOIN rejected_records AS rejected USING (topic, partition, "offset", record_index, record_ms)
 WHERE resolved_at IS NULL
-ON CONFLICT (rejected_id) DO UPDATE SET blocked_by = EXCLUDED.blocked_by
+ON CONFLICT (rejected_id) DO UPDATE SET (blocked_by,
+    -- include: event_columns
+) = (EXCLUDED.blocked_by, EXCLUDED."timestamp", EXCLUDED.meter_kwh, EXCLUDED.transaction_id,
+    EXCLUDED.event, EXCLUDED.meter_id, EXCLUDED.vehicle_id, EXCLUDED.connector_id)
 
 -- name: retell
 -- What waited is still rejected: the reason may be another one by now.

@@ -33,7 +33,7 @@ def topic(environment: dict[str, str]) -> Iterator[Topic]:
         topic.balances()
         topic.sink.close()
         database.execute("TRUNCATE meters, vehicles, rejected_records, ingest_offsets CASCADE")
-        database.execute("TRUNCATE session_events, rollup_log")
+        database.execute("TRUNCATE session_events, waiting_session_events, rollup_log")
 
 
 def test_a_session_starts_and_ends_once_however_often_it_is_said(topic: Topic) -> None:

