@@ -57,7 +57,7 @@ RESOLVE = "UPDATE (resolved_at, resolved_by, changed, outcome)"
 TAKE_SESSION_EVENTS: Rights = {
     "rejected_records": ("UPDATE (reason, detail)",),
     "session_events": ("INSERT",),
-    "waiting_session_events": ("INSERT", "UPDATE (blocked_by)", "DELETE"),
+    "waiting_session_events": ("INSERT", "UPDATE", "DELETE"),
 }
 RIGHTS: Mapping[str, tuple[Rights, ...]] = {
     "worker": (
