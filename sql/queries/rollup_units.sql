@@ -162,6 +162,9 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT unnest(before.times || after.times) AS at
     UNION ALL
+    -- What the next reading covers before it depends on how long ago the one before is.
+    SELECT after.times[1] - 2 * each WHERE after.times IS NOT NULL
+    UNION ALL
     SELECT hour
     FROM charging_sessions AS session
     CROSS JOIN generate_series(

@@ -121,6 +121,23 @@ def test_what_is_read_hours_later_decides_what_sessions_may_say(
     assert reference.session(changing.fleet, session)["energyAc"] == 6
 
 
+def test_a_reading_of_days_before_says_how_much_the_next_one_covers(
+    environment: dict[str, str],
+    api: httpx.Client,
+    connection: psycopg.Connection[Any],
+    staging: psycopg.Connection[Any],
+) -> None:
+    """The next one comes right after an hour began: with none before it covers a minute."""
+    changing = Changing(environment, api, connection, staging)
+    changing.fleet.meters, changing.fleet.vehicles = {"M": Device(False)}, {"V": Device(True)}
+    stored_fleets.load(connection, changing.fleet, changing.prefix)
+    changing.start(Session("M", "V", START, START + 2 * HOUR))
+    changing.read(True, "V", Reading(START + HOUR + timedelta(seconds=13), Decimal(1)))
+    changing.agree((START, START + HOUR))
+    changing.read(True, "V", Reading(START - 10 * HOUR, Decimal(1)))
+    changing.agree((START, START + HOUR))
+
+
 def test_what_comes_late_counts_where_a_correction_moves_it(
     environment: dict[str, str],
     api: httpx.Client,
