@@ -181,7 +181,7 @@ export function sinceText({ days, stretch, before }, { lowEfficiency }) {
   const low = stretch.filter(isLow);
   const since = isoDay(stretch[0].start);
   const start = before
-    ? `Since ${since}: ${under} ${extentText(low, stretch)}; not yet on ${isoDay(before.start)}.`
+    ? `Since ${since}: ${under} ${extentText(low, stretch)}; ${isoDay(before.start)} as a whole was not yet.`
     : `At least since ${since}, the first day here: ${under} ${extentText(low, stretch)}.`;
   return `${start} ${certainDaysText(low.filter(isCertain).length, low.length)}`;
 }

@@ -147,17 +147,20 @@ test("since when: the first day of the low days that last until now", () => {
   const since = (...all) => sinceText(lowStretch(days(...all)), LIMITS);
   assert.equal(
     since(fine, fine, low, idle, low),
-    "Since 2026-11-03: under 85 % on all 2 days it charged on; not yet on 2026-11-02. That is certain.",
+    "Since 2026-11-03: under 85 % on all 2 days it charged on; 2026-11-02 as a whole was not yet. That is certain.",
   );
   assert.equal(
     since(unsure, low),
     "At least since 2026-11-01, the first day here: under 85 % on all 2 days it charged on. " +
       "It is certain of 1 of them.",
   );
-  assert.match(since(fine, unsure), /on that day; not yet on 2026-11-01\. It is certain of none/);
+  assert.match(
+    since(fine, unsure),
+    /on that day; 2026-11-01 as a whole was not yet\. It is certain of none/,
+  );
   assert.match(
     since(fine, low, fine, low, low),
-    /^Since 2026-11-02: under 85 % on 3 of 4 days it charged on; not yet on 2026-11-01\./,
+    /^Since 2026-11-02: under 85 % on 3 of 4 days it charged on; 2026-11-01 as a whole was not yet\./,
   );
   assert.match(since(low, fine, fine, low), /^Since 2026-11-04: under 85 % on that day/);
   const little = figures(0.9, "complete", 0.5);
