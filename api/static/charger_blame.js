@@ -1,9 +1,10 @@
 // Whether a charger or a car on it loses energy: a verdict, since when, how sure it is, the vehicles it
 // rests on, and the 31 days up to the end of the chosen window as a chart. Vehicles are compared over
-// the time since the charger is low: the fine days before would hide it.
+// the time since the charger is low: the fine days before would hide it. Only who charged nowhere else
+// since then is compared with all its 31 days elsewhere.
 
 import { chargerVehicles } from "./charger_vehicles.js";
-import { chargerOrCar, lowStretch, sinceText } from "./charger_verdict.js";
+import { chargerOrCar, lowStretch, sinceText, withElsewhere } from "./charger_verdict.js";
 import { daysFigure } from "./days_figure.js";
 import { askKnown } from "./device_figures.js";
 import { h, say, vehicleLink } from "./dom.js";
@@ -65,15 +66,17 @@ async function askDays(id, chosen, signal) {
   const found = lowStretch(groups);
   if (found.stretch.length === 0) return { figures: days, groups, found, limits, window };
   const since = { ...window, start: Date.parse(found.stretch[0].start) };
-  const figures = await askKnown(`${path}?${windowQuery(since)}`, signal);
+  const low = await askKnown(`${path}?${windowQuery(since)}`, signal);
+  const figures = low && { ...low, vehicles: withElsewhere(low.vehicles, days.vehicles) };
   return { figures, groups, found, limits, window };
 }
 
 // What time the vehicles are compared over, and the chart shows.
 function noteText({ beingRedone }, { stretch }, { start, end }) {
   const compared = isoDay(stretch.length ? stretch[0].start : start);
+  const before = stretch.length ? ", with their 31 days elsewhere where they have none since" : "";
   const extent =
-    `Vehicles are compared from ${compared} on; ` +
+    `Vehicles are compared from ${compared} on${before}; ` +
     `the chart has the 31 days from ${isoDay(start)} to ${isoDay(end - 1)}.`;
   return beingRedone ? `${extent} ${REDONE}` : extent;
 }

@@ -23,6 +23,16 @@ export function kindOf(vehicle, { lowEfficiency }) {
   return ratio < lowEfficiency ? "everywhere" : "here";
 }
 
+// The vehicles since the charger is low. Who charged nowhere else since then is compared with how it did
+// elsewhere in the `longer` time before and after: a stretch of one day would know nothing of a car.
+export function withElsewhere(vehicles, longer) {
+  const known = new Map(longer.map((vehicle) => [vehicle.vehicleId, vehicle.elsewhere]));
+  return vehicles.map((vehicle) => {
+    if (elsewhereRatio(vehicle) !== null) return vehicle;
+    return { ...vehicle, elsewhere: known.get(vehicle.vehicleId) ?? vehicle.elsewhere };
+  });
+}
+
 // {judged, parts, sure}: good, warn, bad or empty; the verdict as texts and nodes, where `link` makes
 // the node of a vehicle's id; and how sure it is, in words.
 export function chargerOrCar(figures, limits, link) {
@@ -171,7 +181,7 @@ export function sinceText({ days, stretch, before }, { lowEfficiency }) {
   const low = stretch.filter(isLow);
   const since = isoDay(stretch[0].start);
   const start = before
-    ? `Since ${since}: ${under} ${extentText(low, stretch)}; not yet on ${isoDay(before.start)}.`
+    ? `Since ${since}: ${under} ${extentText(low, stretch)}; ${isoDay(before.start)} as a whole was not yet.`
     : `At least since ${since}, the first day here: ${under} ${extentText(low, stretch)}.`;
   return `${start} ${certainDaysText(low.filter(isCertain).length, low.length)}`;
 }

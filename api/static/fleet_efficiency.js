@@ -122,7 +122,8 @@ export function verdictParts(fleet, limits, link) {
 
 const underLimit = ({ lowEfficiency }) => `under ${limitPercent(lowEfficiency)}`;
 
-function certainParts({ vehicles, vehicleCount, certainAlertCounts }, limits, link) {
+function certainParts(fleet, limits, link) {
+  const { vehicles, certainAlertCounts } = fleet;
   const under = underLimit(limits);
   if (certainAlertCounts.lowEfficiency === 0) {
     const counted = plural(certainAlertCounts.impossibleEfficiency, "vehicle");
@@ -131,9 +132,10 @@ function certainParts({ vehicles, vehicleCount, certainAlertCounts }, limits, li
   const [worst] = vehicles;
   const ratio = worst.metrics.efficiencyRatio;
   const share = ratio < limits.lowEfficiency ? percent(ratio) : lowWords(ratio, limits);
-  const counted = `${count(certainAlertCounts.lowEfficiency)} of ${plural(vehicleCount, "vehicle")}`;
+  const low = certainAlertCounts.lowEfficiency;
+  const counted = `${count(low)} of ${plural(judgedCount(fleet), "judged vehicle")}`;
   return [
-    `✕ ${counted} are ${under}. The worst is `,
+    `✕ ${counted} ${low === 1 ? "is" : "are"} ${under}. The worst is `,
     link(worst.vehicleId),
     `: only ${share} of the energy drawn reached its battery. ` +
       `U${under.slice(1)} means a fault or a leak.`,

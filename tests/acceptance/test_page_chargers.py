@@ -87,7 +87,7 @@ def test_which_charger_since_when_and_how_sure(api: httpx.Client, opened: Opener
     )
     since, fine = LEAKS_FROM.date(), (LEAKS_FROM - DAY).date()
     expect(part.locator(".since")).to_have_text(
-        f"Since {since}: under 85 % on all 3 days it charged on; not yet on {fine}."
+        f"Since {since}: under 85 % on all 3 days it charged on; {fine} as a whole was not yet."
         " That is certain."
     )
     expect(part.locator(".sure")).to_contain_text("quite, all 2 figures behind it are complete")

@@ -3,7 +3,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { elsewhereText, meaningText } from "../../api/static/charger_vehicles.js";
-import { chargerOrCar, kindOf, lowStretch, sinceText } from "../../api/static/charger_verdict.js";
+import {
+  chargerOrCar,
+  kindOf,
+  lowStretch,
+  sinceText,
+  withElsewhere,
+} from "../../api/static/charger_verdict.js";
 import { basisText, stateTexts } from "../../api/static/charger_view.js";
 import { flagText, verdictText } from "../../api/static/chargers_view.js";
 
@@ -52,6 +58,18 @@ test("several that are low here alone: the charger", () => {
   ]);
   const [, withCar] = said([A, B, CAR]);
   assert.match(withCar, /and 2 are fine elsewhere\. Besides, look at \[C\]: low elsewhere, too\./);
+});
+
+test("who charged nowhere else since the charger is low is compared with the time before", () => {
+  const since = [vehicle("C", 0.76, null), A, vehicle("N", 0.7, null)];
+  const before = [vehicle("C", 0.76, 0.75), vehicle("A", 0.8, 0.5), NEW];
+  const known = withElsewhere(since, before);
+  assert.deepEqual(
+    known.map((one) => kindOf(one, LIMITS)),
+    ["everywhere", "here", "unknown"],
+  );
+  const [, text] = said(withElsewhere([vehicle("C", 0.76, null)], before));
+  assert.match(text, /^▲ Rather the car: \[C\] is under 85 % here and elsewhere\./);
 });
 
 test("what rests on partial readings is never said for certain", () => {
@@ -129,17 +147,20 @@ test("since when: the first day of the low days that last until now", () => {
   const since = (...all) => sinceText(lowStretch(days(...all)), LIMITS);
   assert.equal(
     since(fine, fine, low, idle, low),
-    "Since 2026-11-03: under 85 % on all 2 days it charged on; not yet on 2026-11-02. That is certain.",
+    "Since 2026-11-03: under 85 % on all 2 days it charged on; 2026-11-02 as a whole was not yet. That is certain.",
   );
   assert.equal(
     since(unsure, low),
     "At least since 2026-11-01, the first day here: under 85 % on all 2 days it charged on. " +
       "It is certain of 1 of them.",
   );
-  assert.match(since(fine, unsure), /on that day; not yet on 2026-11-01\. It is certain of none/);
+  assert.match(
+    since(fine, unsure),
+    /on that day; 2026-11-01 as a whole was not yet\. It is certain of none/,
+  );
   assert.match(
     since(fine, low, fine, low, low),
-    /^Since 2026-11-02: under 85 % on 3 of 4 days it charged on; not yet on 2026-11-01\./,
+    /^Since 2026-11-02: under 85 % on 3 of 4 days it charged on; 2026-11-01 as a whole was not yet\./,
   );
   assert.match(since(low, fine, fine, low), /^Since 2026-11-04: under 85 % on that day/);
   const little = figures(0.9, "complete", 0.5);

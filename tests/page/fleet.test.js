@@ -95,8 +95,12 @@ test("the verdict names the worst vehicle, and counts those that are not listed,
   );
   assert.equal(
     verdict({ low: 1, fine: 2, vehicles: [vehicle(0.7)] }),
-    "✕ 1 of 3 vehicles are under 85 %. The worst is [V]: only 70.0 % of the energy drawn " +
+    "✕ 1 of 3 judged vehicles is under 85 %. The worst is [V]: only 70.0 % of the energy drawn " +
       "reached its battery. Under 85 % means a fault or a leak.",
+  );
+  assert.match(
+    verdict({ low: 2, fine: 2, noSession: 4, vehicles: [vehicle(0.7)] }),
+    /^✕ 2 of 4 judged vehicles are/,
   );
   const just = { low: 1, fine: 2, vehicles: [vehicle(0.85)] };
   assert.match(verdict(just), /only just under 85 % of the energy/);
@@ -125,7 +129,7 @@ test("an uncertain alert is no fault yet, and never hides a certain one", () => 
   ]);
   const both = { low: 1, unsure: { ...unsure, implausibleEnergy: 1 }, vehicles: [vehicle(0.7)] };
   assert.equal(fleetJudged(fleetOf(both)), "bad");
-  assert.match(verdict(both), /^✕ 1 of 3 vehicles are under 85 %/);
+  assert.match(verdict(both), /^✕ 1 of 3 judged vehicles is under 85 %/);
   const others = / Uncertain: 2 vehicles may be under 85 %, 1 vehicle with implausible readings\.$/;
   assert.match(verdict(both), others);
   assert.equal(lowShown(fleetOf(both))[1], "of 3 judged, 1 for certain");
