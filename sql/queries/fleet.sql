@@ -99,10 +99,18 @@ amiss_of AS (
     FROM (
         SELECT device_id AS meter_id, rejected, corrected FROM amiss WHERE topic = %(meter_topic)s
         UNION ALL
-        SELECT meter_id, rejected, corrected
-        FROM amiss
-        JOIN (SELECT DISTINCT vehicle_id, meter_id FROM session) AS used ON vehicle_id = device_id
-        WHERE topic = %(vehicle_topic)s) AS found
+        -- Of a vehicle what lies in its sessions here.
+        SELECT meter_id, (
+            SELECT count(*)
+            FROM rejected_records AS record
+            WHERE record.device_id = vehicle_id AND record.topic = %(vehicle_topic)s
+                AND resolved_at IS NULL AND NOT same_energy AND rejected > 0
+                AND reading_at >= since AND reading_at < until
+        ), CASE WHEN corrected > 0 THEN corrected_count('vehicle', vehicle_id, since, until) END
+        FROM session
+        JOIN amiss ON device_id = vehicle_id AND topic = %(vehicle_topic)s
+        CROSS JOIN LATERAL (SELECT greatest(started_at, %(start)s) AS since,
+            least(ended_at, %(end)s) AS until) AS during) AS found
     GROUP BY meter_id
 ),
 overlap AS (

@@ -27,7 +27,8 @@ session AS MATERIALIZED (
     ) AS session
 ),
 device AS (
-    SELECT %(vehicle_topic)s AS topic, vehicle_id AS device_id, NULL AS car, NULL::integer AS place
+    SELECT %(vehicle_topic)s AS topic, vehicle_id AS device_id, NULL AS car,
+        '-infinity'::timestamptz AS since, 'infinity'::timestamptz AS until
     FROM (
         -- include: vehicle_rollups
     ) AS rollup
@@ -57,7 +58,7 @@ session AS MATERIALIZED (
 ),
 device AS (
     SELECT %(vehicle_topic)s AS topic, %(vehicle_id)s AS device_id, NULL AS car,
-        NULL::integer AS place
+        '-infinity'::timestamptz AS since, 'infinity'::timestamptz AS until
     UNION
     -- include: devices_met
 ),
@@ -77,22 +78,22 @@ session AS MATERIALIZED (
     WHERE meter_id = %(meter_id)s
 ),
 device AS (
-    SELECT %(meter_topic)s AS topic, %(meter_id)s AS device_id, NULL AS car, NULL::integer AS place
+    SELECT %(meter_topic)s AS topic, %(meter_id)s AS device_id, NULL AS car,
+        '-infinity'::timestamptz AS since, 'infinity'::timestamptz AS until
     UNION
-    SELECT %(vehicle_topic)s, vehicle_id, car, place
+    SELECT %(vehicle_topic)s, vehicle_id, car, started_at, coalesce(ended_at, 'infinity')
     FROM session
-    CROSS JOIN generate_series(1, cardinality(%(firsts)s::timestamptz[])) AS place
-    WHERE started_at < (%(pasts)s::timestamptz[])[place]
-        AND coalesce(ended_at, 'infinity') > (%(firsts)s::timestamptz[])[place]
 ),
 -- include: sums_by_place
 
 -- fragment: devices_met
 -- Those of the sessions; a meter has readings for all vehicles on it. What is amiss about a device
--- concerns its `place`, or all of them where that is null.
-SELECT %(vehicle_topic)s, vehicle_id, car, NULL::integer FROM session
+-- counts from `since` until `until`.
+SELECT %(vehicle_topic)s, vehicle_id, car, '-infinity'::timestamptz, 'infinity'::timestamptz
+FROM session
 UNION
-SELECT %(meter_topic)s, meter_id, NULL, NULL::integer FROM session
+SELECT %(meter_topic)s, meter_id, NULL, '-infinity'::timestamptz, 'infinity'::timestamptz
+FROM session
 
 -- fragment: sums_by_place
 added AS (
@@ -132,38 +133,33 @@ overlap AS (
     GROUP BY GROUPING SETS ((), (place), (car))
 ),
 amiss AS (
-    SELECT topic, device_id, width_bucket(reading_at, %(firsts)s::timestamptz[]) AS place,
-        count(*) AS rejected, 0 AS corrected
+    SELECT car, width_bucket(reading_at, %(firsts)s::timestamptz[]) AS place, count(*) AS rejected,
+        0 AS corrected
     FROM rejected_records
+    JOIN device USING (topic, device_id)
     WHERE resolved_at IS NULL AND NOT same_energy
         AND reading_at >= %(start)s AND reading_at < %(end)s
-    GROUP BY topic, device_id, 3
+        AND reading_at >= since AND reading_at < until
+    GROUP BY 1, 2
     UNION ALL
-    SELECT CASE stream WHEN 'meter' THEN %(meter_topic)s ELSE %(vehicle_topic)s END, device_id,
-        place, 0, corrected_count(stream, device_id, since, until)
+    SELECT car, place, 0, corrected_count(stream, device_id, greatest(begun, since), least(ended, until))
     FROM (
-        SELECT DISTINCT stream, device_id, place, since, until
+        SELECT DISTINCT stream, device_id, car, place, begun, ended, since, until
         FROM corrections
+        JOIN device USING (device_id)
         JOIN unnest(%(firsts)s::timestamptz[], %(pasts)s::timestamptz[]) WITH ORDINALITY
-            AS stretch (since, until, place)
-            ON (first < until AND past > since)
-            OR (first + shift_by < until AND past + shift_by > since)
-        WHERE undone_at IS NULL) AS touched
+            AS stretch (begun, ended, place)
+            ON (first < ended AND past > begun)
+            OR (first + shift_by < ended AND past + shift_by > begun)
+        WHERE undone_at IS NULL AND greatest(begun, since) < least(ended, until)
+            AND topic = CASE stream WHEN 'meter' THEN %(meter_topic)s ELSE %(vehicle_topic)s END)
+        AS touched
 ),
 amiss_of AS (
-    SELECT 0 AS place, coalesce(car, '') AS car, 2 + grouping(car) AS kind,
+    SELECT coalesce(place, 0) AS place, coalesce(car, '') AS car, grouping(place, car) AS kind,
         sum(rejected) AS rejected, sum(corrected) AS corrected
     FROM amiss
-    JOIN (SELECT DISTINCT topic, device_id, car FROM device) AS device USING (topic, device_id)
-    GROUP BY GROUPING SETS ((), (car))
-    UNION ALL
-    SELECT place, '', 1, sum(rejected), sum(corrected)
-    FROM amiss
-    WHERE EXISTS (
-        SELECT FROM device
-        WHERE device.topic = amiss.topic AND device.device_id = amiss.device_id
-            AND coalesce(device.place = amiss.place, true))
-    GROUP BY place
+    GROUP BY GROUPING SETS ((), (place), (car))
 ),
 asked AS (
     SELECT 0 AS place, '' AS car, 3 AS kind

@@ -47,9 +47,18 @@ def of_charger(fleet: ReferenceFleet, meter: str, start: datetime, end: datetime
 def count_amiss(
     found: Figures, fleet: ReferenceFleet, meter: str, vehicles: list[str], window: Window
 ) -> None:
-    devices = [fleet.meters[meter], *(fleet.vehicles[v] for v in vehicles if v in fleet.vehicles)]
-    found.rejected = sum(window.has(time) for one in devices for time in one.rejected)
-    found.corrected = sum(window.has(time) for one in devices for time in one.corrected())
+    """Of the charger in the window, and of the vehicles in their sessions on it."""
+    stretches = [(fleet.meters[meter], window)]
+    for session in fleet.of_meter(meter):
+        if session.vehicle in vehicles and session.vehicle in fleet.vehicles:
+            first, past = (
+                max(session.start, window.start),
+                min(session.end or window.end, window.end),
+            )
+            if first < past:
+                stretches.append((fleet.vehicles[session.vehicle], Window(first, past)))
+    found.rejected = sum(w.has(time) for one, w in stretches for time in one.rejected)
+    found.corrected = sum(w.has(time) for one, w in stretches for time in one.corrected())
 
 
 def elsewhere(
