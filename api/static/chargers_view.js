@@ -83,7 +83,7 @@ export function verdictText({ meterCount, alertCounts, certainAlertCounts }, { l
     ];
   }
   if (low) return [`▲ ${count(low)} of ${all} may be ${under}; none is for certain.`, "warn"];
-  return [`None of ${all} is ${under}, as far as they can be judged.`, ""];
+  return [`None of ${all} is ${under} on average, as far as they can be judged.`, ""];
 }
 
 function rowClass(charger) {

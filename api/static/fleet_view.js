@@ -1,8 +1,9 @@
 // The fleet's view, kept open all day: how readings come in, the fleet's efficiency now and day by
-// day, who charges, which readings were rejected, and which devices are silent.
+// day, whether a charger is low, who charges, which readings were rejected, and which devices are silent.
 
 import { activeSessionsPanel } from "./active_sessions.js";
 import { h } from "./dom.js";
+import { fleetChargersPanel } from "./fleet_chargers.js";
 import { fleetDaysPanel } from "./fleet_days.js";
 import { fleetEfficiencyPanel } from "./fleet_efficiency.js";
 import { ingestionPanel } from "./ingestion.js";
@@ -14,13 +15,14 @@ import { silentDevicesPanel } from "./silent_devices.js";
 export function fleetView(mayOperate) {
   const ingestion = ingestionPanel();
   const efficiency = fleetEfficiencyPanel();
+  const chargers = fleetChargersPanel();
   const days = fleetDaysPanel();
   const sessions = activeSessionsPanel();
   const silent = silentDevicesPanel(ingestion.silentTile, mayOperate);
   const rejected = new RejectedReadingsPanel(mayOperate);
-  const panels = [ingestion, efficiency, days, sessions, silent, rejected];
+  const panels = [ingestion, efficiency, chargers, days, sessions, silent, rejected];
   const polls = panels.map((panel) => panel.asking.start());
-  const left = h("div", {}, efficiency.node, days.node, sessions.node);
+  const left = h("div", {}, efficiency.node, chargers.node, days.node, sessions.node);
   const right = h("div", {}, rejected.node, silent.node);
   const columns = h("div", { class: "columns" }, left, right);
   return {

@@ -12,6 +12,7 @@ import {
 } from "../../api/static/charger_verdict.js";
 import { basisText, stateTexts } from "../../api/static/charger_view.js";
 import { flagText, verdictText } from "../../api/static/chargers_view.js";
+import { worstParts } from "../../api/static/fleet_chargers.js";
 
 const LIMITS = { lowEfficiency: 0.85, impossibleEfficiency: 1 };
 const alertsOf = (ratio, quality) => {
@@ -207,8 +208,21 @@ test("the list of chargers counts certain and uncertain ones apart", () => {
     "▲ 1 of 30 chargers may be under 85 %; none is for certain.",
     "warn",
   ]);
+  assert.match(shown(0, 0)[0], /under 85 % on average/);
   assert.equal(shown(0, 0)[1], "");
   assert.match(shown(0, 0, 0)[0], /^No charger/);
   assert.equal(flagText(UNSURE), "Low. Uncertain: Gaps");
   assert.equal(flagText(A), "Low");
+});
+
+test("the fleet's view names the worst charger, if it is low", () => {
+  const link = (id) => `[${id}]`;
+  const low = {
+    meterId: "CP-1",
+    metrics: { efficiencyRatio: 0.7 },
+    alerts: [{ code: "low_efficiency" }],
+  };
+  assert.equal(worstParts({ meters: [low] }, link).join(""), "The worst is [CP-1] with 70.0 %.");
+  assert.deepEqual(worstParts({ meters: [{ ...low, alerts: [] }] }, link), []);
+  assert.deepEqual(worstParts({ meters: [] }, link), []);
 });
