@@ -80,7 +80,7 @@ def test_the_fleet_is_shown_as_the_api_and_the_fleet_know_it(
     worst = fleet["vehicles"][0]
     expect(verdict).to_contain_text(f"The worst is {worst['vehicleId']}: only {shown[0][1]}")
     certain = fleet["certainAlertCounts"]["lowEfficiency"]
-    expect(verdict).to_contain_text(f"{certain} of {len(truth['vehicles'])} vehicles")
+    expect(verdict).to_contain_text(f"{certain} of {len(truth['vehicles'])} judged vehicles")
     expect(part.locator("tbody tr.low")).to_have_count(certain)
 
     metrics = fleet["metrics"]
