@@ -1,7 +1,7 @@
 """The whole fleet's figures and a single meter's, as the HTTP API gives them."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -107,6 +107,10 @@ class RankedQuery(WindowQuery):
     def window(self, now: datetime) -> Window:
         """The window that is meant, widened to whole hours. Raises ValueError."""
         return super().window(now).in_whole_hours()
+
+    def parameters(self) -> dict[str, Any]:
+        """What statements that rank are told."""
+        return self.model_dump(include={"limit", "alert", "certain"})
 
 
 class FleetQuery(RankedQuery, GroupedQuery):

@@ -51,11 +51,7 @@ class ChargerAnalytics:
         """All chargers, the worst efficiency first; the window is widened to hours."""
         now = utc_now()
         window = asked_window(query, now)
-        parameters = of_rollups(self._settings, window, now, None) | {
-            "limit": query.limit,
-            "alert": query.alert,
-            "certain": query.certain,
-        }
+        parameters = of_rollups(self._settings, window, now, None) | query.parameters()
         async with self._database.connection() as connection:
             rows = await fetched(connection, FLEET["chargers"], parameters)
         return JsonResponse(await beside(len(rows) * ROW_BYTES, chargers, window, rows))

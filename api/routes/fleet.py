@@ -57,11 +57,7 @@ class FleetAnalytics:
         """All vehicles' charging, the worst efficiency first; the window is widened to hours."""
         now = utc_now()
         window = asked_window(query, now)
-        parameters = of_rollups(self._settings, window, now, None) | {
-            "limit": query.limit,
-            "alert": query.alert,
-            "certain": query.certain,
-        }
+        parameters = of_rollups(self._settings, window, now, None) | query.parameters()
         in_time = of_rollups(self._settings, window, now, query.group_by)
         in_time |= {"vehicle_id": None, "meter_id": None}
         groups = None

@@ -199,18 +199,23 @@ SELECT {id}, count(*) AS sessions, sum(seconds) AS session_seconds,
 FROM session
 GROUP BY {id}
 
+-- fragment: sums_or_zero
+-- Sums of rollups, which may be none; what is covered is at most what there is.
+coalesce(energy_ac, 0) AS energy_ac, coalesce(energy_dc, 0) AS energy_dc,
+coalesce(energy_outside, 0) AS energy_outside, coalesce(temp_sum, 0) AS temp_sum,
+coalesce(ac_readings, 0) AS ac_readings, coalesce(dc_readings, 0) AS dc_readings,
+coalesce(readings, 0) AS readings, coalesce(temps, 0) AS temps,
+coalesce(counter_resets, 0) AS counter_resets, coalesce(dips, 0) AS dips,
+coalesce(spikes, 0) AS spikes, coalesce(implausible, 0) AS implausible,
+coalesce(estimated_ac, 0) AS estimated_ac, coalesce(estimated_dc, 0) AS estimated_dc,
+least(coalesce(ac_seconds, 0), coalesce(session_seconds, 0)) AS ac_seconds,
+least(coalesce(dc_seconds, 0), coalesce(session_seconds, 0)) AS dc_seconds
+
 -- fragment: summed
--- Both together; what is covered is at most what there is.
+-- Both together.
 SELECT {id},
-    coalesce(energy_ac, 0) AS energy_ac, coalesce(energy_dc, 0) AS energy_dc,
-    coalesce(energy_outside, 0) AS energy_outside, coalesce(temp_sum, 0) AS temp_sum,
-    coalesce(ac_readings, 0) AS ac_readings, coalesce(dc_readings, 0) AS dc_readings,
-    coalesce(readings, 0) AS readings, coalesce(temps, 0) AS temps,
-    coalesce(counter_resets, 0) AS counter_resets, coalesce(dips, 0) AS dips,
-    coalesce(spikes, 0) AS spikes, coalesce(implausible, 0) AS implausible,
-    coalesce(estimated_ac, 0) AS estimated_ac, coalesce(estimated_dc, 0) AS estimated_dc,
-    least(coalesce(ac_seconds, 0), coalesce(session_seconds, 0)) AS ac_seconds,
-    least(coalesce(dc_seconds, 0), coalesce(session_seconds, 0)) AS dc_seconds,
+    -- include: sums_or_zero
+    ,
     coalesce(sessions, 0) AS sessions, coalesce(session_seconds, 0) AS session_seconds,
     coalesce(ac_expected, 0) AS ac_expected, coalesce(dc_expected, 0) AS dc_expected,
     coalesce(rejected, 0) AS rejected, coalesce(corrected, 0) AS corrected

@@ -171,15 +171,8 @@ asked AS (
     SELECT 0, car, 2 FROM overlap WHERE kind = 2 AND car <> '')
 )
 SELECT nullif(asked.place, 0) AS place, nullif(asked.car, '') AS car,
-    coalesce(energy_ac, 0) AS energy_ac, coalesce(energy_dc, 0) AS energy_dc,
-    coalesce(energy_outside, 0) AS energy_outside, coalesce(temp_sum, 0) AS temp_sum,
-    coalesce(ac_readings, 0) AS ac_readings, coalesce(dc_readings, 0) AS dc_readings,
-    coalesce(readings, 0) AS readings, coalesce(temps, 0) AS temps,
-    coalesce(counter_resets, 0) AS counter_resets, coalesce(dips, 0) AS dips,
-    coalesce(spikes, 0) AS spikes, coalesce(implausible, 0) AS implausible,
-    coalesce(estimated_ac, 0) AS estimated_ac, coalesce(estimated_dc, 0) AS estimated_dc,
-    least(coalesce(ac_seconds, 0), coalesce(session_seconds, 0)) AS ac_seconds,
-    least(coalesce(dc_seconds, 0), coalesce(session_seconds, 0)) AS dc_seconds,
+    -- include: sums_or_zero
+    ,
     coalesce(CASE asked.kind WHEN 1 THEN sessions ELSE started END, 0) AS sessions,
     coalesce(vehicles, 0) AS vehicles, coalesce(session_seconds, 0) AS session_seconds,
     floor(round(coalesce(ac_expected, 0), 90)) AS ac_expected,

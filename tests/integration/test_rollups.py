@@ -3,7 +3,7 @@
 They are seen through the fleet's answer, for hours, days and all there is, against the reference.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from operator import itemgetter
@@ -101,16 +101,31 @@ def test_rollups_equal_their_raw_rows(
     changing.agree_on_chargers()
 
 
-def test_what_is_read_hours_later_decides_what_sessions_may_say(
+Pair = Callable[[bool, bool], Changing]
+
+
+@pytest.fixture
+def pair(
     environment: dict[str, str],
     api: httpx.Client,
     connection: psycopg.Connection[Any],
     staging: psycopg.Connection[Any],
-) -> None:
+) -> Pair:
+    """Stores a meter M and a vehicle V, each a register or not, without a reading."""
+
+    def stored(meter: bool, vehicle: bool) -> Changing:
+        changing = Changing(environment, api, connection, staging)
+        changing.fleet.meters = {"M": Device(meter)}
+        changing.fleet.vehicles = {"V": Device(vehicle)}
+        stored_fleets.load(connection, changing.fleet, changing.prefix)
+        return changing
+
+    return stored
+
+
+def test_what_is_read_hours_later_decides_what_sessions_may_say(pair: Pair) -> None:
     """A meter that is silent but for one reading, which is below its meterStop."""
-    changing = Changing(environment, api, connection, staging)
-    changing.fleet.meters, changing.fleet.vehicles = {"M": Device(True)}, {"V": Device(False)}
-    stored_fleets.load(connection, changing.fleet, changing.prefix)
+    changing = pair(True, False)
     session = Session("M", "V", START, START + HOUR, Decimal(1000), Decimal(1006))
     changing.start(session)
     changing.agree((START, START + HOUR))
@@ -121,16 +136,9 @@ def test_what_is_read_hours_later_decides_what_sessions_may_say(
     assert reference.session(changing.fleet, session)["energyAc"] == 6
 
 
-def test_a_reading_of_days_before_says_how_much_the_next_one_covers(
-    environment: dict[str, str],
-    api: httpx.Client,
-    connection: psycopg.Connection[Any],
-    staging: psycopg.Connection[Any],
-) -> None:
+def test_a_reading_of_days_before_says_how_much_the_next_one_covers(pair: Pair) -> None:
     """The next one comes right after an hour began: with none before it covers a minute."""
-    changing = Changing(environment, api, connection, staging)
-    changing.fleet.meters, changing.fleet.vehicles = {"M": Device(False)}, {"V": Device(True)}
-    stored_fleets.load(connection, changing.fleet, changing.prefix)
+    changing = pair(False, True)
     changing.start(Session("M", "V", START, START + 2 * HOUR))
     changing.read(True, "V", Reading(START + HOUR + timedelta(seconds=13), Decimal(1)))
     changing.agree((START, START + HOUR))
@@ -138,16 +146,9 @@ def test_a_reading_of_days_before_says_how_much_the_next_one_covers(
     changing.agree((START, START + HOUR))
 
 
-def test_what_comes_late_counts_where_a_correction_moves_it(
-    environment: dict[str, str],
-    api: httpx.Client,
-    connection: psycopg.Connection[Any],
-    staging: psycopg.Connection[Any],
-) -> None:
+def test_what_comes_late_counts_where_a_correction_moves_it(pair: Pair) -> None:
     """A meter's clock was five hours ahead, and not all of what it sent had come by then."""
-    changing = Changing(environment, api, connection, staging)
-    changing.fleet.meters, changing.fleet.vehicles = {"M": Device(False)}, {"V": Device(False)}
-    stored_fleets.load(connection, changing.fleet, changing.prefix)
+    changing = pair(False, False)
     changing.start(Session("M", "V", START, START + HOUR))
     late = START + 5.5 * HOUR
     changing.correct(False, "M", Correction("shift", late, late + HOUR, shift=-5 * HOUR))
