@@ -13,7 +13,7 @@ RUN python -m venv --without-pip /venv \
 
 FROM python
 LABEL org.opencontainers.image.title="energy-ingestion-engine" \
-      org.opencontainers.image.version="0.2.0" \
+      org.opencontainers.image.version="0.3.0.dev0" \
       org.opencontainers.image.licenses="Apache-2.0"
 # /keys is where docker-compose.production.yml keeps the first key: a new volume takes its owner.
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin app \

@@ -31,6 +31,7 @@ FOR_ANALYSTS = (
     *LIVE_STATES,
     *CORRECTED,
     *SUMS,
+    "alerts",
     "charging_sessions",
     "corrected_stretches",
     "corrections",
@@ -40,6 +41,7 @@ FOR_ANALYSTS = (
 )
 READ_BY_ALL_PROCESSES = (
     *FOR_ANALYSTS,
+    "alert_events",
     "database_identity",
     "granted_roles",
     "housekeeping_duties",
@@ -82,6 +84,8 @@ RIGHTS: Mapping[str, tuple[Rights, ...]] = {
         TAKE_SESSION_EVENTS,
         dict.fromkeys((*DEVICES, "charging_sessions"), ("INSERT", "UPDATE")),
         dict.fromkeys(("api_keys",), ("SELECT",)),
+        dict.fromkeys(("alerts",), ("INSERT", "UPDATE")),
+        dict.fromkeys(("alert_events",), ("INSERT",)),
         dict.fromkeys(
             ("api_sign_ins", "corrected_stretches", "register_exchanges", *CORRECTED),
             ("SELECT", "INSERT", "DELETE"),
