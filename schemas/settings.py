@@ -165,7 +165,7 @@ class Settings(BaseSettings):
     db_allow_plaintext: bool = False
     """Whether to talk to a PostgreSQL on another machine without TLS."""
     db_pool_size: int = Field(20, ge=1, le=1000)
-    """Connections an API process pools; health, keys, metrics, replays open at most five more."""
+    """Connections an API process pools; health, keys, alerts, metrics and replays open six more."""
     batch_size: int = Field(100_000, ge=1, le=1_000_000)
     """Most readings in one flush; a record is never split, a larger one goes alone."""
     flush_interval_ms: int = Field(1000, ge=1, le=60_000)

@@ -14,9 +14,8 @@ from tests.conftest import fresh_environment
 from tests.connections import connect
 from tests.kafka import send
 from tests.probes import port_of
-from tests.prometheus import Prometheus, prometheus
+from tests.prometheus import RULE_FILES, Prometheus, prometheus
 from tests.readings import meter_value
-from tests.unit.test_alert_rules import RULE_FILES
 from tests.workers import WorkerProcess, wait_until
 
 FASTER = 60

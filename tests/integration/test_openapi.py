@@ -71,6 +71,11 @@ def filled(api: httpx.Client, environment: dict[str, str]) -> Iterator[dict[str,
             "UPDATE charging_sessions SET session_id = %s WHERE session_id = %s", (SESSION, started)
         )
         connection.execute(
+            "INSERT INTO alerts (alert_id, opened_at, code, stream, device_id, message)"
+            " VALUES (%s, now(), 'silent_device', 'meter', 'MTR-001', 'No reading')",
+            (SESSION,),
+        )
+        connection.execute(
             'INSERT INTO rejected_records (group_id, topic, partition, "offset", record_ms,'
             " reason, detail, raw) VALUES (%s, %s, 0, 0, 0, 'in_future', 'by then', %s)",
             (
