@@ -10,6 +10,7 @@ import { Table } from "./table.js";
 const EVERY_MS = 15_000;
 const ASKED = 100;
 const SHOWN_AT_FIRST = 5;
+const MAX_NOTE = 1000; // Characters that the API takes.
 const PATH = "/v1/alerts";
 const UNRESOLVED = ["open", "acknowledged"];
 const NONE = "No alert is open.";
@@ -119,19 +120,15 @@ const COLUMNS = [
 function actionColumn(acknowledge) {
   const render = (alert) => {
     if (alert.state !== "open") return h("span", {});
-    const note = h("input", {
-      type: "text",
-      "aria-label": "Note",
-      placeholder: "Note",
-      maxlength: 1000,
-    });
+    const note = h("input", { type: "text", placeholder: "Note", maxlength: MAX_NOTE });
+    const label = h("label", {}, h("span", { class: "unseen" }, "Note"), note);
     const name = `Acknowledge the alert of ${alert.deviceId}`;
     const button = h("button", { type: "submit", "aria-label": name }, "Acknowledge");
     const onsubmit = (event) => {
       event.preventDefault();
       acknowledge(alert, note.value.trim());
     };
-    return h("form", { class: "acknowledge", onsubmit }, note, button);
+    return h("form", { class: "acknowledge", onsubmit }, label, button);
   };
   return { title: "Acknowledge", className: "act", value: ({ state }) => state, render };
 }

@@ -124,7 +124,7 @@ def test_a_session_is_judged_as_its_figures_change(
     assert alerts(database) == [("low_efficiency", True, False)]
     judge(own_environment)
     assert events(database) == ["opened"]  # once, however often it is judged
-    (told,) = database.execute("SELECT alert FROM alert_events").fetchone() or ({},)
+    ((told,),) = database.execute("SELECT alert FROM alert_events").fetchall()
     assert (told["code"], told["sessionId"], told["state"]) == ("low_efficiency", session, "open")
     assert (told["vehicleId"], told["meterId"], told["deviceId"]) == ("V1", "M1", "V1")
     assert told["message"] == "Efficiency 0.800 is under 0.85"
