@@ -27,7 +27,9 @@ def ask(app: ASGIApp, *given: str, path: str = "/v1/x") -> httpx.Response:
     async def get() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-            return await client.get(path, headers=[(b"X-Request-Id", one.encode()) for one in given])
+            return await client.get(
+                path, headers=[(b"X-Request-Id", one.encode()) for one in given]
+            )
 
     return asyncio.run(get())
 
