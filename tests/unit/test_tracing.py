@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import pytest
 
+from ingest_worker.errors import FencedError, InDoubtError
+from ingest_worker.write.spans import note_outcome
 from reporting.tracing import NOTHING, Kind, span, traceparent
 from reporting.tracing_settings import tracing_settings
 from schemas.settings import SettingsError
@@ -42,6 +45,24 @@ def test_processes_that_do_not_trace_import_nothing_for_it(more: dict[str, str])
 def test_a_span_that_nobody_sees_is_nothing() -> None:
     with span("flush", {"a": 1}, kind=Kind.SERVER, caller={"traceparent": "x"}) as nothing:
         assert nothing is NOTHING and traceparent() is None
+
+
+@pytest.mark.parametrize(
+    ("errors", "held_back", "outcome"),
+    [
+        ([], 0, "written"),
+        ([], 1, "held_back"),
+        ([FencedError("T-0 is at 5", topic="T")], 0, "fenced"),
+        ([InDoubtError("dropped"), ValueError()], 1, "dropped"),
+        ([ValueError()], 0, "failed"),
+    ],
+)
+def test_a_flush_says_what_became_of_it(
+    errors: list[Exception], held_back: int, outcome: str
+) -> None:
+    flush = Mock()
+    note_outcome(flush, errors, held_back=held_back)
+    flush.note.assert_called_once_with({"energy.flush.outcome": outcome})
 
 
 @pytest.mark.parametrize(
