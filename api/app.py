@@ -53,6 +53,7 @@ from api.routes.telemetry import Telemetry
 from brokers.topics import watch_topics
 from reporting.applications import Application
 from reporting.waiting import Waiting
+from schemas.pem_files import client_certificates
 from schemas.settings import Settings
 from schemas.streams import METER, STREAMS, VEHICLE
 from serving.certificate import Certificate
@@ -83,6 +84,7 @@ class Parts:
         self._give_up = give_up
         self.metrics = Metrics(settings.topics)
         self._certificate = certificate
+        self.metrics.show_client_certificates(client_certificates(settings))
         if certificate:
             self.metrics.show_certificate(lambda: certificate.ends_at)
         self.database = Database(settings)
@@ -157,6 +159,7 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
         producer,
         parts.ingestion,
         metrics,
+        parts.keyring,
         draining=parts.draining,
         unsafe_topics=parts.unsafe_topics,
     )

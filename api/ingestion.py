@@ -5,6 +5,7 @@ scrape is answered soon even when one of them is frozen. What cannot be had is l
 """
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,8 @@ class Ingestion:
         self._log_reader = log_reader
         self._metrics = metrics
         self._side = SideConnection(conninfo(settings, Application.API), ANSWER_WITHIN_S)
+        self._read_until: Mapping[TopicPartition, float] = {}
+        """Kafka's time of the last record of each partition that is committed."""
         self._positions: Mapping[TopicPartition, int] | None = None
         """As of the last answer of PostgreSQL. While it gives none, nobody else can move them
         either; so the lag is right as long as it is PostgreSQL that is away, not just this process
@@ -43,15 +46,34 @@ class Ingestion:
             self._positions = {
                 TopicPartition(row["topic"], row["partition"]): row["next_offset"] for row in books
             }
+            self._read_until = {
+                TopicPartition(row["topic"], row["partition"]): row["last_record_ms"] / 1000
+                for row in books
+                if row["last_record_ms"] is not None
+            }
         known = bounds is not None and self._positions is not None
         self._metrics.show_books(books or [])
-        self._metrics.show_lag(lag_of(bounds or {}, self._positions or {}) if known else {})
+        lag = lag_of(bounds or {}, self._positions or {}) if known else {}
+        self._metrics.show_lag(lag)
+        self._metrics.show_lag_seconds(self._oldest(lag))
         self._metrics.answers.labels("postgresql").set(books is not None)
         self._metrics.answers.labels("kafka").set(bounds is not None)
 
     async def close(self) -> None:
         """Close the connection."""
         await self._side.close()
+
+    def _oldest(self, lag: Mapping[TopicPartition, int]) -> dict[TopicPartition, float]:
+        """How old the oldest unread record of each partition may be: as old as the last read one.
+
+        Of a partition of which nothing was read, nobody knows.
+        """
+        now = time.time()
+        return {
+            partition: max(0.0, now - self._read_until[partition]) if records else 0.0
+            for partition, records in lag.items()
+            if not records or partition in self._read_until
+        }
 
     async def _books(self) -> Books | None:
         try:

@@ -5,7 +5,8 @@ with its first event hides that event from `rate` and `increase`.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from http import HTTPMethod
 from typing import Any
 
@@ -112,6 +113,30 @@ class Metrics:
             ("topic", "partition"),
             registry=self.registry,
         )
+        self.lag_seconds = Gauge(
+            "energy_api_lag_seconds",
+            "How old the oldest record that is not committed yet may be, by Kafka's time.",
+            ("topic", "partition"),
+            registry=self.registry,
+        )
+        self.unbalanced = Gauge(
+            "energy_api_unbalanced_readings",
+            "Readings read less stored, duplicate and rejected: 0 as long as the books balance.",
+            ("topic",),
+            registry=self.registry,
+        )
+        self.key_expiry = Gauge(
+            "energy_api_key_expiry_timestamp_seconds",
+            "When a key ends that is good now; not of keys without an end.",
+            ("id", "role"),
+            registry=self.registry,
+        )
+        self.client_certificate_expiry = Gauge(
+            "energy_api_client_certificate_expiry_timestamp_seconds",
+            "When the certificate of this setting ends, which Kafka or PostgreSQL is shown.",
+            ("setting",),
+            registry=self.registry,
+        )
         self.answers = Gauge(
             "energy_api_answers",
             "1 if the source, postgresql or kafka, answered this scrape in time.",
@@ -149,10 +174,25 @@ class Metrics:
             registry=self.registry,
         ).set_function(ends_at)
 
+    def show_client_certificates(self, ends_at: Mapping[str, Callable[[], float]]) -> None:
+        """Show when each setting's certificate ends, in Unix time, as of each scrape."""
+        for setting, end in ends_at.items():
+            self.client_certificate_expiry.labels(setting).set_function(end)
+
+    def show_keys(self, keys: Iterable[tuple[str, str, datetime]]) -> None:
+        """Show when these keys end, each with its id and role, and no others."""
+        self.key_expiry.clear()
+        for key_id, role, ends_at in keys:
+            self.key_expiry.labels(key_id, role).set(ends_at.timestamp())
+
     def show_books(self, books: Sequence[Mapping[str, Any]]) -> None:
         """Show these rows of positions and books, and no others."""
         self.readings.clear()
+        self.unbalanced.clear()
         for row in books:
+            self.unbalanced.labels(row["topic"]).inc(
+                abs(row["read"] - sum(row[outcome] for outcome in BOOKED))
+            )
             for outcome in BOOKED:
                 self.readings.labels(row["topic"], outcome).inc(row[outcome])
 
@@ -161,6 +201,12 @@ class Metrics:
         self.lag.clear()
         for partition, records in lag.items():
             self.lag.labels(*partition).set(records)
+
+    def show_lag_seconds(self, seconds: Mapping[TopicPartition, float]) -> None:
+        """Show how old the oldest unread record may be, of these partitions and no others."""
+        self.lag_seconds.clear()
+        for partition, age_s in seconds.items():
+            self.lag_seconds.labels(*partition).set(age_s)
 
     def render(self, pool: dict[str, int]) -> bytes:
         """The Prometheus text format; `pool` is psycopg_pool's statistics."""

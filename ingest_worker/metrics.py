@@ -1,6 +1,6 @@
 """Every metric of a worker, each with its unit and what it tells."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from prometheus_client import Counter, Gauge, Histogram, Info, Metric
 
@@ -153,8 +153,19 @@ SIDE_TASK_FAILURES = Counter(
     "Tasks beside the loop that died; all but a failed acknowledge end the process.",
     ["task"],
 )
+CERTIFICATE_EXPIRY = Gauge(
+    "energy_ingest_client_certificate_expiry_timestamp_seconds",
+    "When the certificate of this setting ends, which Kafka or PostgreSQL is shown.",
+    ["setting"],
+)
 READY = Gauge("energy_ingest_ready", "1 while the worker is able to do its work.")
 BUILD = Info("energy_ingest_build", "The version of this worker.")
+
+
+def show_certificates(ends_at: Mapping[str, Callable[[], float]]) -> None:
+    """Show when each setting's certificate ends, in Unix time, as of each scrape."""
+    for setting, end in ends_at.items():
+        CERTIFICATE_EXPIRY.labels(setting).set_function(end)
 
 
 def begin_at_zero(topics: Collection[str]) -> None:

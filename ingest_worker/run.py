@@ -34,6 +34,7 @@ from ingest_worker.write.quarantine import Quarantine
 from ingest_worker.write.session_sink import SessionSink
 from ingest_worker.write.sink import Sink
 from reporting.applications import Application
+from schemas.pem_files import client_certificates
 from schemas.session_events import SESSION_EVENTS
 from schemas.settings import Settings
 from schemas.streams import STREAMS
@@ -60,6 +61,7 @@ async def run(settings: Settings) -> None:
     gc.set_threshold(COLLECT_CYCLES_AFTER_OBJECTS)
     stopping = asyncio.Event()
     metrics.begin_at_zero(settings.topics)
+    metrics.show_certificates(client_certificates(settings))
     status = Status()
 
     def ask_to_stop() -> None:

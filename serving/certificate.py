@@ -9,13 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reporting.waiting import Waiting
-from schemas.pem_files import load_certificate
+from schemas.pem_files import NO_CHECK_TIME, load_certificate
 from schemas.settings import Settings, SettingsError
 
 VARIABLES = ("APP_TLS_CERTFILE", "APP_TLS_KEYFILE")
 LOOK_EVERY_S = 1.0
-NO_CHECK_TIME = 0x200000
-"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME: when a certificate ends is asked of ended ones, too."""
 
 Identity = tuple[tuple[int, int, int], ...]
 

@@ -7,14 +7,18 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.workers import WorkerProcess
+from tests.workers import RUNS, WorkerProcess
+
+
+def port_of(worker: WorkerProcess) -> int:
+    """The worker's own port, once it listens there."""
+    worker.says(RUNS)
+    return int(worker.log.split(f"{RUNS} ")[1].split()[0])
 
 
 def ask(worker: WorkerProcess, path: str, **headers: str) -> tuple[int, str]:
     """Status and body of a GET on the worker's own port."""
-    worker.says("metrics and health on port")
-    port = worker.log.split("metrics and health on port ")[1].split()[0]
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+    request = urllib.request.Request(f"http://127.0.0.1:{port_of(worker)}{path}", headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.status, answer.read().decode()

@@ -150,6 +150,15 @@ class Keyring:
         key = (self._keys or {}).get(caller.key_id or "")
         return key.expires_at if key else None
 
+    def ending(self) -> list[tuple[str, str, datetime]]:
+        """The id, the role and the end of each key that is good now and has an end."""
+        now = utc_now()
+        return [
+            (key.caller.key_id, str(key.caller.role), key.expires_at)
+            for key in (self._keys or {}).values()
+            if key.caller.key_id and key.expires_at and key.refusal(key.hash, now) is None
+        ]
+
     async def renewed(self) -> None:
         """Wait for a read that begins from now on. Where it fails, what was known stays known."""
         if self._next is None:

@@ -13,6 +13,7 @@ from api.http.errors import unavailable
 from api.http.responses import JsonResponse
 from api.ingestion import Ingestion
 from api.keys.demand import warnings, why_demanded
+from api.keys.ring import Keyring
 from api.metrics import Metrics
 from api.producer import Producer
 from reporting.waiting import Waiting
@@ -34,6 +35,7 @@ class HealthRoutes:
         producer: Producer,
         ingestion: Ingestion,
         metrics: Metrics,
+        keyring: Keyring,
         *,
         draining: Draining,
         unsafe_topics: Waiting,
@@ -46,6 +48,7 @@ class HealthRoutes:
         self._producer = producer
         self._ingestion = ingestion
         self._metrics = metrics
+        self._keyring = keyring
 
     @allows(Access.READ)
     @answers(Health, also=(503,), waits=False)
@@ -90,6 +93,7 @@ class HealthRoutes:
     async def metrics(self, request: Request) -> Response:
         """The process's metrics and how ingestion stands, in Prometheus' text format."""
         await self._ingestion.look()
+        self._metrics.show_keys(self._keyring.ending())
         text = self._metrics.render(self._database.pool_stats())
         return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -2,7 +2,7 @@
 
 -- name: books
 -- One row for each (topic, partition) the group keeps a position of.
-SELECT topic, partition, next_offset, read, stored, duplicate, rejected
+SELECT topic, partition, next_offset, last_record_ms, read, stored, duplicate, rejected
 FROM ingest_offsets
 WHERE group_id = %(group_id)s AND topic = ANY(%(topics)s)
 

@@ -13,7 +13,7 @@ from tests.conftest import fresh_environment
 from tests.connections import connect, waiting_for_locks
 from tests.kafka import send
 from tests.readings import meter_value
-from tests.workers import WorkerProcess, counted, wait_until
+from tests.workers import PATIENCE_S, WorkerProcess, counted, wait_until
 
 METERS = "/v1/devices/meters"
 SCRAPE_LIMIT_S = 8.0
@@ -75,7 +75,24 @@ def test_lag_and_books_are_shown_without_any_worker(
         for outcome in ("stored", "duplicate", "rejected")
     }
     assert booked == {"stored": 5, "duplicate": 0, "rejected": 0}
+    assert value(samples, "energy_api_unbalanced_readings", topic=topic) == 0
+    ages = [age for (name, _), age in samples.items() if name == "energy_api_lag_seconds"]
+    assert 0 < max(ages) < PATIENCE_S  # since the last reading that was stored
     assert answering(samples) == {"postgresql": 1, "kafka": 1}
+
+
+def test_books_that_are_off_are_shown(process: ApiProcess, breakable: dict[str, str]) -> None:
+    topic = breakable["KAFKA_METER_TOPIC"]
+    change = "UPDATE ingest_offsets SET read = read + %s WHERE topic = %s AND partition = %s"
+    with connect(breakable) as connection:
+        for partition, readings in ((0, 3), (1, -3)):  # that cancel each other out in the sum
+            connection.execute(change, (readings, topic, partition))
+        connection.commit()
+        shown = value(scrape(process.http), "energy_api_unbalanced_readings", topic=topic)
+        for partition, readings in ((0, -3), (1, 3)):
+            connection.execute(change, (readings, topic, partition))
+        connection.commit()
+    assert shown == 6
 
 
 @pytest.mark.parametrize(("end", "again"), [("kill", "start"), ("freeze", "thaw")])

@@ -99,10 +99,17 @@ def test_a_rotated_key_has_a_grace(process: ApiProcess, environment: dict[str, s
     assert ingested(process.http, newest) == 202
 
 
+def scraped(http: httpx.Client, key: dict[str, str]) -> str:
+    return http.get("/metrics", headers=bearer(key)).text
+
+
 def test_a_key_expires_by_itself(process: ApiProcess, environment: dict[str, str]) -> None:
     key = make_key(environment, "gateway", "--expires", "3s")
     assert ingested(process.http, key) == 202
+    end = f'energy_api_key_expiry_timestamp_seconds{{id="{key["id"]}",role="gateway"}} '
+    assert end in scraped(process.http, make_key(environment, "metrics"))
     wait_until(lambda: ingested(process.http, key) == 401, "it has expired")
+    assert end not in scraped(process.http, make_key(environment, "metrics"))
 
 
 def test_a_gateway_speaks_for_its_own_devices(

@@ -1,7 +1,9 @@
 """The environment is checked as a whole: secrets from files, and what may go over a network."""
 
+import math
 import os
 import ssl
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ import psycopg
 import pytest
 
 from reporting.applications import Application
+from schemas.pem_files import client_certificates
 from schemas.settings import Settings, SettingsError, is_loopback, load_settings, secrets_of
 from sql.connect import conninfo
 from sql.tls_files import check_files
@@ -283,3 +286,29 @@ def test_libpq_is_shown_the_authorities_of_the_system(environment: pytest.Monkey
     found = ssl.get_default_verify_paths()
     shown = {os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")}
     assert shown == {found.cafile, found.capath} and shown != {None}
+
+
+def test_when_the_certificates_end_that_we_show(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    ours = authority.issue(common_name="worker", days=10)
+    ended = authority.issue(common_name="role", days=-2)
+    for setting, file in (("KAFKA_SSL_CERTFILE", ours[0]), ("KAFKA_SSL_KEYFILE", ours[1])):
+        monkeypatch.setenv(setting, file)
+    for setting, file in (("DB_SSLCERT", ended[0]), ("DB_SSLKEY", ended[1])):
+        monkeypatch.setenv(setting, file)
+    days = {
+        setting: (end() - time.time()) / 86_400
+        for setting, end in client_certificates(load_settings()).items()
+    }
+    assert days == {
+        "KAFKA_SSL_CERTFILE": pytest.approx(10, abs=0.1),
+        "DB_SSLCERT": pytest.approx(-2, abs=0.1),
+    }
+    Path(ours[1]).unlink()
+    assert math.isnan(client_certificates(load_settings())["KAFKA_SSL_CERTFILE"]())
+
+
+def test_without_certificates_none_ends() -> None:
+    assert client_certificates(load_settings()) == {}
