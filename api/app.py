@@ -25,6 +25,7 @@ from api.http.endpoint import Endpoint, Handler
 from api.http.errors import HANDLERS
 from api.http.headers import BrowserHeaders
 from api.http.hosts import OwnPages
+from api.http.requests import Requests
 from api.ingestion import Ingestion
 from api.keys.demand import why_demanded
 from api.keys.errors import NoLiveKeyError
@@ -274,7 +275,7 @@ def create_app(
         lifespan=parts.running,
     )
     app.router.redirect_slashes = False
-    return BrowserHeaders(EncodedPaths(app))
+    return BrowserHeaders(Requests(EncodedPaths(app)))
 
 
 class Methods:
