@@ -31,7 +31,7 @@ IN_OUR_CONTAINERS = {
     "APP_HOST": "0.0.0.0",
     "APP_PORT": "3000",
     "APP_AUTH": "off",
-    "APP_ALLOWED_HOSTS": "localhost,127.0.0.1",
+    "APP_ALLOWED_HOSTS": "localhost,127.0.0.1,api",
     "DB_HOST": "postgres",
     "DB_ALLOW_PLAINTEXT": "true",
     "KAFKA_BOOTSTRAP_SERVERS": "kafka:19092",
