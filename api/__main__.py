@@ -27,6 +27,7 @@ from api.server import GRACE_S, Server
 from brokers.connect import kafka_options
 from reporting import command
 from reporting.logs import configure_logging
+from reporting.tracing import start_tracing, stop_tracing
 from schemas.settings import Settings, SettingsError, load_settings
 from schemas.text import one_line
 from serving.certificate import Certificate, certificate_of
@@ -62,10 +63,14 @@ def main() -> int:
             return keys_command(settings, arguments)
         kafka_options(settings)
         certificate = certificate_of(settings)
+        start_tracing("energy-api")
     except SettingsError as error:
         command.fail(error)
         return command.BAD_INPUT_STATUS
-    return _listen(settings, certificate)
+    try:
+        return _listen(settings, certificate)
+    finally:
+        stop_tracing()
 
 
 def _listen(settings: Settings, certificate: Certificate | None) -> int:

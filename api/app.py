@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.alerts.keeper import AlertKeeper
 from api.background import keep_running
 from api.database import Database
 from api.http.bodies import Body, Budget
@@ -24,6 +25,7 @@ from api.http.endpoint import Endpoint, Handler
 from api.http.errors import HANDLERS
 from api.http.headers import BrowserHeaders
 from api.http.hosts import OwnPages
+from api.http.requests import Requests
 from api.ingestion import Ingestion
 from api.keys.demand import why_demanded
 from api.keys.errors import NoLiveKeyError
@@ -32,6 +34,7 @@ from api.keys.ring import Keyring
 from api.lag import LogReader
 from api.metrics import Measured, Metrics
 from api.producer import Producer
+from api.routes.alerts import Alerts
 from api.routes.analytics import Analytics
 from api.routes.cadence import Cadence
 from api.routes.chargers import ChargerAnalytics
@@ -94,6 +97,7 @@ class Parts:
         self.producer = Producer(settings, self.metrics)
         self.log_reader = LogReader(settings, self.producer.all_partitions)
         self.ingestion = Ingestion(settings, self.log_reader, self.metrics)
+        self.alert_keeper = AlertKeeper(settings, self.log_reader)
         self.unsafe_topics = Waiting({}, what="degraded")
         """Topics whose settings may lose readings."""
 
@@ -104,6 +108,7 @@ class Parts:
             "database": self._database,
             "keys": self._keys,
             "kafka": self.producer.run,
+            "alerts": self._alerts,
             "topics": lambda: watch_topics(self.settings, self.unsafe_topics.judged),
         }
         if self._certificate:
@@ -130,6 +135,10 @@ class Parts:
         except UnsuitableDatabaseError as error:
             self._give_up(error)
 
+    async def _alerts(self) -> None:
+        await self._schema_seen.wait()
+        await self.alert_keeper.run()
+
     async def _keys(self) -> None:
         await self._schema_seen.wait()
         try:
@@ -151,6 +160,7 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
     chargers = ChargerAnalytics(parts.settings, database)
     silence = SilentDevices(database)
     corrections = Corrections(parts.settings, database)
+    alerts = Alerts(database)
     sign_in = SignInRoutes(parts.guard, parts.keyring, database)
     health = HealthRoutes(
         parts.settings,
@@ -194,6 +204,9 @@ def routes(parts: Parts) -> dict[str, dict[str, Handler]]:
             "GET": sign_in.state,
             "DELETE": sign_in.sign_out,
         },
+        "/v1/alerts": {"GET": alerts.page},
+        "/v1/alerts/{id}": {"GET": alerts.one},
+        "/v1/alerts/{id}/acknowledge": {"POST": alerts.acknowledge},
         "/v1/analytics/limits": {"GET": analytics.limits},
         "/v1/analytics/performance/{id}": {"GET": analytics.performance},
         "/v1/analytics/sessions/{id}": {"GET": analytics.session},
@@ -262,7 +275,7 @@ def create_app(
         lifespan=parts.running,
     )
     app.router.redirect_slashes = False
-    return BrowserHeaders(EncodedPaths(app))
+    return BrowserHeaders(Requests(EncodedPaths(app)))
 
 
 class Methods:

@@ -4,11 +4,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -16,12 +16,13 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from api.http.errors import unavailable
 from api.side_connection import SideConnection
 from reporting.applications import Application
+from reporting.tracing import Kind, is_on, span
 from reporting.waiting import NOT_CONNECTED, Waiting
 from schemas.settings import Settings
 from sql.connect import connect, conninfo, settle
 from sql.errors import MigrationError, UnsuitableDatabaseError
 from sql.migrate import NOT_MIGRATED, is_current
-from sql.named import load
+from sql.named import load, name_of
 
 SCHEMA_POLL_S = 1.0
 CONNECTION_WAIT_S = 4.0
@@ -90,7 +91,8 @@ class Database:
         if not self._open:
             raise unavailable(f"Waiting for {self.name}: {self.trouble}")
         try:
-            connection = await self._live_connection()
+            with span("connection"):
+                connection = await self._live_connection()
         except PoolTimeout:
             if await self.check():
                 raise
@@ -145,8 +147,21 @@ class Database:
         return self._pool.get_stats()
 
 
+class _TracedCursor(AsyncCursor[Any]):
+    """A cursor whose statements have spans, by their names in sql/queries."""
+
+    async def execute(self, query: Any, *arguments: Any, **more: Any) -> Self:
+        if not query:  # the pool's own check
+            return await super().execute(query, *arguments, **more)
+        attributes = {"db.system.name": "postgresql"}
+        with span(name_of(query) or "query", attributes, kind=Kind.CLIENT):
+            return await super().execute(query, *arguments, **more)
+
+
 async def _configure(connection: AsyncConnection[Any]) -> None:
     await settle(connection, SESSION)
+    if is_on():
+        connection.cursor_factory = _TracedCursor
     set_json_loads(orjson.loads, connection)
     set_json_dumps(orjson.dumps, connection)
 

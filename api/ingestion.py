@@ -53,6 +53,7 @@ class Ingestion:
             }
         known = bounds is not None and self._positions is not None
         self._metrics.show_books(books or [])
+        self._metrics.show_alerts(await self._alerts() if books is not None else None)
         lag = lag_of(bounds or {}, self._positions or {}) if known else {}
         self._metrics.show_lag(lag)
         self._metrics.show_lag_seconds(self._oldest(lag))
@@ -74,6 +75,13 @@ class Ingestion:
             for partition, records in lag.items()
             if not records or partition in self._read_until
         }
+
+    async def _alerts(self) -> dict[str, int] | None:
+        try:
+            rows = await self._side.ask(load("alerts")["open_counts"])
+        except (psycopg.Error, TimeoutError):
+            return None
+        return {row["code"]: row["alerts"] for row in rows}
 
     async def _books(self) -> Books | None:
         try:

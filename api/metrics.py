@@ -23,13 +23,14 @@ from prometheus_client import (
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reporting.version import version
+from schemas.alerts import RAISED_CODES
 from schemas.keys import Refusal, Role
 from schemas.rejected import COUNTED_REASONS
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 METHODS = frozenset(HTTPMethod)
 NO_ROUTE = "none"
-TASKS = ("database", "keys", "kafka", "topics", "certificate")
+TASKS = ("database", "keys", "kafka", "alerts", "topics", "certificate")
 DELIVERED, FAILED = "delivered", "failed"
 REFUSALS = tuple(reason for reason in COUNTED_REASONS if reason not in ("conflict", "refused"))
 """The reasons that a reading can be refused for before it is in Kafka."""
@@ -125,6 +126,12 @@ class Metrics:
             ("topic",),
             registry=self.registry,
         )
+        self.open_alerts = Gauge(
+            "energy_alerts_open",
+            "Alerts of the figures that are certain and not resolved.",
+            ("code",),
+            registry=self.registry,
+        )
         self.key_expiry = Gauge(
             "energy_api_key_expiry_timestamp_seconds",
             "When a key ends that is good now; not of keys without an end.",
@@ -184,6 +191,13 @@ class Metrics:
         self.key_expiry.clear()
         for key_id, role, ends_at in keys:
             self.key_expiry.labels(key_id, role).set(ends_at.timestamp())
+
+    def show_alerts(self, counts: Mapping[str, int] | None) -> None:
+        """Show how many alerts of each code are open; nothing when nobody knows."""
+        self.open_alerts.clear()
+        if counts is not None:
+            for code in RAISED_CODES:
+                self.open_alerts.labels(code).set(counts.get(code, 0))
 
     def show_books(self, books: Sequence[Mapping[str, Any]]) -> None:
         """Show these rows of positions and books, and no others."""

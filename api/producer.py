@@ -21,6 +21,7 @@ from api.metrics import DELIVERED, FAILED, Metrics
 from brokers.connect import kafka_options
 from brokers.refusals import why_not_connected
 from reporting.applications import Application
+from reporting.tracing import traceparent
 from reporting.waiting import NOT_CONNECTED, Waiting
 from schemas.settings import Settings
 from schemas.text import one_line
@@ -139,11 +140,13 @@ class Producer:
         if any((record.topic, record.partition) in self._overdue for record in records):
             raise self._away()
         sent: list[tuple[OutgoingRecord, asyncio.Future[Any]]] = []
+        trace = traceparent()
+        headers = [("traceparent", trace.encode())] if trace else None
         try:
             async with asyncio.timeout(DELIVERY_TIMEOUT_S):
                 for record in records:
                     future = await producer.send(
-                        record.topic, record.value, record.key, record.partition
+                        record.topic, record.value, record.key, record.partition, headers=headers
                     )
                     sent.append((record, future))
                     await asyncio.sleep(0)  # a record is up to MAX_RECORD_BYTES of work

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -67,6 +68,24 @@ def log_ends(settings: Settings, topics: Collection[str]) -> dict[TopicPartition
         say(f"lag is unknown, Kafka does not answer: {error}", level="warning")
         return {}
     return {partition: end for partition, (_, end) in bounds.items()}
+
+
+def read_until(
+    bounds: Bounds, read: Mapping[TopicPartition, tuple[int, int | None]], now: datetime
+) -> datetime | None:
+    """The time up to which every record Kafka got is in PostgreSQL; None when that is unknown.
+
+    `read`: the position of each partition, and Kafka's time of the last record before it, in ms.
+    """
+    until = now
+    for partition, (start, end) in bounds.items():
+        position, last_ms = read.get(partition, (start, None))
+        if position >= end:
+            continue
+        if last_ms is None:
+            return None
+        until = min(until, datetime.fromtimestamp(last_ms / 1000, UTC))
+    return until
 
 
 def lag(ends: Mapping[TopicPartition, int], row: Mapping[str, Any]) -> int | None:

@@ -18,6 +18,7 @@ from ingest_worker.run import run
 from reporting import command
 from reporting.applications import Application
 from reporting.logs import configure_logging
+from reporting.tracing import start_tracing, stop_tracing
 from schemas.settings import Settings, SettingsError, load_settings
 from schemas.text import one_line
 from sql.connect import connect, conninfo
@@ -46,7 +47,11 @@ def main() -> int:
         configure_logging(settings.log_format, settings.log_level)
         check_files(settings)
         if arguments.command is None:
-            uvloop.run(run(settings))
+            start_tracing("energy-ingest-worker")
+            try:
+                uvloop.run(run(settings))
+            finally:
+                stop_tracing()
             return 0
         _check_schema(settings)
         return _execute(settings, arguments)

@@ -11,12 +11,15 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-LIBRARIES = ("aiokafka", "psycopg.pool")
+LIBRARIES = ("aiokafka", "opentelemetry", "psycopg.pool", "urllib3")
 """They log each attempt to reach what is away, as errors; reporting.waiting says the first of a
 kind. Only what they did not foresee, which has a traceback, is an error for us."""
+REQUEST: ContextVar[str | None] = ContextVar("request", default=None)
+"""The id of the request that is being answered; each line that is written meanwhile has it."""
 _RECORD = {*vars(logging.makeLogRecord({})), "asctime", "color_message", "message", "taskName"}
 """What a record has beside the fields that a call of the log gives it."""
 
@@ -31,10 +34,16 @@ class _TextFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s [%(process)d] %(name)s: %(message)s")
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        line = super().formatMessage(record)
+        request = REQUEST.get()
+        return f"{line} (request {request})" if request else line
+
 
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = {name: value for name, value in vars(record).items() if name not in _RECORD}
+        fields["request"] = REQUEST.get()
         if record.exc_info:
             fields.setdefault("sqlstate", getattr(record.exc_info[1], "sqlstate", None))
             fields["exception"] = self.formatException(record.exc_info)

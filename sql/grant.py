@@ -53,6 +53,7 @@ READ_BY_ALL_PROCESSES = (
     "rollup_state",
     "schema_migrations",
     "session_events",
+    "sessions_to_judge",
     "waiting_session_events",
 )
 RESOLVE = "UPDATE (resolved_at, resolved_by, changed, outcome)"
@@ -77,6 +78,7 @@ RIGHTS: Mapping[str, tuple[Rights, ...]] = {
             "rejected_records": ("INSERT", RESOLVE),
             "retired_days": ("INSERT", "UPDATE (announced)", "DELETE"),
             "rollup_log": ("INSERT", "UPDATE (first)", "DELETE"),
+            "sessions_to_judge": ("INSERT",),
         },
     ),
     "api": (
@@ -86,6 +88,7 @@ RIGHTS: Mapping[str, tuple[Rights, ...]] = {
         dict.fromkeys(("api_keys",), ("SELECT",)),
         dict.fromkeys(("alerts",), ("INSERT", "UPDATE")),
         dict.fromkeys(("alert_events",), ("INSERT",)),
+        dict.fromkeys(("sessions_to_judge",), ("INSERT", "UPDATE", "DELETE")),
         dict.fromkeys(
             ("api_sign_ins", "corrected_stretches", "register_exchanges", *CORRECTED),
             ("SELECT", "INSERT", "DELETE"),

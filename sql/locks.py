@@ -15,6 +15,12 @@ CORRECTIONS: Final = 7_226_004
 SESSION_EVENTS: Final = 7_226_005
 """Whoever holds it, until its transaction ends, makes sessions of events."""
 
+ALERTS: Final = 7_226_006
+"""Whichever process of the API holds it judges figures and opens alerts for all."""
+ALERT_EVENTS: Final = 7_226_007
+"""Whoever holds it, until its transaction ends, writes events of alerts, so in the order of
+commits."""
+
 
 def try_lock(connection: psycopg.Connection[Any], number: int) -> bool:
     """Take the lock for as long as the connection lives, unless another session has it."""

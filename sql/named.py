@@ -28,6 +28,8 @@ _INCLUDE = re.compile(r"^( *)-- include: (\w+)(?: of (\w+))?$", re.MULTILINE)
 
 Texts = dict[str, str]
 Statements = dict[str, sql.SQL]
+_names: dict[int, str] = {}
+"""By the identity of a statement, which stays as long as the process does."""
 
 
 @cache
@@ -37,7 +39,8 @@ def load(file: str) -> Statements:
     Raises ValueError when a name stands twice, or when a fragment, a stream or what stands in a
     fragment's braces is unknown.
     """
-    return {name: sql.SQL(_with_fragments(text)) for name, text in _blocks(file, "name").items()}
+    texts = _blocks(file, "name").items()
+    return _noted(file, {name: sql.SQL(_with_fragments(text)) for name, text in texts})
 
 
 @cache
@@ -47,7 +50,19 @@ def load_for(stream: Stream) -> Statements:
     Raises ValueError when a name stands twice, or when what stands in braces is unknown.
     """
     templates = _blocks(STREAM_TEMPLATES, "name")
-    return {name: sql.SQL(_filled(text, stream)) for name, text in templates.items()}
+    return _noted(
+        stream.name, {name: sql.SQL(_filled(text, stream)) for name, text in templates.items()}
+    )
+
+
+def name_of(statement: object) -> str | None:
+    """The name of a statement that was loaded, such as `sessions.start`; None of any other."""
+    return _names.get(id(statement))
+
+
+def _noted(file: str, statements: Statements) -> Statements:
+    _names.update({id(statement): f"{file}.{name}" for name, statement in statements.items()})
+    return statements
 
 
 def _blocks(file: str, kind: str) -> Texts:

@@ -15,6 +15,7 @@ from psycopg import errors, sql
 from psycopg.adapt import Loader
 from psycopg.pq import Format
 
+from reporting.tracing import traced
 from schemas.streams import STREAMS
 from schemas.streams.stream import DEVICE, TIME, Row, Stream
 from schemas.streams.times import DAY_US, POSTGRES_EPOCH
@@ -143,6 +144,7 @@ def day_date(day: int) -> date:
     return POSTGRES_EPOCH.date() + timedelta(days=day)
 
 
+@traced("copy")
 def copy_rows(
     connection: Connection, stream: Stream, partition: DayPartition, rows: Sequence[Row]
 ) -> None:
@@ -162,6 +164,7 @@ def copy_rows(
             raise RowsSwallowedError(partition.name)
 
 
+@traced("stage")
 def store_staged(connection: Connection, stream: Stream, rows: Sequence[Row]) -> Staged:
     """Store the rows that are new; say which were, and which differ from what is stored.
 
@@ -268,6 +271,7 @@ def newest_of(rows: Iterable[Row], now: int = FAR_AHEAD) -> dict[str, Row]:
     return newest
 
 
+@traced("live")
 def move_live(
     connection: Connection, stream: Stream, rows: Sequence[Row], *, late: bool
 ) -> set[str]:

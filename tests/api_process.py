@@ -79,3 +79,8 @@ class ApiProcess:
         """SIGTERM; returns the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE_S)
+
+    def interrupt(self) -> int:
+        """Ctrl-C, by which it ends without its drain of 5 s; returns the exit status."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(PATIENCE_S)

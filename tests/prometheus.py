@@ -12,8 +12,9 @@ import yaml
 
 from devstack.ports import LOOPBACK, Ports
 from tests.debian import program
-from tests.workers import PATIENCE_S, wait_until
+from tests.workers import PATIENCE_S, ROOT, wait_until
 
+RULE_FILES = sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yml"))
 MISSING = "these tests need Prometheus: install the package prometheus"
 
 

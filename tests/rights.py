@@ -13,6 +13,7 @@ from sql.migrate import migrate
 
 PASSWORD = "of-a-test"
 OWNER, WORKER, API, READER = "test_owner", "test_worker", "test_api", "test_reader"
+GRANTED = {"worker": WORKER, "api": API, "reader": READER}
 ADMIN = ("TEST_ADMIN_USERNAME", "TEST_ADMIN_PASSWORD")
 ROLES_LOCK = 7_226_901
 
@@ -48,17 +49,29 @@ def migrated_by_owner(environment: dict[str, str]) -> dict[str, str]:
 
     Returns the environment with the workers' role.
     """
-    named = {ADMIN[0]: environment.get("DB_USERNAME", "postgres")}
-    named |= {ADMIN[1]: environment.get("DB_PASSWORD", "postgres")}
-    environment = environment | named
+    environment = _with_administrator(environment)
     _make_roles(administrator(environment))
     with connect(where(administrator(environment))) as connection:
         words = (sql.Identifier(environment["DB_DATABASE"]), sql.Identifier(OWNER))
         connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*words))
     with connect(where(role(environment, OWNER))) as connection:
         migrate(connection)
-        grant(connection, {"worker": WORKER, "api": API, "reader": READER})
+        grant(connection, GRANTED)
     return role(environment, WORKER)
+
+
+def copied_by_owner(environment: dict[str, str]) -> dict[str, str]:
+    """The same for the owner's copy of such a database: another one, with rights of its own."""
+    environment = _with_administrator(environment)
+    with connect(where(role(environment, OWNER))) as connection:
+        connection.execute("UPDATE database_identity SET id = DEFAULT")
+        grant(connection, GRANTED)
+    return role(environment, WORKER)
+
+
+def _with_administrator(environment: dict[str, str]) -> dict[str, str]:
+    named = (environment.get("DB_USERNAME", "postgres"), environment.get("DB_PASSWORD", "postgres"))
+    return environment | dict(zip(ADMIN, named, strict=True))
 
 
 def where(environment: dict[str, str]) -> str:

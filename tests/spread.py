@@ -9,7 +9,10 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 GROUPS = (
-    ("tests/chaos/test_cluster.py", "tests/integration/test_devstack.py::test_three_brokers"),
+    (
+        "tests/chaos/test_cluster.py",
+        "tests/integration/test_devstack.py::test_three_secure_brokers",
+    ),
     ("tests/chaos/test_campaign.py", "tests/chaos/test_postgres.py::test_away"),
     ("tests/integration/test_api_outages.py",),
     ("tests/acceptance/test_page.py",),

@@ -16,6 +16,12 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
+def name_of_caller(request: Request) -> str:
+    """The name of the key that came with it, else where it came from."""
+    host = request.client.host if request.client else "unknown"
+    return caller_of(request).name or f"api@{host}"
+
+
 def cookie_name(scope: Scope) -> str:
     """What the cookie of a sign-in is called on this connection."""
     return TLS_COOKIE if scope["scheme"] == "https" else COOKIE

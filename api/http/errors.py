@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
+from api.http.requests import SAID
 from api.http.responses import JsonResponse
 from schemas.errors import ErrorBody, InTheWay, Problem, Taken, capped, problem
 from schemas.fields import utc_now
@@ -116,6 +117,7 @@ async def _database_away(request: Request, error: Exception) -> Response:
         log.warning(
             "%s %s: %s", request.method, request.scope["path"], error, extra=_fields(request, error)
         )
+        request.scope[SAID] = True
     return respond(request, unavailable("PostgreSQL is away or too busy, try again"))
 
 

@@ -22,7 +22,7 @@ from api.corrected_devices import (
 from api.database import Connection, Database
 from api.http.beside import beside
 from api.http.bodies import MAX_INGEST_BYTES
-from api.http.callers import caller_of
+from api.http.callers import name_of_caller
 from api.http.endpoint import allows, answers
 from api.http.errors import conflict, invalid, invalid_field, not_found
 from api.http.inputs import path_uuid
@@ -78,7 +78,7 @@ class Corrections:
                 raise not_found(body.stream_type.capitalize(), body.device_id)
             device = CorrectedDevice(connection, body.stream, body.device_id)
             others = await device.in_force()
-            made = await self._insert(connection, body, readings, who_corrects(request))
+            made = await self._insert(connection, body, readings, name_of_caller(request))
             window = (to_micros(body.start_time), to_micros(body.end_time))
             one = correcting.Correction(made["number"], *window, body.action, body.shift_us)
             try:
@@ -120,7 +120,7 @@ class Corrections:
     async def undo(self, request: Request) -> Response:
         """Have readings as if it had never been made; 409 when two would come to one instant."""
         correction_id = path_uuid(request, "id", WHAT)
-        who = {"correction_id": correction_id, "undone_by": who_corrects(request)}
+        who = {"correction_id": correction_id, "undone_by": name_of_caller(request)}
         async with self._database.connection() as connection, connection.transaction():
             row = await self._row(connection, correction_id)
             device = CorrectedDevice(connection, STREAMS[row["stream_type"]], row["device_id"])
@@ -183,12 +183,6 @@ async def _write(device: CorrectedDevice, turn: Turn, field: str) -> None:
         details = [Taken(field=field, timestamp=at)]
         raise conflict(f"Two readings would be at {iso(at)}", details)
     await device.write(turn)
-
-
-def who_corrects(request: Request) -> str:
-    """The name of the key that came with it, else where it came from."""
-    host = request.client.host if request.client else "unknown"
-    return caller_of(request).name or f"api@{host}"
 
 
 def iso(time: datetime) -> str:

@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from api.database import SESSION, Database
 from api.http.beside import beside
-from api.http.callers import caller_of
+from api.http.callers import name_of_caller
 from api.http.deadline import in_time
 from api.http.endpoint import allows, answers
 from api.http.errors import ApiError, conflict, not_found
@@ -126,8 +126,7 @@ class RejectedReadings:
         row = await self._row(rejected_id)
         if row["resolved_at"] is None and (row["kept_bytes"] or 0) > MAX_REPLAYED_BYTES:
             raise conflict(f"{WHAT} {rejected_id} is too large; read its record from Kafka again")
-        who = caller_of(request).name
-        who = who or f"api@{request.client.host if request.client else 'unknown'}"
+        who = name_of_caller(request)
         loop = asyncio.get_running_loop()
         replayed = await loop.run_in_executor(self._threads, self._replay, rejected_id, who)
         if replayed.outcome is None:

@@ -47,8 +47,8 @@ function showView(event) {
 function viewOf(asked) {
   if (!mayRead(caller)) return signInView(caller.reason ?? "", enter);
   const chosen = chosenWindow(asked);
-  if (asked.vehicle) return vehicleView(asked.vehicle, chosen);
-  if (asked.charger) return chargerView(asked.charger, chosen);
+  if (asked.vehicle) return vehicleView(asked.vehicle, chosen, mayOperate(caller));
+  if (asked.charger) return chargerView(asked.charger, chosen, mayOperate(caller));
   if (asked.chargers) return chargersView(chosen);
   return asked.find === undefined ? fleetView(mayOperate(caller)) : findView(asked.find);
 }

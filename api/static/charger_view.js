@@ -14,6 +14,7 @@ import { ago, count, kwh, percent, plural } from "./format.js";
 import { ask, pathSegment } from "./http.js";
 import { askLimits } from "./limits.js";
 import { Panel } from "./panel.js";
+import { raisedAlertsPanel } from "./raised_alerts.js";
 import { serverNow } from "./server_clock.js";
 import { windowOf, windowQuery, windowTitle } from "./time_window.js";
 import { uncertainText, whatToDo } from "./vehicle_alerts.js";
@@ -25,17 +26,18 @@ const UNKNOWN_CHARGER =
   "Ids are exact, upper and lower case included.";
 
 // {nodes, stop}: the elements of the view, and a function that ends its polls. `chosen` is its window.
-export function chargerView(id, chosen) {
+export function chargerView(id, chosen, mayOperate) {
   const state = statePanel(id);
   const blame = chargerBlame(id, chosen);
   const figures = figuresPanel(id, chosen);
-  const polls = [state, blame.panel, figures.panel].map((panel) => panel.asking.start());
+  const raised = raisedAlertsPanel(mayOperate, id);
+  const polls = [state, raised, blame.panel, figures.panel].map((panel) => panel.asking.start());
   const heading = h("h1", {}, h("span", { class: "kind" }, "Charger "), idText(id));
   const fleet = h("a", { class: "back", href: "#" }, "← The fleet");
   const all = h("a", { class: "back", href: chargersAddress(chosen) }, "All chargers");
   const title = h("div", { class: "title" }, fleet, all, heading);
   return {
-    nodes: [title, state.node, blame.panel.node, figures.panel.node],
+    nodes: [title, state.node, raised.node, blame.panel.node, figures.panel.node],
     stop: () => {
       figures.stop();
       blame.stop();

@@ -1,5 +1,6 @@
 // The fleet's view, kept open all day: how readings come in, the fleet's efficiency now and day by
-// day, whether a charger is low, who charges, which readings were rejected, and which devices are silent.
+// day, whether a charger is low, who charges, which alerts are open, which readings were rejected, and
+// which devices are silent.
 
 import { activeSessionsPanel } from "./active_sessions.js";
 import { h } from "./dom.js";
@@ -7,11 +8,12 @@ import { fleetChargersPanel } from "./fleet_chargers.js";
 import { fleetDaysPanel } from "./fleet_days.js";
 import { fleetEfficiencyPanel } from "./fleet_efficiency.js";
 import { ingestionPanel } from "./ingestion.js";
+import { raisedAlertsPanel } from "./raised_alerts.js";
 import { RejectedReadingsPanel } from "./rejected_readings.js";
 import { silentDevicesPanel } from "./silent_devices.js";
 
 // {nodes, stop}: the elements of the view, and a function that ends its polls. Only a reader who
-// `mayOperate` can replay a reading or retire a device.
+// `mayOperate` can acknowledge an alert, replay a reading or retire a device.
 export function fleetView(mayOperate) {
   const ingestion = ingestionPanel();
   const efficiency = fleetEfficiencyPanel();
@@ -20,10 +22,11 @@ export function fleetView(mayOperate) {
   const sessions = activeSessionsPanel();
   const silent = silentDevicesPanel(ingestion.silentTile, mayOperate);
   const rejected = new RejectedReadingsPanel(mayOperate);
-  const panels = [ingestion, efficiency, chargers, days, sessions, silent, rejected];
+  const alerts = raisedAlertsPanel(mayOperate);
+  const panels = [ingestion, alerts, efficiency, chargers, days, sessions, silent, rejected];
   const polls = panels.map((panel) => panel.asking.start());
   const left = h("div", {}, efficiency.node, chargers.node, days.node, sessions.node);
-  const right = h("div", {}, rejected.node, silent.node);
+  const right = h("div", {}, alerts.node, rejected.node, silent.node);
   const columns = h("div", { class: "columns" }, left, right);
   return {
     nodes: [h("h1", { class: "unseen" }, "Charging fleet"), ingestion.node, columns],

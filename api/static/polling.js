@@ -62,10 +62,12 @@ export class Poll {
   }
 
   #succeed(answer) {
+    const back = this.failures > 0;
     this.failures = 0;
     this.error = null;
     this.shownAt = Date.now();
     this.show(answer);
+    if (back) tryFailing(); // What kept this one from its answer may have kept the others.
   }
 }
 

@@ -10,6 +10,7 @@ import { ago, celsius, count, kwh, percent, plural, stateOfCharge } from "./form
 import { ask, pathSegment } from "./http.js";
 import { askLimits } from "./limits.js";
 import { Panel } from "./panel.js";
+import { raisedAlertsPanel } from "./raised_alerts.js";
 import { serverNow } from "./server_clock.js";
 import { windowOf, windowQuery, windowTitle } from "./time_window.js";
 import { alertNodes } from "./vehicle_alerts.js";
@@ -22,14 +23,20 @@ const UNKNOWN_VEHICLE =
   "Ids are exact, upper and lower case included.";
 
 // {nodes, stop}: the elements of the view, and a function that ends its polls. `chosen` is its window.
-export function vehicleView(id, chosen) {
+export function vehicleView(id, chosen, mayOperate) {
   const figures = figuresPanel(id, chosen);
   const state = statePanel(id);
-  const polls = [figures.panel.asking.start(), state.asking.start()];
+  const raised = raisedAlertsPanel(mayOperate, id);
+  const polls = [figures.panel, state, raised].map((panel) => panel.asking.start());
   const heading = h("h1", {}, h("span", { class: "kind" }, "Vehicle "), idText(id));
   const back = h("a", { class: "back", href: "#" }, "← The fleet");
   return {
-    nodes: [h("div", { class: "title" }, back, heading), state.node, figures.panel.node],
+    nodes: [
+      h("div", { class: "title" }, back, heading),
+      state.node,
+      raised.node,
+      figures.panel.node,
+    ],
     stop: () => {
       figures.stop();
       for (const poll of polls) poll.stop();

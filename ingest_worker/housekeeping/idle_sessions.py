@@ -6,13 +6,14 @@ be written, or a partition is stopped, the clock stands still at the time up to 
 
 import asyncio
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import psycopg
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from brokers.partitions import log_bounds
+from brokers.partitions import log_bounds, read_until
 from ingest_worker.errors import DutyFailedError
 from schemas.settings import Settings
 from schemas.text import one_line
@@ -84,13 +85,5 @@ async def _read_until(connection: Connection, settings: Settings, now: datetime)
     bounds = await log_bounds(settings, settings.topics)
     query = load("positions")["read_until"]
     rows = connection.execute(query, {"group_id": settings.kafka_group_id}).fetchall()
-    read = {(topic, number): (at, ms) for topic, number, at, ms in rows}
-    until = now
-    for partition, (start, end) in bounds.items():
-        position, last_ms = read.get((partition.topic, partition.partition), (start, None))
-        if position >= end:
-            continue
-        if last_ms is None:
-            return None
-        until = min(until, datetime.fromtimestamp(last_ms / 1000, UTC))
-    return until
+    read = {TopicPartition(topic, number): (at, ms) for topic, number, at, ms in rows}
+    return read_until(bounds, read, now)

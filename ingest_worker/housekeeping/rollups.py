@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from psycopg.sql import Identifier
 
+from schemas.alerts import JUDGED_FOR
 from schemas.analytics import EDITION, Window
 from schemas.settings import Settings
 from sql.connect import Connection
@@ -27,6 +28,7 @@ SHORT_ENTRY = timedelta(days=1)
 """Of longer ones only the hours that have readings are summed; to find these would not pay here."""
 HOUR = timedelta(hours=1)
 QUERIES = load("rollup_log") | load("rollup_units") | load("rollup_sums")
+MARK_SESSIONS = load("alerts")["mark_sessions"]
 SUMMING = (
     "find_session_spans",
     "find_vehicle_spans",
@@ -172,6 +174,7 @@ def _sum(connection: Connection, window: Window, deployment: dict[str, Any]) -> 
     connection.execute(QUERIES["find_unit_days"])
     connection.execute(QUERIES["make_vehicle_days"])
     _replace(connection, "vehicle_days", "unit_days")
+    connection.execute(MARK_SESSIONS, deployment | {"recent": JUDGED_FOR})
 
 
 def _replace(connection: Connection, rollup: str, units: str) -> None:

@@ -134,6 +134,7 @@ class Worker:
             )
             if cause:
                 metrics.FLUSHES.labels(cause).inc()
+                batch.cause = cause
                 return batch
             await asyncio.sleep(0)
         return batch

@@ -24,6 +24,7 @@ from ingest_worker.write.batch import Batch, Part
 from ingest_worker.write.cutting import cut_before
 from ingest_worker.write.lane import TRANSACTION_TIMEOUT_S, Lane, Outcome
 from ingest_worker.write.sink import CROSSED
+from ingest_worker.write.spans import flush_span, note_outcome, note_outcomes, transaction_span
 from schemas.session_events import SESSION_EVENTS
 from schemas.text import one_line
 from sql.errors import DaysUnavailableError, SessionsLockedError
@@ -77,7 +78,7 @@ class BatchWriter:
         """
         assert self._writing is None, "two batches would be written at once"
         lanes = self._lanes(batch)
-        self._writing = asyncio.create_task(self._write(lanes, interrupted))
+        self._writing = asyncio.create_task(self._write(batch, lanes, interrupted))
 
     async def finish(self) -> dict[TopicPartition, int]:
         """Wait until the batch, if there is one, is written.
@@ -122,15 +123,21 @@ class BatchWriter:
         return lanes
 
     async def _write(
-        self, lanes: Sequence[tuple[Lane, list[Part]]], interrupted: Callable[[], bool]
+        self,
+        batch: Batch,
+        lanes: Sequence[tuple[Lane, list[Part]]],
+        interrupted: Callable[[], bool],
     ) -> None:
-        with self._positions.being_moved():
-            results = await asyncio.gather(
-                *(self._write_parts(sink, parts, interrupted) for sink, parts in lanes),
-                return_exceptions=True,
-            )
-        for error in filter(None, results):
-            raise error
+        with flush_span(batch) as flush:
+            with self._positions.being_moved():
+                results = await asyncio.gather(
+                    *(self._write_parts(sink, parts, interrupted) for sink, parts in lanes),
+                    return_exceptions=True,
+                )
+            errors = [error for error in results if error]
+            note_outcome(flush, errors, held_back=len(self._held_back))
+            for error in errors:
+                raise error
 
     async def _write_parts(
         self, sink: Lane, parts: Sequence[Part], interrupted: Callable[[], bool]
@@ -213,11 +220,14 @@ class BatchWriter:
 
 async def _flush(sink: Lane, parts: Sequence[Part]) -> dict[str, Outcome]:
     """Flush in a thread; one that PostgreSQL leaves hanging is cut off."""
-    flushing = asyncio.create_task(asyncio.to_thread(sink.flush, parts))
-    _, late = await asyncio.wait([flushing], timeout=FLUSH_DEADLINE_S)
-    if late:
-        sink.abort()
-    return await flushing
+    with transaction_span(parts) as transaction:
+        flushing = asyncio.create_task(asyncio.to_thread(sink.flush, parts))
+        _, late = await asyncio.wait([flushing], timeout=FLUSH_DEADLINE_S)
+        if late:
+            sink.abort()
+        outcomes = await flushing
+        note_outcomes(transaction, outcomes)
+    return outcomes
 
 
 def describe(error: psycopg.Error) -> str:

@@ -186,6 +186,8 @@ class Batch:
         """`limits` are asked for whenever readings are added: a batch may be open for long."""
         self.parts: dict[TopicPartition, Part] = {}
         self.readings = 0
+        self.cause = ""
+        """Why it is flushed."""
         self._bytes = 0
         self._events = 0
         self._decoders = decoders
@@ -193,6 +195,11 @@ class Batch:
         self._max_bytes = max_bytes
         self._max_record_bytes = max_record_bytes
         self._limits = limits
+
+    @property
+    def bytes(self) -> int:
+        """Of the records' values, and of what is kept of rejected readings."""
+        return self._bytes
 
     @property
     def full(self) -> bool:

@@ -4,6 +4,7 @@ import time
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from itertools import accumulate, islice
 
 from aiokafka import TopicPartition
@@ -22,6 +23,7 @@ from ingest_worker.write.writers import (
     write_new,
     write_piecewise,
 )
+from reporting.tracing import span
 from schemas.streams import STREAMS
 from schemas.streams.stream import Row, Stream
 from sql import store
@@ -87,7 +89,11 @@ class Sink(Lane):
         books = [PartBooks(part) for part in parts]
         partitions = [part.partition for part in parts]
         try:
-            with self._ledger.ending_holders(connection, partitions), connection.transaction():
+            with (
+                ExitStack() as committing,
+                self._ledger.ending_holders(connection, partitions),
+                connection.transaction(),
+            ):
                 self._ledger.lock_starts(connection, parts)
                 for stream in STREAMS.values():
                     self._write(stream, [b for b in books if b.part.stream is stream], write)
@@ -97,6 +103,7 @@ class Sink(Lane):
                 self._ledger.reject(connection, books)
                 self._ledger.advance(connection, books)
                 ready_at = time.monotonic()
+                committing.enter_context(span("commit"))
             metrics.COMMIT_SECONDS.observe(time.monotonic() - ready_at)
         except BaseException:
             self._forget({part.stream.name for part in parts})

@@ -32,6 +32,10 @@ SELECT current_setting('server_version_num')::int AS version,
     WHERE current_setting(name, true) IS NOT NULL
         AND (name <> 'session_replication_role' OR current_setting(name, true) <> value)) AS known
 
+-- name: try_lock
+-- Whether the connection has the advisory lock from here on.
+SELECT pg_try_advisory_lock(%(lock)s) AS taken
+
 -- name: backend
 -- The process id of the backend that works for a transaction.
 SELECT pg_backend_pid()

@@ -165,3 +165,21 @@ def test_everybody_can_read_it(api: httpx.Client, opened: Opener, scheme: str, w
         page.goto(f"{api.base_url}/#{view}")
         expect(page.locator("table", has_text=table).locator("tbody tr").first).to_be_visible()
         check_usable(page)
+
+
+def test_an_alert_is_acknowledged_where_it_is_seen(api: httpx.Client, opened: Opener) -> None:
+    page = opened(f"{api.base_url}/#charger=FINE")
+    expect(panel(page, "Now")).to_be_visible()
+    expect(panel(page, "Open alerts")).to_be_hidden()  # it is another one's
+    page.goto(str(api.base_url))
+    alerts = panel(page, "Open alerts")
+    acknowledge = alerts.get_by_role("button", name="Acknowledge the alert of LEAK")
+    expect(alerts.locator("tbody tr")).to_contain_text("Efficiency sank to 0.60")
+    alerts.get_by_label("Note").fill("a new cable is ordered")
+    acknowledge.click()
+    expect(alerts.locator("tbody tr")).to_contain_text(": a new cable is ordered")
+    expect(acknowledge).to_be_hidden()
+    check_usable(page)
+    (alert,) = api.get("/v1/alerts", params={"deviceId": "LEAK"}).json()
+    assert (alert["code"], alert["state"]) == ("sinking_charger", "acknowledged")
+    assert alert["note"] == "a new cable is ordered"

@@ -19,11 +19,12 @@ from tests.connections import connect
 from tests.kafka import send
 from tests.keys import bearer, make_key
 from tests.probes import ask, port_of
-from tests.prometheus import Prometheus, prometheus
+from tests.prometheus import RULE_FILES, Prometheus, prometheus
 from tests.readings import meter_value
-from tests.unit.test_alert_rules import PROMETHEUS, RULE_FILES, RUNBOOK
-from tests.workers import WorkerProcess, counted, wait_until
+from tests.workers import ROOT, WorkerProcess, counted, wait_until
 
+CONFIGURATION = ROOT / "deploy" / "prometheus" / "prometheus.production.yml"
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 FASTER = 120
 DURATION = re.compile(r"(?<=[\[ ])(\d+)([mhd])(?=[\] )\n])")
 UNIT_S = {"m": 60, "h": 3600, "d": 86_400}
@@ -52,7 +53,7 @@ def faster(directory: Path) -> list[Path]:
 
 def scraped(directory: Path, secrets: dict[str, str], targets: dict[str, str]) -> dict[str, Any]:
     """What prometheus.production.yml says of these jobs, with other targets and these secrets."""
-    shipped = yaml.safe_load((PROMETHEUS / "prometheus.production.yml").read_text())
+    shipped = yaml.safe_load(CONFIGURATION.read_text())
     jobs = {job["job_name"]: job for job in shipped["scrape_configs"]}
     for name, secret in secrets.items():
         (directory / name).write_text(f"{secret}\n")

@@ -63,7 +63,7 @@ def test_it_speaks_https_and_takes_renewed_files_up(
             with pytest.raises(httpx.TransportError):  # plain HTTP
                 api.http.get("/health/live")
             with socket.create_connection((LOOPBACK, port)):  # and one that says nothing
-                assert api.terminate() == 0
+                assert api.interrupt() == 0
         assert f"took up APP_TLS_CERTFILE={files[0]}, which ends " in api.log
         assert "Traceback" not in api.log and " ERROR " not in api.log
 

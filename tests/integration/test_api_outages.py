@@ -129,7 +129,7 @@ def test_it_serves_and_waits_before_anything_is_there() -> None:
         process.says(f"not ready: Kafka at {nowhere}")
         lines = process.log.splitlines()
         assert len([line for line in lines if "not ready: " in line]) == 2
-        assert process.terminate() == 0
+        assert process.interrupt() == 0
     unused.close()
 
 

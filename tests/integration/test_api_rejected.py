@@ -226,7 +226,7 @@ def test_a_replay_does_not_hang_with_postgres(stack: Stack) -> None:
             try:
                 assert_unavailable(held.result())
                 assert_unavailable(process.http.post(path))
-                assert process.terminate() == 0  # no thread that waits for ever keeps it
+                assert process.interrupt() == 0  # no thread that waits for ever keeps it
             finally:
                 postgres.thaw()
     with ApiProcess(environment) as process:

@@ -18,11 +18,10 @@ from ingest_worker import metrics
 from ingest_worker.options import parser as worker_parser
 from reporting.command import Parser
 from tests.debian import program
-from tests.prometheus import MISSING
+from tests.prometheus import MISSING, RULE_FILES
 
 ROOT = Path(__file__).parent.parent.parent
 PROMETHEUS = ROOT / "deploy" / "prometheus"
-RULE_FILES = sorted((PROMETHEUS / "rules").glob("*.yml"))
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL))
 OF_OURS = re.compile(r"\benergy_(?:api|ingest)_\w+")

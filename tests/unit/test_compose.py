@@ -38,6 +38,14 @@ IN_OUR_CONTAINERS = {
     "METRICS_HOST": "0.0.0.0",
     "METRICS_PORT": "9400",
 }
+OPENTELEMETRYS_OWN = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+    "OTEL_EXPORTER_OTLP_HEADERS": "",
+    "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=production",
+    "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+    "OTEL_TRACES_SAMPLER_ARG": "0.01",
+}
+"""Not in the README one by one; with the examples of .env.example."""
 COMPOSES_OWN = {"COMPOSE_FILE": f"{BASE}:docker-compose.production.yml", "APP_PUBLISH": "127.0.0.1"}
 PLAINTEXT = "${DB_ALLOW_PLAINTEXT:-${DB_HOST:-true}}"
 IMAGES_OWN = r"POSTGRES_(USER|PASSWORD|DB)|PGPORT"
@@ -88,7 +96,7 @@ def test_what_runs_is_what_the_project_has() -> None:
 
 def test_every_setting_reaches_our_containers_and_nothing_else_does() -> None:
     for service in OURS.values():
-        assert set(service["environment"]) == set(SETTINGS)
+        assert set(service["environment"]) == {*SETTINGS, *OPENTELEMETRYS_OWN}
     for name in ("worker", "api"):
         given = {k: v for k, v in environment_of(name).items() if v != "None"}
         assert given == IN_OUR_CONTAINERS
@@ -135,7 +143,7 @@ def test_the_brokers_variables_are_broker_settings() -> None:
 
 def test_the_example_lists_every_setting_with_its_true_default() -> None:
     shown = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
-    assert shown == SETTINGS | COMPOSES_OWN
+    assert shown == SETTINGS | COMPOSES_OWN | OPENTELEMETRYS_OWN
 
 
 def test_the_example_explains_every_setting_and_sets_none() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ingest_worker.errors import FencedError
 from ingest_worker.health import Status
-from reporting.logs import configure_logging
+from reporting.logs import REQUEST, configure_logging
 from reporting.waiting import Waiting
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (\w+) +\[\d+\] ([\w.]+): (.*)")
@@ -49,6 +49,17 @@ def test_a_line_of_json_has_what_a_program_looks_for(capsys: pytest.CaptureFixtu
     assert set(line) == {
         "time", "level", "logger", "pid", "message", "topic", "partition", "offset"
     }  # fmt: skip
+
+
+def test_what_is_written_for_a_request_has_its_id(capsys: pytest.CaptureFixture[str]) -> None:
+    reset = REQUEST.set("order-66")
+    for form in ("text", "json"):
+        configure_logging(form)
+        log.warning("x")
+    REQUEST.reset(reset)
+    text, as_json = capsys.readouterr().err.splitlines()
+    assert text.endswith(" tests.logs: x (request order-66)")
+    assert json.loads(as_json)["request"] == "order-66"
 
 
 def test_errors_of_postgresql_bring_their_sqlstate(capsys: pytest.CaptureFixture[str]) -> None:
