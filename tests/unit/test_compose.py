@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
+import yaml
 
 from api import producer, server
 from api.app import Parts, routes
@@ -31,7 +32,7 @@ IN_OUR_CONTAINERS = {
     "APP_HOST": "0.0.0.0",
     "APP_PORT": "3000",
     "APP_AUTH": "off",
-    "APP_ALLOWED_HOSTS": "localhost,127.0.0.1",
+    "APP_ALLOWED_HOSTS": "localhost,127.0.0.1,api",
     "DB_HOST": "postgres",
     "DB_ALLOW_PLAINTEXT": "true",
     "KAFKA_BOOTSTRAP_SERVERS": "kafka:19092",
@@ -274,6 +275,17 @@ def test_the_healthcheck_asks_for_a_path_the_api_has() -> None:
     assert match[2] in asyncio.run(paths())
     hosts = SERVICES["api"]["environment"]["APP_ALLOWED_HOSTS"]
     assert match[1] in filled(hosts, APP_ALLOWED_HOSTS="fleet.example").split(",")
+
+
+def test_prometheus_asks_services_by_names_that_they_answer_to() -> None:
+    text = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
+    worker, api, *_ = yaml.safe_load(text)["scrape_configs"]
+    (lookup,) = worker["dns_sd_configs"]
+    assert lookup["names"] == ["worker"] and "worker" in SERVICES
+    assert str(lookup["port"]) == SETTINGS["METRICS_PORT"]
+    name, port = api["static_configs"][0]["targets"][0].split(":")
+    assert name in SERVICES and port == SETTINGS["APP_PORT"]
+    assert name in filled(SERVICES["api"]["environment"]["APP_ALLOWED_HOSTS"]).split(",")
 
 
 def test_the_healthcheck_speaks_tls_when_the_api_does() -> None:

@@ -41,7 +41,7 @@ def test_keys_are_demanded_and_names_have_to_be_given() -> None:
     environment = SERVICES["api"]["environment"]
     assert environment["APP_AUTH"] == "keys"
     hosts = filled(environment["APP_ALLOWED_HOSTS"], APP_ALLOWED_HOSTS="fleet.example")
-    assert hosts == "fleet.example,127.0.0.1"  # the second is what the health check asks
+    assert hosts == "fleet.example,127.0.0.1,api"  # the others are for health check and Prometheus
     with pytest.raises(AssertionError, match="APP_ALLOWED_HOSTS is missing"):
         filled(environment["APP_ALLOWED_HOSTS"])
 
