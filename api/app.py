@@ -256,8 +256,9 @@ def create_app(
     parts = Parts(settings, give_up, draining, certificate)
     table = routes(parts)
     budget, guard = Budget(), parts.guard
-    docs, console = Docs(table), PageRoutes()
-    table |= {"/openapi.json": {"GET": docs.document}, "/docs": {"GET": docs.page}}
+    docs, console = Docs(table, settings), PageRoutes()
+    table |= {"/openapi.json": {"GET": docs.document}, "/asyncapi.json": {"GET": docs.topics}}
+    table |= {"/docs": {"GET": docs.page}}
     table |= {"/": {"GET": console.page}, "/static/{name}": {"GET": console.file}}
     app = Starlette(
         routes=[

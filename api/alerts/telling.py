@@ -18,11 +18,9 @@ from api.kafka_records import OutgoingRecord, partition_of
 from api.producer import Producer
 from reporting.version import NAME
 from schemas.alert_targets import AlertTarget
-from schemas.alerts import RaisedAlert
+from schemas.alerts import EVENT_MEDIA_TYPE, EVENT_TYPE, RaisedAlert
 from schemas.text import one_line
 
-TYPE = "energy.alert"
-MEDIA_TYPE = "application/cloudevents+json"
 ANSWER_WITHIN_S = 10.0
 LONGEST_RETRY_AFTER_S = 300.0
 MAX_ERROR_CHARACTERS = 200
@@ -69,7 +67,7 @@ def cloud_event(event: Event, source: str) -> bytes:
             "specversion": "1.0",
             "id": event.event_id,
             "source": f"/{NAME}/{source}",
-            "type": f"{TYPE}.{event.event}",
+            "type": f"{EVENT_TYPE}.{event.event}",
             "subject": f"{event.stream}/{event.device_id}",
             "time": event.at,
             "datacontenttype": "application/json",
@@ -100,7 +98,7 @@ class Webhook:
         """Return once it has answered with 2xx. Raises NotTakenError."""
         body = cloud_event(event, self._source)
         headers = signed(self._target.secrets, event.event_id, now, body)
-        headers["Content-Type"] = MEDIA_TYPE
+        headers["Content-Type"] = EVENT_MEDIA_TYPE
         await _post(self._http, self._target.url, body, headers)
 
 
