@@ -72,8 +72,7 @@ def complaints(parser: Path, directory: Path, described: dict[str, Any]) -> str:
         timeout=PARSE_S,
     )
     assert done.returncode == 0, done.stdout
-    said: str = done.stdout
-    return said
+    return str(done.stdout)
 
 
 def test_the_parser_has_nothing_to_say(parser: Path, tmp_path: Path) -> None:
