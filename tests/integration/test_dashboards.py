@@ -2,6 +2,7 @@
 gets an answer from a real Prometheus that scrapes real processes."""
 
 import json
+from functools import partial
 
 import promql_parser
 import pytest
@@ -52,7 +53,7 @@ def test_every_expression_gives_something(environment: dict[str, str]) -> None:
             for expression in board.expressions:
                 asked = expression.replace("$topic", ".*")
                 promql_parser.parse(asked)
-                wait_until(lambda asked=asked: server.query(asked), f"{board.uid}: {expression}")
+                wait_until(partial(server.query, asked), f"{board.uid}: {expression}")
             for variable in board.variables:
                 label, _, metric = variable.partition(" of ")
                 assert server.query(f'{metric}{{{label}!=""}}')

@@ -17,6 +17,8 @@ from api.metrics import Metrics
 from ingest_worker import metrics
 from ingest_worker.options import parser as worker_parser
 from reporting.command import Parser
+from tests.alertmanager import MISSING as WITHOUT_ALERTMANAGER
+from tests.alertmanager import PACKAGE
 from tests.debian import program
 from tests.prometheus import MISSING, RULE_FILES
 
@@ -66,6 +68,18 @@ def test_each_rule_fires_when_it_should_and_only_then() -> None:
         assert found, f"{name} is tried nowhere"
         fires = re.search(rf"alertname: {name}\n\s+exp_alerts:", tried)
         assert fires, f"{name} fires in no test"
+
+
+def test_alertmanagers_configuration_is_one_and_names_alerts_that_exist() -> None:
+    file = PROMETHEUS / "alertmanager.yml"
+    tool = program(PACKAGE, "amtool", missing=WITHOUT_ALERTMANAGER)
+    done = subprocess.run(
+        [tool, "check-config", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    named = set(re.findall(r"\bEnergy\w+", file.read_text()))
+    assert named
+    assert named <= set(ALERTS)
 
 
 def test_the_configurations_are_some_and_differ_in_what_prometheus_shows_of_itself() -> None:

@@ -28,6 +28,8 @@ SERVICES = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 EXAMPLE = (ROOT / ".env.example").read_text()
 SETTINGS = defaults()
+WATCHING = {"prometheus", "alertmanager", "grafana", "postgres-exporter", "node-exporter"}
+"""What comes with the profile `observability`."""
 IN_OUR_CONTAINERS = {
     "APP_HOST": "0.0.0.0",
     "APP_PORT": "3000",
@@ -90,7 +92,7 @@ def health_url(name: str) -> str:
 
 
 def test_what_runs_is_what_the_project_has() -> None:
-    assert set(SERVICES) == {"kafka", "topics", "postgres", "migrate", "worker", "api"}
+    assert set(SERVICES) - WATCHING == {"kafka", "topics", "postgres", "migrate", "worker", "api"}
     assert set(OURS) == {"migrate", "worker", "api"}
     assert all(ROOT / service["build"] == ROOT for service in OURS.values())
 
@@ -211,7 +213,7 @@ def test_no_container_has_privileges_or_grows_without_end(name: str) -> None:
 
 def test_nothing_is_published_but_on_the_loopback_address() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(published) == 3
+    assert len(published) == 6
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
 
 
@@ -225,6 +227,7 @@ def test_nothing_starts_before_what_it_needs() -> None:
     conditions = {
         name: {other: need["condition"] for other, need in service.get("depends_on", {}).items()}
         for name, service in SERVICES.items()
+        if name not in WATCHING
     }
     all_ready = {"kafka": HEALTHY, "postgres": HEALTHY, "topics": DONE, "migrate": DONE}
     assert conditions == {
@@ -241,9 +244,42 @@ def test_nothing_starts_before_what_it_needs() -> None:
             assert ("restart" in SERVICES[other]) == (condition == HEALTHY)
 
 
+def test_what_watches_is_there_when_it_is_asked_for_and_can_read_its_files() -> None:
+    targets = []
+    for name in WATCHING:
+        service = SERVICES[name]
+        assert service["profiles"] == ["observability"] and service["restart"] == "unless-stopped"
+        assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), "no image that changes by itself"
+        for mount in service.get("volumes", []):
+            if mount.startswith("."):
+                source, _, mode = mount.split(":")
+                assert (ROOT / source).is_dir() and mode == "ro"
+    for name in ("prometheus", "alertmanager"):
+        file = SERVICES[name]["command"][0].removeprefix("--config.file=/etc/prometheus/")
+        assert (ROOT / "deploy" / "prometheus" / file).exists()
+    text = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
+    described = yaml.safe_load(text)
+    for job in (*described["scrape_configs"], *described["alerting"]["alertmanagers"]):
+        for one in job.get("static_configs", []):
+            targets += [target.split(":")[0] for target in one["targets"]]
+    assert set(targets) <= set(SERVICES)
+    dashboards = ROOT / "deploy" / "grafana" / "provisioning" / "dashboards" / "energy.yml"
+    (provider,) = yaml.safe_load(dashboards.read_text())["providers"]
+    mounted = [mount.split(":")[1] for mount in SERVICES["grafana"]["volumes"]]
+    assert provider["options"]["path"] in mounted
+
+
+def test_no_log_grows_without_end() -> None:
+    for service in SERVICES.values():
+        assert service["logging"]["options"] == {"max-size": "20m", "max-file": "5"}
+
+
 def test_data_lies_in_named_volumes() -> None:
     mounts = {
-        n: v for s in SERVICES.values() for n, v in (m.split(":") for m in s.get("volumes", []))
+        mount.split(":")[0]: mount.split(":")[1]
+        for service in SERVICES.values()
+        for mount in service.get("volumes", [])
+        if not mount.startswith((".", "/"))
     }
     assert set(mounts) == set(COMPOSE["volumes"])
     assert mounts["kafka-data"] == SERVICES["kafka"]["environment"]["KAFKA_LOG_DIRS"]
