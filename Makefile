@@ -38,6 +38,11 @@ lint: $(INSTALLED) ## formatters, linters, types, import rules
 	$(BIN)/lint-imports
 	$(BIN)/biome ci --error-on-warnings
 	$(BIN)/hadolint Dockerfile
+	@for overlay in deploy/kubernetes/overlays/*; do \
+		echo "$$overlay: kubectl kustomize, kubernetes-validate --strict"; \
+		$(BIN)/kubectl kustomize $$overlay > .kustomized.yaml || exit 1; \
+		$(BIN)/kubernetes-validate --strict --no-warn --quiet .kustomized.yaml || exit 1; \
+	done; rm .kustomized.yaml
 
 dashboards: $(INSTALLED) ## write Grafana's dashboards from deploy/grafana/dashboards.py
 	$(BIN)/python -m deploy.grafana
