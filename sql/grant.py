@@ -112,6 +112,8 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "reader": (),
 }
 """The functions that run with the owner's rights, of which PUBLIC may call none."""
+OF_TRIGGERS = ("mark_changed_session",)
+"""Functions of triggers that run with the owner's rights: nobody calls them."""
 ON_DATABASE: Mapping[str, tuple[str, ...]] = {
     "worker": ("CONNECT", "TEMPORARY"),
     "api": ("CONNECT", "TEMPORARY"),
@@ -187,7 +189,8 @@ def flaws(connection: Connection) -> list[str]:
 
 def _pin(connection: Connection) -> None:
     """Have the functions that run with the owner's rights find our tables where they are by now."""
-    for function, schema in connection.execute(QUERIES["unpinned"], _functions(KINDS)).fetchall():
+    functions = {"functions": [*_functions(KINDS)["functions"], *OF_TRIGGERS]}
+    for function, schema in connection.execute(QUERIES["unpinned"], functions).fetchall():
         path = f"SECURITY DEFINER SET search_path = {schema}, pg_temp"
         connection.execute(f"ALTER FUNCTION {function} {path}".encode())
 

@@ -73,14 +73,16 @@ def migrations(connection: psycopg.Connection[Any]) -> list[Migration]:
 def migrate(connection: psycopg.Connection[Any]) -> list[str]:
     """Apply what is missing and return its names. Wants a connection with autocommit on.
 
-    Roles that were granted rights get what they need on the new tables. Raises MigrationError.
+    Roles that were granted rights get what they need on the new tables; a schema that is newer than
+    this code has tables whose rights newer processes need, so they stay. Raises MigrationError.
     """
     connection.execute("SELECT pg_advisory_lock(%s)", (locks.MIGRATION,))
     try:
         connection.execute(_TABLE)
         if not _has_oldest_code(connection):
             connection.execute(_OLDEST_CODE_COLUMN)
-        pending = [m for m in migrations(connection) if m.applied_at is None]
+        found = migrations(connection)
+        pending = [m for m in found if m.applied_at is None]
         for name, text, _ in pending:
             assert text is not None
             stated = _OLDEST_CODE.search(text)
@@ -91,7 +93,8 @@ def migrate(connection: psycopg.Connection[Any]) -> list[str]:
                     "INSERT INTO schema_migrations (name, sha256, oldest_code) VALUES (%s, %s, %s)",
                     note,
                 )
-        grant_again(connection)
+        if all(migration.text is not None for migration in found):
+            grant_again(connection)
     finally:
         connection.execute("SELECT pg_advisory_unlock(%s)", (locks.MIGRATION,))
     return [migration.name for migration in pending]
