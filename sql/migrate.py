@@ -73,8 +73,7 @@ def migrations(connection: psycopg.Connection[Any]) -> list[Migration]:
 def migrate(connection: psycopg.Connection[Any]) -> list[str]:
     """Apply what is missing and return its names. Wants a connection with autocommit on.
 
-    Roles that were granted rights get what they need on the new tables; a schema that is newer than
-    this code has tables whose rights newer processes need, so they stay. Raises MigrationError.
+    Roles that were granted rights get what they need on the new tables. Raises MigrationError.
     """
     connection.execute("SELECT pg_advisory_lock(%s)", (locks.MIGRATION,))
     try:
@@ -93,11 +92,15 @@ def migrate(connection: psycopg.Connection[Any]) -> list[str]:
                     "INSERT INTO schema_migrations (name, sha256, oldest_code) VALUES (%s, %s, %s)",
                     note,
                 )
-        if all(migration.text is not None for migration in found):
-            grant_again(connection)
+        grant_again(connection, revoke=not is_newer(found))
     finally:
         connection.execute("SELECT pg_advisory_unlock(%s)", (locks.MIGRATION,))
     return [migration.name for migration in pending]
+
+
+def is_newer(found: list[Migration]) -> bool:
+    """Whether newer code has migrated: what its processes need on its tables is not known here."""
+    return any(migration.text is None for migration in found)
 
 
 def is_current(connection: psycopg.Connection[Any]) -> bool:

@@ -45,7 +45,8 @@ def command(
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m words...` in the environment; output is captured as text.
 
-    `root` has the code: this one, or another release's. What changes the schema, rights or keys runs as the owner.
+    `root` has the code: this one, or another release's. What changes the schema, rights or keys
+    runs as the owner.
     """
     if words == ("api",):
         environment = role(environment, API)

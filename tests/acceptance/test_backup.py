@@ -1,4 +1,4 @@
-"""Drills of docs/backup.md: a database under load is backed up, its machine is lost, others go on."""
+"""Drills of docs/backup.md: a database under load is backed up, and its machine is lost."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

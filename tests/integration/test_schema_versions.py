@@ -26,8 +26,9 @@ def test_this_code_runs_on_a_newer_schema_that_allows_it(own_environment: dict[s
     granted = "has_table_privilege(%s, 'later', 'INSERT')"
     with connect(role(own_environment, OWNER)) as connection:
         connection.execute(f"CREATE TABLE later (); GRANT INSERT ON later TO {WORKER}".encode())
-    for action in ("status", "migrate"):
-        done = command(own_environment, "sql", action)
+    for action in ("status", "migrate", "grant"):
+        options = ("--worker", WORKER) if action == "grant" else ()
+        done = command(own_environment, "sql", action, *options)
         assert done.returncode == 0, done.stderr
         if action == "status":
             (line,) = [line for line in done.stdout.splitlines() if LATER in line]
