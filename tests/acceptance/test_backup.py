@@ -57,7 +57,7 @@ def backups(services: dict[str, str]) -> Iterator[Backups]:
         gateway = undo.enter_context(Gateway(environment, rate=RATE, seed=1))
         with WorkerProcess(environment):
             reads_on(environment)
-            server.run("pg_basebackup", "-D", str(safe / "base"), "--checkpoint=fast", "-Xnone")
+            server.run("pg_basebackup", "-D", str(safe / "base"), "--checkpoint=fast")
             roles = safe / "roles.sql"
             roles.write_text(server.run("pg_dumpall", "--roles-only"))
             with connect(environment) as admin:
