@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # Processes that run tests: more than there are cores, as most of a test is waiting.
 WORKERS := 5
 
-.PHONY: help setup demo test bench chaos lint format lock sbom digests
+.PHONY: help setup demo test bench chaos lint dashboards format lock sbom digests
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ lint: $(INSTALLED) ## formatters, linters, types, import rules
 	$(BIN)/lint-imports
 	$(BIN)/biome ci --error-on-warnings
 	$(BIN)/hadolint Dockerfile
+
+dashboards: $(INSTALLED) ## write Grafana's dashboards from deploy/grafana/dashboards.py
+	$(BIN)/python -m deploy.grafana
 
 format: $(INSTALLED) ## reformat
 	$(BIN)/ruff format .

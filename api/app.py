@@ -97,7 +97,7 @@ class Parts:
         self.producer = Producer(settings, self.metrics)
         self.log_reader = LogReader(settings, self.producer.all_partitions)
         self.ingestion = Ingestion(settings, self.log_reader, self.metrics)
-        self.alert_keeper = AlertKeeper(settings, self.log_reader)
+        self.alert_keeper = AlertKeeper(settings, self.log_reader, self.producer, self.metrics)
         self.unsafe_topics = Waiting({}, what="degraded")
         """Topics whose settings may lose readings."""
 
@@ -123,6 +123,7 @@ class Parts:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self.alert_keeper.close()
             await self.log_reader.close()
             await self.ingestion.close()
             await self.keyring.close()
@@ -255,8 +256,9 @@ def create_app(
     parts = Parts(settings, give_up, draining, certificate)
     table = routes(parts)
     budget, guard = Budget(), parts.guard
-    docs, console = Docs(table), PageRoutes()
-    table |= {"/openapi.json": {"GET": docs.document}, "/docs": {"GET": docs.page}}
+    docs, console = Docs(table, settings), PageRoutes()
+    table |= {"/openapi.json": {"GET": docs.document}, "/asyncapi.json": {"GET": docs.topics}}
+    table |= {"/docs": {"GET": docs.page}}
     table |= {"/": {"GET": console.page}, "/static/{name}": {"GET": console.file}}
     app = Starlette(
         routes=[

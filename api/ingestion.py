@@ -53,7 +53,7 @@ class Ingestion:
             }
         known = bounds is not None and self._positions is not None
         self._metrics.show_books(books or [])
-        self._metrics.show_alerts(await self._alerts() if books is not None else None)
+        self._metrics.show_alerts(await self._alerts())
         lag = lag_of(bounds or {}, self._positions or {}) if known else {}
         self._metrics.show_lag(lag)
         self._metrics.show_lag_seconds(self._oldest(lag))
@@ -79,8 +79,13 @@ class Ingestion:
     async def _alerts(self) -> dict[str, int] | None:
         try:
             rows = await self._side.ask(load("alerts")["open_counts"])
+            targets = await self._side.ask(load("alert_deliveries")["undelivered"])
         except (psycopg.Error, TimeoutError):
+            self._metrics.show_undelivered([])
             return None
+        self._metrics.show_undelivered(
+            (row["target"], row["events"], row["age_s"]) for row in targets
+        )
         return {row["code"]: row["alerts"] for row in rows}
 
     async def _books(self) -> Books | None:

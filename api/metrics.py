@@ -132,6 +132,24 @@ class Metrics:
             ("code",),
             registry=self.registry,
         )
+        self.alert_deliveries = Counter(
+            "energy_api_alert_deliveries",
+            "Tries to tell an alert to a target, by outcome: delivered or failed.",
+            ("target", "outcome"),
+            registry=self.registry,
+        )
+        self.undelivered_alerts = Gauge(
+            "energy_api_alerts_undelivered",
+            "Events of alerts that a target has yet to get.",
+            ("target",),
+            registry=self.registry,
+        )
+        self.undelivered_seconds = Gauge(
+            "energy_api_alerts_undelivered_seconds",
+            "Age of the oldest of them.",
+            ("target",),
+            registry=self.registry,
+        )
         self.key_expiry = Gauge(
             "energy_api_key_expiry_timestamp_seconds",
             "When a key ends that is good now; not of keys without an end.",
@@ -198,6 +216,14 @@ class Metrics:
         if counts is not None:
             for code in RAISED_CODES:
                 self.open_alerts.labels(code).set(counts.get(code, 0))
+
+    def show_undelivered(self, targets: Iterable[tuple[str, int, float]]) -> None:
+        """Show how many events each target has yet to get, and the age of the oldest in s."""
+        self.undelivered_alerts.clear()
+        self.undelivered_seconds.clear()
+        for target, events, age_s in targets:
+            self.undelivered_alerts.labels(target).set(events)
+            self.undelivered_seconds.labels(target).set(age_s)
 
     def show_books(self, books: Sequence[Mapping[str, Any]]) -> None:
         """Show these rows of positions and books, and no others."""

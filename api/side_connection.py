@@ -62,7 +62,8 @@ class SideConnection:
         try:
             if settled is None:
                 await settle(connection, self._session)
-            rows = await (await connection.execute(query, parameters)).fetchall()
+            cursor = await connection.execute(query, parameters)
+            rows = await cursor.fetchall() if cursor.description else []
         except BaseException as error:
             self._connection = None
             cut(connection)

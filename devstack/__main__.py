@@ -1,6 +1,7 @@
-"""The command line: `python -m devstack up | stop | kill | start | freeze | thaw | fleet | demo`.
+"""The command line: `python -m devstack up | stop | kill | start | freeze | thaw | fleet | demo |
+check-gateway`.
 
-`fleet` and `demo` bring their own options: they are handed what follows their name.
+The last three bring their own options: they are handed what follows their name.
 """
 
 import argparse
@@ -14,7 +15,11 @@ from devstack.messages import say
 from reporting import command
 from reporting.command import Parser
 
-DEFERRED = {"fleet": "the simulated gateways", "demo": "the whole path, live, with a fleet"}
+DEFERRED = {
+    "fleet": "the simulated gateways",
+    "demo": "the whole path, live, with a fleet",
+    "check-gateway": "what would be rejected of what a gateway sent",
+}
 """Commands whose module of that name is imported when asked for: `main(arguments) -> status`."""
 
 
@@ -65,7 +70,7 @@ def _add_up_options(up: argparse.ArgumentParser) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; return its exit status."""
     if arguments and arguments[0] in DEFERRED:
-        module = importlib.import_module(f"devstack.{arguments[0]}")
+        module = importlib.import_module(f"devstack.{arguments[0].replace('-', '_')}")
         return int(module.main(arguments[1:]))
     options = parser().parse_args(arguments)
     if options.command == "up":

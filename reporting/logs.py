@@ -18,6 +18,8 @@ from typing import Any
 LIBRARIES = ("aiokafka", "opentelemetry", "psycopg.pool", "urllib3")
 """They log each attempt to reach what is away, as errors; reporting.waiting says the first of a
 kind. Only what they did not foresee, which has a traceback, is an error for us."""
+HTTP_CLIENTS = ("httpcore", "httpx")
+"""They log each address they ask, which may be a secret: those lines are never written."""
 REQUEST: ContextVar[str | None] = ContextVar("request", default=None)
 """The id of the request that is being answered; each line that is written meanwhile has it."""
 _RECORD = {*vars(logging.makeLogRecord({})), "asctime", "color_message", "message", "taskName"}
@@ -84,6 +86,8 @@ def configure_logging(log_format: str, log_level: str = "info") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
     logging.basicConfig(level=log_level.upper(), handlers=[handler], force=True)
+    for client in HTTP_CLIENTS:
+        logging.getLogger(client).setLevel(logging.WARNING)
     if log_level != "debug":
         handler.addFilter(_ours_or_unforeseen)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)

@@ -14,6 +14,11 @@ JUDGED_FOR = timedelta(days=3)
 MAX_NOTE_CHARACTERS = 1_000
 MAX_NUMBER = 2**63 - 1
 
+EVENTS = ("opened", "acknowledged", "resolved")
+"""The steps in the life of an alert that others are told."""
+EVENT_TYPE, EVENT_MEDIA_TYPE = "energy.alert", "application/cloudevents+json"
+"""Of CloudEvents: before the step's name; and what is sent over HTTP."""
+
 RaisedCode = Literal[
     "low_efficiency",
     "impossible_efficiency",

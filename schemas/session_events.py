@@ -76,7 +76,9 @@ class _AnyEvent(msgspec.Struct, gc=False):
     event: EventName
 
 
-class _Start(msgspec.Struct, gc=False, rename="camel"):
+class SessionStart(msgspec.Struct, gc=False, rename="camel"):
+    """That a session starts."""
+
     transaction_id: Id
     meter_id: Id
     vehicle_id: Id
@@ -85,12 +87,16 @@ class _Start(msgspec.Struct, gc=False, rename="camel"):
     meter_start: Kwh | None = None
 
 
-class _End(msgspec.Struct, gc=False, rename="camel"):
+class SessionEnd(msgspec.Struct, gc=False, rename="camel"):
+    """That a session ends."""
+
     transaction_id: Id
     timestamp: str
     meter_stop: Kwh | None = None
 
 
+EVENT_TYPES: dict[EventName, type[msgspec.Struct]] = {"start": SessionStart, "end": SessionEnd}
+"""What each is made of beside its `event`."""
 _SHORTEST = len(b'{"event":"end","transactionId":"T","timestamp":"2000-01-01T00:00:00Z"}')
 _TEXTS: dict[EventName, Checks] = {
     "start": {
@@ -108,8 +114,8 @@ class EventDecoder(RecordDecoder):
     def __init__(self) -> None:
         super().__init__(SESSION_EVENTS, _SHORTEST)
         self._name_of = msgspec.json.Decoder(_AnyEvent).decode
-        self._start = msgspec.json.Decoder(_Start).decode
-        self._end = msgspec.json.Decoder(_End).decode
+        self._start = msgspec.json.Decoder(SessionStart).decode
+        self._end = msgspec.json.Decoder(SessionEnd).decode
 
     def read_piece(
         self, piece: bytes, limits: ClockLimits, place: int

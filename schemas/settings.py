@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from schemas.alert_targets import AlertTarget, parse_targets
 from schemas.session_events import EventDecoder
 from schemas.streams import STREAMS
 from schemas.streams.decoder import Decoder
@@ -59,6 +60,11 @@ def _check_token(token: SecretStr | None) -> SecretStr | None:
     if token and not TOKEN.fullmatch(token.get_secret_value()):
         raise ValueError("a token is of letters, digits and -._~+/, with = at its end")
     return token
+
+
+def _check_targets(text: SecretStr | None) -> SecretStr | None:
+    parse_targets(text.get_secret_value() if text else "")
+    return text
 
 
 def _check_methods(text: str) -> str:
@@ -165,7 +171,7 @@ class Settings(BaseSettings):
     db_allow_plaintext: bool = False
     """Whether to talk to a PostgreSQL on another machine without TLS."""
     db_pool_size: int = Field(20, ge=1, le=1000)
-    """Connections an API process pools; health, keys, alerts, metrics and replays open six more."""
+    """Connections an API process pools; health, keys, alerts and so on open seven more."""
     batch_size: int = Field(100_000, ge=1, le=1_000_000)
     """Most readings in one flush; a record is never split, a larger one goes alone."""
     flush_interval_ms: int = Field(1000, ge=1, le=60_000)
@@ -224,6 +230,12 @@ class Settings(BaseSettings):
     """Whether Kafka readings are stored without their soc, batteryTemp or voltage if it is bad."""
     session_idle_timeout_minutes: int = Field(0, ge=0, le=525_600)
     """Close a session once neither side was heard of for so long; 0 = never."""
+    alert_webhooks: Annotated[SecretStr | None, AfterValidator(_check_targets)] = None
+    """Whom alerts are told to: URLs, comma separated, each with #whsec_... to sign with."""
+    alert_topic: str = Field("", pattern=f"{KAFKA_NAME}|^$")
+    """Kafka topic that alerts are told to; empty = none."""
+    alert_allow_plaintext: bool = False
+    """Whether to tell alerts to another machine by http, without TLS."""
     log_format: Literal["text", "json"] = "text"
     """Form of log lines on stderr."""
     log_level: Annotated[
@@ -238,6 +250,8 @@ class Settings(BaseSettings):
             raise ValueError(f"{' and '.join(names)} must differ")
         if self.kafka_session_topic in self.streams:
             raise ValueError(f"KAFKA_SESSION_TOPIC={self.kafka_session_topic} carries readings")
+        if self.alert_topic in self.topics:
+            raise ValueError(f"ALERT_TOPIC={self.alert_topic} is a topic that workers read")
         if self.kafka_security_protocol.startswith("SASL") and not (
             self.kafka_sasl_username and self.kafka_sasl_password
         ):
@@ -270,6 +284,11 @@ class Settings(BaseSettings):
     def topics(self) -> list[str]:
         """Every topic that workers read: those of the streams, and that of session events."""
         return [*self.streams, *filter(None, [self.kafka_session_topic])]
+
+    @property
+    def alert_targets(self) -> list[AlertTarget]:
+        """Whom alerts are told to over HTTP."""
+        return parse_targets(self.alert_webhooks.get_secret_value() if self.alert_webhooks else "")
 
     def topic(self, stream: Stream) -> str:
         """The topic of a stream: KAFKA_<STREAM>_TOPIC."""
@@ -319,6 +338,12 @@ def _check_plaintext(settings: Settings) -> None:
             f"DB_HOST={settings.db_host} is another machine: set DB_SSLMODE=verify-full (or"
             f" require), or DB_ALLOW_PLAINTEXT=true where the network between is trusted"
         )
+    for target in settings.alert_targets:
+        if not (target.is_encrypted or settings.alert_allow_plaintext or is_loopback(target.host)):
+            raise ValueError(
+                f"ALERT_WEBHOOKS: {target.name} is another machine without TLS: use https, or set"
+                " ALERT_ALLOW_PLAINTEXT=true where the network between is trusted"
+            )
     if settings.db_sslrootcert == "system" and settings.db_sslmode != "verify-full":
         raise ValueError("DB_SSLROOTCERT=system needs DB_SSLMODE=verify-full: it trusts many")
     if settings.kafka_security_protocol == "SASL_PLAINTEXT" and not settings.kafka_allow_plaintext:

@@ -41,7 +41,9 @@ FOR_ANALYSTS = (
 )
 READ_BY_ALL_PROCESSES = (
     *FOR_ANALYSTS,
+    "alert_deliveries",
     "alert_events",
+    "alert_targets",
     "database_identity",
     "granted_roles",
     "housekeeping_duties",
@@ -88,7 +90,10 @@ RIGHTS: Mapping[str, tuple[Rights, ...]] = {
         dict.fromkeys(("api_keys",), ("SELECT",)),
         dict.fromkeys(("alerts",), ("INSERT", "UPDATE")),
         dict.fromkeys(("alert_events",), ("INSERT",)),
-        dict.fromkeys(("sessions_to_judge",), ("INSERT", "UPDATE", "DELETE")),
+        dict.fromkeys(
+            ("alert_deliveries", "alert_targets", "sessions_to_judge"),
+            ("INSERT", "UPDATE", "DELETE"),
+        ),
         dict.fromkeys(
             ("api_sign_ins", "corrected_stretches", "register_exchanges", *CORRECTED),
             ("SELECT", "INSERT", "DELETE"),

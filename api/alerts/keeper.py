@@ -1,6 +1,6 @@
-"""Keeps alerts: judges what has changed, again and again, by one process of the API for all.
+"""Keeps alerts: judges what has changed, and tells of it, by one process of the API for all.
 
-Whichever process holds the advisory lock does it, on a connection beside the pool.
+Whichever process holds the advisory lock does it, on connections beside the pool.
 """
 
 import asyncio
@@ -8,17 +8,24 @@ import logging
 import time
 from datetime import datetime, timedelta
 
+import httpx
 import psycopg
 from aiokafka import TopicPartition
 
+from api.alerts.delivery import Delivery
 from api.alerts.judging import judge_sessions
 from api.alerts.silence import judge_silence
 from api.alerts.sinking import judge_chargers
+from api.alerts.telling import ANSWER_WITHIN_S, Alertmanager, Teller, Topic, Webhook
 from api.database import Connection
 from api.lag import LogReader
+from api.metrics import Metrics
+from api.producer import Producer
+from api.side_connection import SideConnection
 from brokers.partitions import read_until
 from reporting.applications import Application
 from reporting.waiting import Waiting
+from schemas.alert_targets import TargetKind
 from schemas.fields import utc_now
 from schemas.settings import Settings
 from sql import locks
@@ -41,9 +48,14 @@ log = logging.getLogger(__name__)
 class AlertKeeper:
     """The side task of an API process that keeps alerts, if it is its turn."""
 
-    def __init__(self, settings: Settings, log_reader: LogReader) -> None:
+    def __init__(
+        self, settings: Settings, log_reader: LogReader, producer: Producer, metrics: Metrics
+    ) -> None:
         self._settings = settings
         self._log_reader = log_reader
+        self._producer = producer
+        self._metrics = metrics
+        self._side = SideConnection(conninfo(settings, Application.API), ANSWER_WITHIN_S)
         self._degraded = Waiting({}, what="degraded")
         self._next = {"silence": 0.0, "chargers": 0.0}
 
@@ -52,8 +64,8 @@ class AlertKeeper:
         while True:
             try:
                 await self._keep()
-            except (psycopg.Error, OSError) as error:
-                self._degraded.missing(WHAT, error)
+            except* (psycopg.Error, OSError) as group:
+                self._degraded.missing(WHAT, _first(group))
             await asyncio.sleep(EVERY_S)
 
     async def _keep(self) -> None:
@@ -69,10 +81,36 @@ class AlertKeeper:
                 self._degraded.present(WHAT)
                 await asyncio.sleep(EVERY_S)
             log.info("this process keeps the alerts")
-            while True:
-                await self.round(connection, utc_now())
-                self._degraded.present(WHAT)
-                await asyncio.sleep(EVERY_S)
+            for target in self._settings.alert_targets:
+                if target.kind is TargetKind.WEBHOOK and not target.secrets:
+                    log.warning("what %s is told is not signed: ALERT_WEBHOOKS", target.name)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._judge(connection))
+                group.create_task(self._tell())
+
+    async def _judge(self, connection: Connection) -> None:
+        while True:
+            await self.round(connection, utc_now())
+            self._degraded.present(WHAT)
+            await asyncio.sleep(EVERY_S)
+
+    async def _tell(self) -> None:
+        """Tell others of alerts, for as long as this process keeps them."""
+        (row,) = await self._side.ask(POSITIONS["identity"])
+        async with httpx.AsyncClient(timeout=ANSWER_WITHIN_S, follow_redirects=False) as http:
+            tellers: list[Teller] = [
+                Alertmanager(target, http)
+                if target.kind is TargetKind.ALERTMANAGER
+                else Webhook(target, http, row["id"])
+                for target in self._settings.alert_targets
+            ]
+            if self._settings.alert_topic:
+                tellers.append(Topic(self._settings.alert_topic, self._producer, row["id"]))
+            await Delivery(tellers, self._side, self._metrics, utc_now).run()
+
+    async def close(self) -> None:
+        """Close the connection that deliveries are kept by."""
+        await self._side.close()
 
     async def round(self, connection: Connection, now: datetime) -> None:
         """Judge what is to be judged now. Raises psycopg.Error."""
@@ -106,3 +144,9 @@ class AlertKeeper:
             for row in rows
         }
         return read_until(bounds, read, now)
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+    """The first error of a group, or of a group in it."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

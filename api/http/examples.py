@@ -46,6 +46,7 @@ BY_NAME: dict[str, Any] = {
     "deviceId": STREAM.id_example,
     "sessionId": UUID_EXAMPLE,
     "exchangeId": UUID_EXAMPLE,
+    "transactionId": "TX-1",
     "connectorId": "1",
     "meterStart": 81_234.5,
     "meterStop": 81_251.2,

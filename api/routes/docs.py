@@ -1,4 +1,4 @@
-"""/openapi.json, and Swagger UI at /docs to explore it.
+"""/openapi.json and /asyncapi.json, and Swagger UI at /docs to explore the first.
 
 The files of Swagger UI come from a package, so that it works without internet.
 """
@@ -11,9 +11,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from api import asyncapi
 from api.http.endpoint import JSON, Handler, allows
 from api.http.openapi import TITLE, document
 from schemas.keys import Access
+from schemas.settings import Settings
 
 ASSETS_PATH = "/docs/assets"
 CACHED = {"Cache-Control": "no-cache"}
@@ -42,15 +44,21 @@ PAGE = f"""<!doctype html>
 
 
 class Docs:
-    """The routes /openapi.json and /docs, which describe all other routes."""
+    """The routes that describe all others, and what comes and goes over Kafka."""
 
-    def __init__(self, routes: Mapping[str, Mapping[str, Handler]]) -> None:
+    def __init__(self, routes: Mapping[str, Mapping[str, Handler]], settings: Settings) -> None:
         self._document = orjson.dumps(document(routes))
+        self._topics = orjson.dumps(asyncapi.document(settings))
 
     @allows(Access.OPEN)
     async def document(self, request: Request) -> Response:
         """GET /openapi.json"""
         return Response(self._document, media_type=JSON)
+
+    @allows(Access.OPEN)
+    async def topics(self, request: Request) -> Response:
+        """GET /asyncapi.json"""
+        return Response(self._topics, media_type=JSON)
 
     @allows(Access.OPEN)
     async def page(self, request: Request) -> Response:

@@ -158,6 +158,13 @@ WHERE (%(code)s::text IS NULL OR code = %(code)s)
 ORDER BY number DESC
 LIMIT %(limit)s
 
+-- name: told
+-- The certain alerts that are not resolved.
+SELECT
+    -- include: alert_columns
+FROM alerts WHERE resolved_at IS NULL AND certain_since IS NOT NULL
+ORDER BY number
+
 -- name: open_counts
 -- How many certain ones of each code are not resolved.
 SELECT code, count(*) AS alerts

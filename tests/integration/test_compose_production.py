@@ -27,6 +27,16 @@ SECRETS = "/run/secrets/"
 ROLES = ["energy_api", "energy_owner", "energy_reader", "energy_worker"]
 
 
+TUNED = dict(word.split("=", 1) for word in SERVICES["postgres"]["command"][1:] if word != "-c")
+
+
+class Tuned(Postgres):
+    """One that has the settings of the compose file."""
+
+    def settings(self) -> dict[str, str]:
+        return super().settings() | TUNED
+
+
 @pytest.fixture
 def server() -> Iterator[Postgres]:
     """A new PostgreSQL with an empty database; nobody but its superuser is known."""
@@ -34,7 +44,7 @@ def server() -> Iterator[Postgres]:
     with tempfile.TemporaryDirectory(prefix="production-") as name:
         directory = Path(name)
         directory.chmod(0o755)
-        server = Postgres(ports.take(), directory)
+        server = Tuned(ports.take(), directory)
         server.reach()
         server.prepare()
         server.start()
@@ -96,6 +106,14 @@ def connect(server: Postgres, role: str) -> psycopg.Connection[Any]:
         password=Path(here(SECRETS + role, server)).read_text().removesuffix("\n"),
         require_auth="scram-sha-256",
     )
+
+
+def test_the_server_takes_the_settings_of_the_compose_file(server: Postgres) -> None:
+    assert len(TUNED) > 4
+    with server.connect() as connection:
+        for name, value in TUNED.items():
+            (shown,) = connection.execute(f"SHOW {name}".encode()).fetchone() or ("",)
+            assert shown == value
 
 
 def test_the_services_own_roles_are_enough(server: Postgres) -> None:

@@ -18,7 +18,14 @@ from tests.connections import connect
 from tests.keys import NOBODYS, Key, bearer, client_from, keys, make_key, revoke
 
 ID = "0190f3a2-5b1c-7c3e-9d4f-2a6b8c0d1e2f"
-OPEN = ("/", "/static/app.js", "/docs", f"{ASSETS_PATH}/swagger-ui.css", "/openapi.json")
+OPEN = (
+    "/",
+    "/static/app.js",
+    "/docs",
+    f"{ASSETS_PATH}/swagger-ui.css",
+    "/openapi.json",
+    "/asyncapi.json",
+)
 MAX_QUICK = 15
 """Refused requests from one address, fewer than those that are answered at once."""
 

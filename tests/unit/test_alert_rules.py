@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import prometheus_client
+import promql_parser
 import pytest
 import yaml
 
@@ -16,6 +17,8 @@ from api.metrics import Metrics
 from ingest_worker import metrics
 from ingest_worker.options import parser as worker_parser
 from reporting.command import Parser
+from tests.alertmanager import MISSING as WITHOUT_ALERTMANAGER
+from tests.alertmanager import PACKAGE
 from tests.debian import program
 from tests.prometheus import MISSING, RULE_FILES
 
@@ -33,6 +36,8 @@ STAND_FOR = {
     ("", "TIME"): "2026-01-31T12:00:00Z",
 }
 """What the runbook writes where an operator puts something in."""
+TICKED = re.compile(r"`([^`]+)`")
+CALL = re.compile(r"(rate|changes|predict_linear)\(")
 PARTS = ("Symptom", "First look", "Cure", "Verify")
 
 
@@ -65,9 +70,29 @@ def test_each_rule_fires_when_it_should_and_only_then() -> None:
         assert fires, f"{name} fires in no test"
 
 
-def test_the_configuration_is_one() -> None:
-    done = promtool("check", "config", str(PROMETHEUS / "prometheus.yml"))
+def test_alertmanagers_configuration_is_one_and_names_alerts_that_exist() -> None:
+    file = PROMETHEUS / "alertmanager.yml"
+    tool = program(PACKAGE, "amtool", missing=WITHOUT_ALERTMANAGER)
+    done = subprocess.run(
+        [tool, "check-config", str(file)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
+    named = set(re.findall(r"\bEnergy\w+", file.read_text()))
+    assert named
+    assert named <= set(ALERTS)
+
+
+def test_the_configurations_are_some_and_differ_in_what_prometheus_shows_of_itself() -> None:
+    files = [PROMETHEUS / name for name in ("prometheus.yml", "prometheus.production.yml")]
+    done = promtool("check", "config", str(files[0]))
+    assert done.returncode == 0, done.stdout + done.stderr
+    plain, production = (yaml.safe_load(file.read_text()) for file in files)
+    shown = [job.pop("authorization", None) for job in production["scrape_configs"]]
+    assert plain == production
+    assert shown[:2] == [
+        {"credentials_file": "/run/secrets/metrics_token"},
+        {"credentials_file": "/run/secrets/metrics_key"},
+    ]
 
 
 def test_each_alert_has_its_place_in_the_runbook() -> None:
@@ -81,15 +106,51 @@ def test_each_alert_has_its_place_in_the_runbook() -> None:
         assert [part for part in PARTS if f"**{part}**" not in SECTIONS[name]] == [], name
 
 
-def names_of_ours() -> set[str]:
-    """Every name by which our metrics can be asked for."""
+def labels_of_ours() -> dict[str, set[str]]:
+    """Every name by which our metrics can be asked for, each with its labels."""
     kinds = prometheus_client.Counter | prometheus_client.Gauge | prometheus_client.Histogram
-    names = {"energy_ingest_build_info", "energy_api_certificate_expiry_timestamp_seconds"}
-    for metric in [*vars(metrics).values(), *vars(Metrics()).values()]:
+    found: dict[str, set[str]] = {"energy_ingest_build_info": {"version"}}
+    ours = Metrics()
+    ours.show_certificate(lambda: 0.0)
+    found["energy_api_certificate_expiry_timestamp_seconds"] = set()
+    for metric in [*vars(metrics).values(), *vars(ours).values()]:
         if isinstance(metric, kinds):
-            name = next(iter(metric.describe())).name
-            names |= {name, *(f"{name}_{end}" for end in ("total", "bucket", "sum", "count"))}
-    return names
+            name, labels = next(iter(metric.describe())).name, {*metric._labelnames}
+            ends = {
+                prometheus_client.Counter: ("_total",),
+                prometheus_client.Gauge: ("",),
+                prometheus_client.Histogram: ("_bucket", "_sum", "_count"),
+            }
+            kind = next(kind for kind in ends if isinstance(metric, kind))
+            found |= {name + end: labels for end in ends[kind]}
+    return found
+
+
+def asked(node: Any, grouped: frozenset[str] = frozenset()) -> list[tuple[str, set[str]]]:
+    """The names of the series that are looked at, each with the labels that are made use of."""
+    if isinstance(node, promql_parser.VectorSelector):
+        return [(str(node.name), {one.name for one in node.matchers.matchers} | grouped)]
+    if isinstance(node, promql_parser.AggregateExpr) and node.modifier:
+        grouped |= {*node.modifier.labels}
+    parts = [getattr(node, name, None) for name in ("expr", "lhs", "rhs", "vector_selector")]
+    parts += getattr(node, "args", [])
+    return [one for part in parts if part is not None for one in asked(part, grouped)]
+
+
+def test_rules_make_use_of_labels_that_their_metrics_have() -> None:
+    ours = labels_of_ours()
+    looked_at = [one for rule in rules() for one in asked(promql_parser.parse(rule["expr"]))]
+    assert len(looked_at) > len(ALERTS)
+    for name, used in looked_at:
+        if name.startswith(("energy_api", "energy_ingest")):
+            assert used - {"job", "instance"} <= ours[name], name
+
+
+def test_what_the_runbook_has_prometheus_asked_can_be_asked() -> None:
+    expressions = [text for text in TICKED.findall(RUNBOOK) if CALL.match(text)]
+    assert len(expressions) > 3
+    for expression in expressions:
+        promql_parser.parse(expression)
 
 
 def test_what_rules_and_runbook_look_at_exists() -> None:
@@ -98,7 +159,7 @@ def test_what_rules_and_runbook_look_at_exists() -> None:
     for name in recorded:
         assert name in str([rule["expr"] for rule in rules()]), f"nobody looks at {name}"
         text = text.replace(name, "")
-    assert set(OF_OURS.findall(text)) - names_of_ours() <= {"energy_ingest_lag_records"}
+    assert set(OF_OURS.findall(text)) - labels_of_ours().keys() == set()
 
 
 def api_parser() -> Parser:

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
+import yaml
 
 from api import producer, server
 from api.app import Parts, routes
@@ -27,11 +28,13 @@ SERVICES = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 EXAMPLE = (ROOT / ".env.example").read_text()
 SETTINGS = defaults()
+WATCHING = {"prometheus", "alertmanager", "grafana", "postgres-exporter", "node-exporter"}
+"""What comes with the profile `observability`."""
 IN_OUR_CONTAINERS = {
     "APP_HOST": "0.0.0.0",
     "APP_PORT": "3000",
     "APP_AUTH": "off",
-    "APP_ALLOWED_HOSTS": "localhost,127.0.0.1",
+    "APP_ALLOWED_HOSTS": "localhost,127.0.0.1,api",
     "DB_HOST": "postgres",
     "DB_ALLOW_PLAINTEXT": "true",
     "KAFKA_BOOTSTRAP_SERVERS": "kafka:19092",
@@ -89,7 +92,7 @@ def health_url(name: str) -> str:
 
 
 def test_what_runs_is_what_the_project_has() -> None:
-    assert set(SERVICES) == {"kafka", "topics", "postgres", "migrate", "worker", "api"}
+    assert set(SERVICES) - WATCHING == {"kafka", "topics", "postgres", "migrate", "worker", "api"}
     assert set(OURS) == {"migrate", "worker", "api"}
     assert all(ROOT / service["build"] == ROOT for service in OURS.values())
 
@@ -210,7 +213,7 @@ def test_no_container_has_privileges_or_grows_without_end(name: str) -> None:
 
 def test_nothing_is_published_but_on_the_loopback_address() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(published) == 3
+    assert len(published) == 6
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
 
 
@@ -224,6 +227,7 @@ def test_nothing_starts_before_what_it_needs() -> None:
     conditions = {
         name: {other: need["condition"] for other, need in service.get("depends_on", {}).items()}
         for name, service in SERVICES.items()
+        if name not in WATCHING
     }
     all_ready = {"kafka": HEALTHY, "postgres": HEALTHY, "topics": DONE, "migrate": DONE}
     assert conditions == {
@@ -240,9 +244,42 @@ def test_nothing_starts_before_what_it_needs() -> None:
             assert ("restart" in SERVICES[other]) == (condition == HEALTHY)
 
 
+def test_what_watches_is_there_when_it_is_asked_for_and_can_read_its_files() -> None:
+    targets = []
+    for name in WATCHING:
+        service = SERVICES[name]
+        assert service["profiles"] == ["observability"] and service["restart"] == "unless-stopped"
+        assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), "no image that changes by itself"
+        for mount in service.get("volumes", []):
+            if mount.startswith("."):
+                source, _, mode = mount.split(":")
+                assert (ROOT / source).is_dir() and mode == "ro"
+    for name in ("prometheus", "alertmanager"):
+        file = SERVICES[name]["command"][0].removeprefix("--config.file=/etc/prometheus/")
+        assert (ROOT / "deploy" / "prometheus" / file).exists()
+    text = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
+    described = yaml.safe_load(text)
+    for job in (*described["scrape_configs"], *described["alerting"]["alertmanagers"]):
+        for one in job.get("static_configs", []):
+            targets += [target.split(":")[0] for target in one["targets"]]
+    assert set(targets) <= set(SERVICES)
+    dashboards = ROOT / "deploy" / "grafana" / "provisioning" / "dashboards" / "energy.yml"
+    (provider,) = yaml.safe_load(dashboards.read_text())["providers"]
+    mounted = [mount.split(":")[1] for mount in SERVICES["grafana"]["volumes"]]
+    assert provider["options"]["path"] in mounted
+
+
+def test_no_log_grows_without_end() -> None:
+    for service in SERVICES.values():
+        assert service["logging"]["options"] == {"max-size": "20m", "max-file": "5"}
+
+
 def test_data_lies_in_named_volumes() -> None:
     mounts = {
-        n: v for s in SERVICES.values() for n, v in (m.split(":") for m in s.get("volumes", []))
+        mount.split(":")[0]: mount.split(":")[1]
+        for service in SERVICES.values()
+        for mount in service.get("volumes", [])
+        if not mount.startswith((".", "/"))
     }
     assert set(mounts) == set(COMPOSE["volumes"])
     assert mounts["kafka-data"] == SERVICES["kafka"]["environment"]["KAFKA_LOG_DIRS"]
@@ -274,6 +311,17 @@ def test_the_healthcheck_asks_for_a_path_the_api_has() -> None:
     assert match[2] in asyncio.run(paths())
     hosts = SERVICES["api"]["environment"]["APP_ALLOWED_HOSTS"]
     assert match[1] in filled(hosts, APP_ALLOWED_HOSTS="fleet.example").split(",")
+
+
+def test_prometheus_asks_services_by_names_that_they_answer_to() -> None:
+    text = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
+    worker, api, *_ = yaml.safe_load(text)["scrape_configs"]
+    (lookup,) = worker["dns_sd_configs"]
+    assert lookup["names"] == ["worker"] and "worker" in SERVICES
+    assert str(lookup["port"]) == SETTINGS["METRICS_PORT"]
+    name, port = api["static_configs"][0]["targets"][0].split(":")
+    assert name in SERVICES and port == SETTINGS["APP_PORT"]
+    assert name in filled(SERVICES["api"]["environment"]["APP_ALLOWED_HOSTS"]).split(",")
 
 
 def test_the_healthcheck_speaks_tls_when_the_api_does() -> None:

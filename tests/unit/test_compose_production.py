@@ -26,12 +26,21 @@ SECRETS = {
     "keys": {"energy_owner"},
     "worker": {"energy_worker", "metrics_token"},
     "api": {"energy_api"},
+    "prometheus": {"metrics_token", "metrics_key"},
+    "alertmanager": set(),
+    "grafana": {"grafana"},
+    "postgres-exporter": {"energy_reader"},
+    "node-exporter": set(),
 }
+OTHERS_SECRETS = {"POSTGRES_PASSWORD", "DATA_SOURCE_PASS", "GF_SECURITY_ADMIN_PASSWORD"}
+"""What images that are not ours take a password by, with _FILE after it."""
 
 
 def test_nothing_is_published_but_the_api() -> None:
     published = {name for name, service in SERVICES.items() if service.get("ports")}
-    assert published == {"api"}
+    assert published == {"api", "grafana"}
+    assert [port.partition(":")[0] for port in SERVICES["grafana"]["ports"]] == ["127.0.0.1"]
+    assert SERVICES["grafana"]["environment"]["GF_AUTH_ANONYMOUS_ENABLED"] == "false"
     (port,) = SERVICES["api"]["ports"]
     assert filled(port) == "127.0.0.1:3000:3000"
     assert filled(port, APP_PUBLISH="0.0.0.0", APP_PORT="443") == "0.0.0.0:443:443"
@@ -41,7 +50,7 @@ def test_keys_are_demanded_and_names_have_to_be_given() -> None:
     environment = SERVICES["api"]["environment"]
     assert environment["APP_AUTH"] == "keys"
     hosts = filled(environment["APP_ALLOWED_HOSTS"], APP_ALLOWED_HOSTS="fleet.example")
-    assert hosts == "fleet.example,127.0.0.1"  # the second is what the health check asks
+    assert hosts == "fleet.example,127.0.0.1,api"  # the others are for health check and Prometheus
     with pytest.raises(AssertionError, match="APP_ALLOWED_HOSTS is missing"):
         filled(environment["APP_ALLOWED_HOSTS"])
 
@@ -64,13 +73,13 @@ def test_each_service_is_given_its_own_secrets_alone() -> None:
 
 
 def test_no_secret_is_in_the_environment() -> None:
-    names = [name.upper() for name in secrets_of(Settings)] + ["POSTGRES_PASSWORD"]
+    names = [*(name.upper() for name in secrets_of(Settings)), *OTHERS_SECRETS]
     for service, described in SERVICES.items():
         environment = described.get("environment", {})
         assert [name for name in names if environment.get(name)] == []
         for name, value in environment.items():
             if name.endswith("_FILE") and value:
-                assert name.removesuffix("_FILE") in names
+                assert name.removesuffix("_FILE").rstrip("_") in names
                 assert value.removeprefix("/run/secrets/") in SECRETS[service]
 
 

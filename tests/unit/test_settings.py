@@ -140,7 +140,13 @@ def test_a_secret_and_its_file(environment: pytest.MonkeyPatch, tmp_path: Path) 
 def test_no_secret_is_ever_shown(environment: pytest.MonkeyPatch) -> None:
     secrets = {name.upper(): f"{SECRET}-{name}" for name in secrets_of(Settings)}
     secrets["METRICS_TOKEN"] = SECRET
-    assert set(secrets) == {"DB_PASSWORD", "KAFKA_SASL_PASSWORD", "METRICS_TOKEN"}
+    secrets["ALERT_WEBHOOKS"] = f"https://alerts.example/{SECRET}"
+    assert set(secrets) == {
+        "ALERT_WEBHOOKS",
+        "DB_PASSWORD",
+        "KAFKA_SASL_PASSWORD",
+        "METRICS_TOKEN",
+    }
     settings = loaded(environment, **secrets, **SASL)
     for shown in (repr(settings), str(settings), str(settings.model_dump()), f"{settings!r:s}"):
         assert SECRET not in shown
@@ -312,3 +318,26 @@ def test_when_the_certificates_end_that_we_show(
 
 def test_without_certificates_none_ends() -> None:
     assert client_certificates(load_settings()) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("ftp://hidden@host/", "number 1 does not begin with https://"),
+        ("https://a/, http://[hidden", "number 2 is not a URL"),
+        ("https://a/#hidden", "after # stands whsec_ and base64"),
+        ("https://a/#whsec_aGlkZGVu", "a secret has at least 24 bytes"),
+        ("alertmanager+https://a/#whsec_aGlkZGVu", "looks at no signature"),
+        ("https://a/?x=hidden,https://a/?x=hidden", "one address stands there twice"),
+        ("http://alerts.example/hidden", "without TLS: use https, or set ALERT_ALLOW_PLAINTEXT"),
+    ],
+)
+def test_whom_alerts_cannot_be_told_to(
+    monkeypatch: pytest.MonkeyPatch, text: str, why: str
+) -> None:
+    monkeypatch.setenv("ALERT_WEBHOOKS", text)
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert why in str(raised.value)
+    assert "ALERT_WEBHOOKS" in str(raised.value)
+    assert "hidden" not in str(raised.value) and "aGlkZGVu" not in str(raised.value)
