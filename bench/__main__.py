@@ -11,11 +11,7 @@ import httpx
 import psycopg
 from aiokafka.errors import KafkaError
 
-<<<<<<< HEAD
-from bench import again, ask, drain, live, machine, plots, posts, report, restore, scale
-=======
-from bench import again, ask, drain, live, machine, plots, posts, report, scale, sending
->>>>>>> fourteen
+from bench import again, ask, drain, live, machine, plots, posts, report, restore, scale, sending
 from bench.errors import BenchError
 from bench.lab import Lab
 from bench.messages import say
@@ -32,11 +28,8 @@ PARTS: dict[str, tuple[Part, str]] = {
     "live": (live.run, "from produce to visible, at steady rates"),
     "ask": (ask.run, "a vehicle's performance over a full day of the fleet"),
     "http": (posts.run, "batches of readings through one API process"),
-<<<<<<< HEAD
     "restore": (restore.run, "backing a full day of the fleet up, and restoring it"),
-=======
     "gateway": (sending.run, "what a producer's settings cost"),
->>>>>>> fourteen
 }
 FAILURES = (BenchError, DevstackError, KafkaError, psycopg.Error, httpx.HTTPError)
 
