@@ -148,6 +148,8 @@ def test_a_database_older_than_kafkas_logs_stops_until_an_operator_decides(
     topics = [environment["KAFKA_METER_TOPIC"], environment["KAFKA_VEHICLE_TOPIC"]]
     for topic in topics:
         delete_records(environment, topic, log_ends(environment, topic, PARTITIONS))
+    listed = command(environment, "ingest_worker", "positions", "list").stdout
+    assert listed.count("offsets that Kafka has no longer") == 2 * PARTITIONS
     with WorkerProcess(environment) as worker:
         wait_until(lambda: len(reasons(worker)) == 2 * PARTITIONS, "all partitions are stopped")
         assert all("retention overtook us" in why for why in reasons(worker).values())
