@@ -11,7 +11,20 @@ import httpx
 import psycopg
 from aiokafka.errors import KafkaError
 
-from bench import again, ask, autoscale, drain, live, machine, plots, posts, report, scale, sending
+from bench import (
+    again,
+    ask,
+    autoscale,
+    drain,
+    live,
+    machine,
+    plots,
+    posts,
+    report,
+    restore,
+    scale,
+    sending,
+)
 from bench.errors import BenchError
 from bench.lab import Lab
 from bench.messages import say
@@ -29,6 +42,7 @@ PARTS: dict[str, tuple[Part, str]] = {
     "ask": (ask.run, "a vehicle's performance over a full day of the fleet"),
     "http": (posts.run, "batches of readings through one API process"),
     "autoscale": (autoscale.run, "a backlog, with as many workers as Kubernetes would run"),
+    "restore": (restore.run, "backing a full day of the fleet up, and restoring it"),
     "gateway": (sending.run, "what a producer's settings cost"),
 }
 FAILURES = (BenchError, DevstackError, KafkaError, psycopg.Error, httpx.HTTPError)

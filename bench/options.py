@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench.producing import FORMS
 from bench.readings import CLOCKS
+from reporting.command import Parser
 
 OUT = Path("out")
 LOADS = ("kafka", "copy")
@@ -46,7 +47,7 @@ QUICK = Options(quick=True, runs=1, minutes=20, seconds=15.0, day_devices=500)
 
 def parse(arguments: list[str] | None, parts: dict[str, str]) -> tuple[list[str], Options]:
     """The parts to run, which are all of `parts` when none is named, and the options."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m bench",
         description="Measure the whole path on a real Kafka and a real PostgreSQL.",
         epilog="Parts: " + "; ".join(f"{name}: {text}" for name, text in parts.items()),

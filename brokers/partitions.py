@@ -60,14 +60,18 @@ async def log_bounds(settings: Settings, topics: Collection[str]) -> Bounds:
         return await bounds_of(consumer, partitions)
 
 
-def log_ends(settings: Settings, topics: Collection[str]) -> dict[TopicPartition, int]:
-    """The end of every partition's log; none, with a line on stderr, when Kafka does not answer."""
+def known_bounds(settings: Settings, topics: Collection[str]) -> Bounds:
+    """As `log_bounds`; none, with a line on stderr, when Kafka does not answer."""
     try:
-        bounds = asyncio.run(log_bounds(settings, topics))
+        return asyncio.run(log_bounds(settings, topics))
     except KafkaError as error:
         say(f"lag is unknown, Kafka does not answer: {error}", level="warning")
         return {}
-    return {partition: end for partition, (_, end) in bounds.items()}
+
+
+def log_ends(settings: Settings, topics: Collection[str]) -> dict[TopicPartition, int]:
+    """The end of every partition's log; none, with a line on stderr, when Kafka does not answer."""
+    return {partition: end for partition, (_, end) in known_bounds(settings, topics).items()}
 
 
 def read_until(

@@ -11,8 +11,6 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, for_code
 from brokers.connect import connected_admin
 from schemas.settings import Settings
 
-LEAST_RETENTION_H = 24
-"""Kafka must keep readings for at least as long as restoring PostgreSQL may take."""
 MS_AN_HOUR = 3_600_000
 UNBOUNDED = "-1"
 ASKED_FOR = ("cleanup.policy", "message.timestamp.type", "retention.ms")
@@ -46,7 +44,7 @@ async def unsafe_topics(settings: Settings, topics: Collection[str]) -> dict[str
 
     Raises KafkaError, OSError or TimeoutError.
     """
-    wanted = dict.fromkeys(ASKED_FOR)
+    wanted, hours = dict.fromkeys(ASKED_FOR), settings.backup_max_age_hours
     resources = [ConfigResource(ConfigResourceType.TOPIC, topic, wanted) for topic in topics]
     async with connected_admin(settings) as admin:
         answers = await admin.describe_configs(resources)
@@ -58,13 +56,16 @@ async def unsafe_topics(settings: Settings, topics: Collection[str]) -> dict[str
                 level = logging.DEBUG if error is TopicAuthorizationFailedError else logging.INFO
                 log.log(level, "settings of topic %s: %s", topic, error.__name__)
                 continue
-            if why := why_unsafe({name: value for name, value, *_ in entries}):
+            if why := why_unsafe({name: value for name, value, *_ in entries}, hours):
                 found[topic] = why
     return found
 
 
-def why_unsafe(configs: Mapping[str, Any]) -> str | None:
-    """Why readings of a topic with these settings may vanish before they are read; else None."""
+def why_unsafe(configs: Mapping[str, Any], backup_max_age_hours: int) -> str | None:
+    """Why readings of a topic with these settings may vanish before they are read; else None.
+
+    A restored PostgreSQL reads again what came after its backup: Kafka must still have that.
+    """
     reasons = []
     if "compact" in (configs.get("cleanup.policy") or ""):
         reasons.append("cleanup.policy=compact removes all but a device's last reading: use delete")
@@ -75,9 +76,9 @@ def why_unsafe(configs: Mapping[str, Any]) -> str | None:
             " readings: use LogAppendTime"
         )
     kept_ms = int(configs.get("retention.ms") or UNBOUNDED)
-    if 0 <= kept_ms < LEAST_RETENTION_H * MS_AN_HOUR:
+    if 0 <= kept_ms < backup_max_age_hours * MS_AN_HOUR:
         reasons.append(
-            f"retention.ms={kept_ms} keeps readings for less than {LEAST_RETENTION_H} h, too short"
-            " to restore PostgreSQL in"
+            f"retention.ms={kept_ms} keeps readings for less than {backup_max_age_hours} h,"
+            " BACKUP_MAX_AGE_HOURS: what came after a backup that old could not be read again"
         )
     return "; ".join(reasons) or None

@@ -220,6 +220,8 @@ class Settings(BaseSettings):
     """Readings further ahead of the worker's clock are rejected as in_future."""
     retention_days: int = Field(0, ge=0, le=36_500)
     """Days of history to keep; 0 = keep all."""
+    backup_max_age_hours: int = Field(24, ge=1, le=87_600)
+    """Oldest backup that is restored from; a topic that Kafka keeps shorter is degraded."""
     rejected_raw_limit_mb: int = Field(1024, ge=0, le=1_000_000)
     """From this size of rejected_records no raw bytes are kept, from twice it no rows; 0 = any."""
     rejected_raw_bytes: int = Field(1024 * 1024, ge=0, le=64 * 1024 * 1024)

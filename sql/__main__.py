@@ -14,7 +14,7 @@ from schemas.text import one_line
 from sql.connect import Connection, connect, conninfo
 from sql.errors import GrantError, MigrationError
 from sql.grant import KINDS, flaws, grant
-from sql.migrate import NOT_MIGRATED, is_current, migrate, migrations
+from sql.migrate import NOT_MIGRATED, is_newer, migrate, migrations
 from sql.tls_files import check_files
 
 WHOSE = {"worker": "the workers", "api": "the API", "reader": "analysts' own SQL"}
@@ -70,9 +70,10 @@ def _grant(connection: Connection, arguments: argparse.Namespace) -> int:
     if not roles:
         fail("name at least one of " + ", ".join(f"--{kind}" for kind in KINDS))
         return BAD_INPUT_STATUS
-    if not is_current(connection):
+    found = migrations(connection)
+    if not all(one.applied_at for one in found):
         raise MigrationError(NOT_MIGRATED)
-    grant(connection, roles)
+    grant(connection, roles, revoke=not is_newer(found))
     for kind, role in roles.items():
         say(f"{role} has the rights of {WHOSE[kind]}")
     return 0
@@ -96,7 +97,7 @@ def _print_status(connection: Connection, *, as_json: bool) -> int:
             known = "" if one.text is not None else "  (unknown to this version)"
             print(f"{one.name}  {at}{known}")
     complete = all(one.applied_at for one in found)
-    lines = flaws(connection)
+    lines = [] if is_newer(found) else flaws(connection)
     for line in lines:
         say(line)
     if lines:

@@ -117,6 +117,8 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "reader": (),
 }
 """The functions that run with the owner's rights, of which PUBLIC may call none."""
+OF_TRIGGERS = ("mark_changed_session",)
+"""Functions of triggers that run with the owner's rights: nobody calls them."""
 ON_DATABASE: Mapping[str, tuple[str, ...]] = {
     "worker": ("CONNECT", "TEMPORARY"),
     "api": ("CONNECT", "TEMPORARY"),
@@ -145,24 +147,26 @@ class Change(NamedTuple):
         return f"{which} {self.privilege} on {self.kind.lower()} {self.name}"
 
 
-def grant(connection: Connection, roles: Mapping[str, str]) -> None:
+def grant(connection: Connection, roles: Mapping[str, str], *, revoke: bool = True) -> None:
     """Give roles just the rights they need; `roles` are by what they are for, one of KINDS.
 
-    Wants autocommit and the owner's connection. Raises GrantError for a role that is not there or
-    from which no right could be kept, before anything is changed; and for what is not ours to give,
-    once all else is given.
+    Without `revoke` they keep what they have beside: where the schema is newer than this code, it
+    does not know what newer processes need. Wants autocommit and the owner's connection.
+
+    Raises GrantError for a role that is not there or from which no right could be kept, before
+    anything is changed; and for what is not ours to give, once all else is given.
     """
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (locks.MIGRATION,))
         for kind, role in roles.items():
             _check(connection, role)
             connection.execute(QUERIES["remember"], {"kind": kind, "role": role})
-        left = _make_right(connection)
+        left = _make_right(connection, revoke=revoke)
     if left:
         raise GrantError(f"{left[0]}, which is for its owner to change")
 
 
-def grant_again(connection: Connection) -> None:
+def grant_again(connection: Connection, *, revoke: bool = True) -> None:
     """Give every role that was granted rights before what it needs by now, as far as we may.
 
     The functions that run with the owner's rights are taken along when the tables were moved.
@@ -172,7 +176,7 @@ def grant_again(connection: Connection) -> None:
     with connection.transaction():
         _pin(connection)
         connection.execute(QUERIES["forget_dropped"])
-        _make_right(connection)
+        _make_right(connection, revoke=revoke)
 
 
 def flaws(connection: Connection) -> list[str]:
@@ -192,16 +196,19 @@ def flaws(connection: Connection) -> list[str]:
 
 def _pin(connection: Connection) -> None:
     """Have the functions that run with the owner's rights find our tables where they are by now."""
-    for function, schema in connection.execute(QUERIES["unpinned"], _functions(KINDS)).fetchall():
+    functions = {"functions": [*_functions(KINDS)["functions"], *OF_TRIGGERS]}
+    for function, schema in connection.execute(QUERIES["unpinned"], functions).fetchall():
         path = f"SECURITY DEFINER SET search_path = {schema}, pg_temp"
         connection.execute(f"ALTER FUNCTION {function} {path}".encode())
 
 
-def _make_right(connection: Connection) -> list[str]:
+def _make_right(connection: Connection, *, revoke: bool) -> list[str]:
     """Make the changes that are ours to make; returns the others."""
     left = []
     for role, kinds in _remembered(connection):
         for change in _changes(connection, role, kinds):
+            if change.action == "REVOKE" and not revoke:
+                continue
             if not change.ours:
                 left.append(f"{role} {change}")
                 continue

@@ -80,7 +80,8 @@ def migrate(connection: psycopg.Connection[Any]) -> list[str]:
         connection.execute(_TABLE)
         if not _has_oldest_code(connection):
             connection.execute(_OLDEST_CODE_COLUMN)
-        pending = [m for m in migrations(connection) if m.applied_at is None]
+        found = migrations(connection)
+        pending = [m for m in found if m.applied_at is None]
         for name, text, _ in pending:
             assert text is not None
             stated = _OLDEST_CODE.search(text)
@@ -91,10 +92,15 @@ def migrate(connection: psycopg.Connection[Any]) -> list[str]:
                     "INSERT INTO schema_migrations (name, sha256, oldest_code) VALUES (%s, %s, %s)",
                     note,
                 )
-        grant_again(connection)
+        grant_again(connection, revoke=not is_newer(found))
     finally:
         connection.execute("SELECT pg_advisory_unlock(%s)", (locks.MIGRATION,))
     return [migration.name for migration in pending]
+
+
+def is_newer(found: list[Migration]) -> bool:
+    """Whether newer code has migrated: what its processes need on its tables is not known here."""
+    return any(migration.text is None for migration in found)
 
 
 def is_current(connection: psycopg.Connection[Any]) -> bool:

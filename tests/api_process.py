@@ -22,16 +22,24 @@ class ApiProcess:
     """One `python -m api`; stopped at the end. `http` is a client with its address."""
 
     def __init__(
-        self, environment: dict[str, str], *, ready: bool = True, port: int | None = None
+        self,
+        environment: dict[str, str],
+        *,
+        ready: bool = True,
+        port: int | None = None,
+        root: Path = ROOT,
     ) -> None:
-        """On `port`, else on one that no other test takes; waits for the services if `ready`."""
+        """On `port`, else on one that no other test takes; waits for the services if `ready`.
+
+        `root` has the code: this one, or another release's.
+        """
         self._ports = Ports()
         port = port or self._ports.take()
         self._log = tempfile.NamedTemporaryFile(prefix="api-", suffix=".log")  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, "-m", "api"],
             env={**os.environ, **role(environment, API), "APP_PORT": str(port)},
-            cwd=ROOT,
+            cwd=root,
             stderr=self._log,
         )
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=CLIENT_TIMEOUT_S)

@@ -49,14 +49,20 @@ def migrated_by_owner(environment: dict[str, str]) -> dict[str, str]:
 
     Returns the environment with the workers' role.
     """
+    environment = given_to_owner(environment)
+    with connect(where(role(environment, OWNER))) as connection:
+        migrate(connection)
+        grant(connection, GRANTED)
+    return role(environment, WORKER)
+
+
+def given_to_owner(environment: dict[str, str]) -> dict[str, str]:
+    """The same without migrating: the roles are there, and the database is the owner's."""
     environment = _with_administrator(environment)
     _make_roles(administrator(environment))
     with connect(where(administrator(environment))) as connection:
         words = (sql.Identifier(environment["DB_DATABASE"]), sql.Identifier(OWNER))
         connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*words))
-    with connect(where(role(environment, OWNER))) as connection:
-        migrate(connection)
-        grant(connection, GRANTED)
     return role(environment, WORKER)
 
 

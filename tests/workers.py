@@ -41,11 +41,12 @@ def wait_until(condition: Callable[[], Any], what: str, *, patience_s: float = P
 
 
 def command(
-    environment: dict[str, str], *words: str, **options: Any
+    environment: dict[str, str], *words: str, root: Path = ROOT, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run `python -m words...` in the environment; output is captured as text.
 
-    What changes the schema, rights or keys runs as the owner.
+    `root` has the code: this one, or another release's. What changes the schema, rights or keys
+    runs as the owner.
     """
     if words == ("api",):
         environment = role(environment, API)
@@ -54,7 +55,7 @@ def command(
     return subprocess.run(
         [sys.executable, "-m", *words],
         env={**os.environ, **environment},
-        cwd=ROOT,
+        cwd=root,
         capture_output=True,
         text=True,
         timeout=PATIENCE_S * 2,
@@ -91,12 +92,12 @@ def books_of(environment: dict[str, str], *topics: str) -> dict[str, int]:
 class WorkerProcess:
     """One `python -m ingest_worker`; killed at the end unless it has ended before."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, environment: dict[str, str], root: Path = ROOT) -> None:
         self._log = tempfile.NamedTemporaryFile(prefix="worker-", suffix=".log")  # noqa: SIM115
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ingest_worker"],
             env={**os.environ, **environment},
-            cwd=ROOT,
+            cwd=root,
             stderr=self._log,
         )
 

@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 from psycopg.rows import dict_row
 
 from brokers.groups import live_owned
-from brokers.partitions import lag, log_bounds, log_ends, name_of
+from brokers.partitions import known_bounds, lag, log_bounds, name_of
 from ingest_worker.errors import CommandRefusedError
 from ingest_worker.operator import operator
 from ingest_worker.write.ledger import LOCK_TIMEOUT_S
@@ -28,29 +28,36 @@ QUERIES = load("positions")
 
 
 def list_positions(settings: Settings, *, as_json: bool) -> None:
-    """Print every position with its lag."""
+    """Print every position with its lag, and how much of what follows it Kafka has no longer."""
     where = conninfo(settings, Application.POSITIONS)
     with connect(where, row_factory=dict_row) as connection:
         rows = connection.execute(QUERIES["list"]).fetchall()
-    ends = log_ends(settings, {row["topic"] for row in rows})
+    bounds = known_bounds(settings, {row["topic"] for row in rows})
+    ends = {partition: end for partition, (_, end) in bounds.items()}
+    starts = {partition: start for partition, (start, _) in bounds.items()}
+    gone = [max(0, lag(starts, row) or 0) for row in rows]
     if as_json:
-        print_json([_shown(row, lag(ends, row)) for row in rows])
+        print_json(
+            [_shown(row, lag(ends, row), lost) for row, lost in zip(rows, gone, strict=True)]
+        )
         return
     print(f"{partition_line('group', 'topic', 'partition', ['position', 'lag'])}  last moved")
-    for row in rows:
+    for row, lost in zip(rows, gone, strict=True):
         values = [row["next_offset"], lag(ends, row)]
         line = partition_line(row["group_id"], row["topic"], row["partition"], values)
         stopped = f"  STOPPED: {row['stopped']}" if row["stopped"] else ""
+        stopped += f"  GONE: {lost} offsets that Kafka has no longer" if lost else ""
         print(f"{line}  {to_the_second(row['updated_at'])}{stopped}")
 
 
-def _shown(row: dict[str, Any], behind: int | None) -> dict[str, Any]:
+def _shown(row: dict[str, Any], behind: int | None, lost: int) -> dict[str, Any]:
     return {
         "groupId": row["group_id"],
         "topic": row["topic"],
         "partition": row["partition"],
         "position": row["next_offset"],
         "lag": behind,
+        "gone": lost,
         "stopped": row["stopped"],
         "updatedAt": row["updated_at"],
     }

@@ -1,5 +1,6 @@
 """Opens the world of a scenario; the world ends with the test."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Unpack
 
@@ -26,10 +27,15 @@ class Scene:
         """Whether this is the long form."""
 
     def __call__(
-        self, name: str, stack: Stack | None = None, **gateway: Unpack[GatewayOptions]
+        self,
+        name: str,
+        stack: Stack | None = None,
+        *,
+        fresh: Callable[[dict[str, str]], dict[str, str]] | None = None,
+        **gateway: Unpack[GatewayOptions],
     ) -> World:
         """A world by its name in the table: on a stack that may be broken, else on the services
         that all tests share."""
-        world = World(name, self._services, stack, long=self.long, **gateway)
+        world = World(name, self._services, stack, long=self.long, fresh=fresh, **gateway)
         self._figures.append(world.figures)
         return self._undo.enter_context(world)

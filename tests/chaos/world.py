@@ -8,8 +8,9 @@ with World("workers killed", stack) as world:
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
@@ -22,7 +23,7 @@ from tests.chaos.report import CampaignFigures
 from tests.conftest import fresh_environment
 from tests.connections import connect
 from tests.truth import Expected, Mix, all_read, assert_holds
-from tests.workers import WorkerProcess, wait_until
+from tests.workers import ROOT, WorkerProcess, wait_until
 
 CATCH_UP_S = 120.0
 LOG_TAIL_LINES = 25
@@ -51,9 +52,14 @@ class World:
         stack: Stack | None = None,
         *,
         long: bool = False,
+        fresh: Callable[[dict[str, str]], dict[str, str]] | None = None,
         **gateway: Unpack[GatewayOptions],
     ) -> None:
-        """The database and the topics are on the stack; without one, on the services."""
+        """The database and the topics are on the stack; without one, on the services.
+
+        `fresh` makes them there, when it is not this code that migrates.
+        """
+        self._fresh = fresh
         self._stack = stack
         self._services = stack.environment if stack else services
         self.long = long
@@ -68,7 +74,11 @@ class World:
     def __enter__(self) -> Self:
         with ExitStack() as undo:
             brokers = len(self._stack.services) - 1 if self._stack else 1
-            self.environment = fresh_environment(self._services, replicas=brokers)
+            self.environment = (
+                self._fresh(self._services)
+                if self._fresh
+                else fresh_environment(self._services, replicas=brokers)
+            )
             port = int(self.environment["DB_PORT"])
             self.proxy = undo.enter_context(Proxy(self.environment["DB_HOST"], port))
             self.worker_environment = {
@@ -119,9 +129,9 @@ class World:
             expected.update(gateway.expected)
         return expected
 
-    def start(self, count: int = 1) -> list[WorkerProcess]:
-        """Start so many more workers."""
-        started = [WorkerProcess(self.worker_environment) for _ in range(count)]
+    def start(self, count: int = 1, root: Path = ROOT) -> list[WorkerProcess]:
+        """Start so many more workers, of the release whose code is in `root`."""
+        started = [WorkerProcess(self.worker_environment, root) for _ in range(count)]
         self.workers += started
         return started
 

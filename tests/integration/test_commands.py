@@ -155,7 +155,7 @@ def test_errors_and_progress_are_lines_of_json_when_the_log_is(used: dict[str, s
             assert [line["level"] for line in lines] == ["error"]
 
 
-@pytest.mark.parametrize("module", ["api", "devstack", "ingest_worker", "sql"])
+@pytest.mark.parametrize("module", ["api", "bench", "devstack", "ingest_worker", "sql"])
 def test_every_command_knows_its_version(module: str) -> None:
     done = command({}, module, "--version")
     assert (done.returncode, done.stderr) == (0, "")

