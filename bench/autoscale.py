@@ -99,7 +99,7 @@ def run(lab: Lab, options: Options) -> dict[str, Any]:
     fleet = backlog_fleet(options)
     a_minute = fleet.readings // fleet.minutes
     fleet = fleet._replace(minutes=RATE * 60 * minutes // a_minute)
-    backlog = produce(lab, fleet, "arrays")
+    backlog = produce(lab, fleet, "single")
     seconds = QUICK_LOAD_S if options.quick else LOAD_S
     with lab.database(backlog.topics) as environment:
         load = start_load(lab, environment, RATE, seconds, options.devices)
