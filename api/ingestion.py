@@ -5,6 +5,7 @@ scrape is answered soon even when one of them is frozen. What cannot be had is l
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -53,7 +54,7 @@ class Ingestion:
             }
         known = bounds is not None and self._positions is not None
         self._metrics.show_books(books or [])
-        self._metrics.show_alerts(await self._alerts())
+        await self._show_alerts(known=books is not None)
         lag = lag_of(bounds or {}, self._positions or {}) if known else {}
         self._metrics.show_lag(lag)
         self._metrics.show_lag_seconds(self._oldest(lag))
@@ -76,17 +77,20 @@ class Ingestion:
             if not records or partition in self._read_until
         }
 
-    async def _alerts(self) -> dict[str, int] | None:
-        try:
-            rows = await self._side.ask(load("alerts")["open_counts"])
-            targets = await self._side.ask(load("alert_deliveries")["undelivered"])
-        except (psycopg.Error, TimeoutError):
-            self._metrics.show_undelivered([])
-            return None
+    async def _show_alerts(self, *, known: bool) -> None:
+        """Show what is amiss and what is yet to be told; nothing unless PostgreSQL is `known` to
+        answer, so that a scrape waits for it once.
+        """
+        counts, targets = None, []
+        if known:
+            with contextlib.suppress(psycopg.Error, TimeoutError):
+                rows = await self._side.ask(load("alerts")["open_counts"])
+                targets = await self._side.ask(load("alert_deliveries")["undelivered"])
+                counts = {row["code"]: row["alerts"] for row in rows}
+        self._metrics.show_alerts(counts)
         self._metrics.show_undelivered(
             (row["target"], row["events"], row["age_s"]) for row in targets
         )
-        return {row["code"]: row["alerts"] for row in rows}
 
     async def _books(self) -> Books | None:
         try:
