@@ -1,4 +1,4 @@
-"""`python -m sql migrate|status|grant`: the database's schema, and who may do what in it."""
+"""`python -m sql migrate|status|grant|distribute`: the database's schema, and who may do what in it."""
 
 import argparse
 import sys
@@ -12,6 +12,7 @@ from reporting.tables import to_the_second
 from schemas.settings import Settings, SettingsError, load_settings
 from schemas.text import one_line
 from sql.connect import Connection, connect, conninfo
+from sql.distribute import distribute
 from sql.errors import GrantError, MigrationError
 from sql.grant import KINDS, flaws, grant
 from sql.migrate import NOT_MIGRATED, is_newer, migrate, migrations
@@ -33,6 +34,9 @@ def main() -> int:
                     return _migrate(connection, settings)
                 case "grant":
                     return _grant(connection, arguments)
+                case "distribute":
+                    distribute(connection, arguments.shards)
+                    return 0
                 case _:
                     return _print_status(connection, as_json=arguments.json)
     except SettingsError as error:
@@ -50,6 +54,8 @@ def _parser() -> Parser:
     text = "list the migrations; exit 1 when one is missing, or a right of a role"
     command = commands.add_parser("status", help=text)
     command.add_argument("--json", action="store_true", help="print JSON")
+    command = commands.add_parser("distribute", help="spread the large tables over Citus' nodes")
+    command.add_argument("--shards", type=int, default=4, help="how many (default: 4)")
     text = "give roles that are there the rights they need, and no others"
     command = commands.add_parser("grant", help=text)
     for kind, whose in WHOSE.items():

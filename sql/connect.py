@@ -17,6 +17,7 @@ from psycopg.rows import DictRow, RowFactory, dict_row, tuple_row
 
 from reporting.applications import Application
 from schemas.settings import Settings
+from sql import citus
 from sql.cutting import cut as cut
 from sql.errors import UnsuitableDatabaseError
 from sql.named import load
@@ -110,7 +111,7 @@ def connect(
         with connection.cursor(row_factory=dict_row) as cursor:
             cursor.execute(QUERIES["unhurried"])
             found = cursor.execute(QUERIES["settle"], _wanted(session)).fetchone()
-        pid = _suitable(found)
+        pid = _suitable(connection, found)
         if pid != connection.info.backend_pid and where not in _pooled_by_session:
             refuse_pooler_of_transactions(connection, where, pid)
             _pooled_by_session.add(where)
@@ -139,7 +140,7 @@ async def settle(
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(QUERIES["unhurried"])
         await cursor.execute(QUERIES["settle"], _wanted(session))
-        _suitable(await cursor.fetchone())
+        _suitable(connection, await cursor.fetchone())
 
 
 def _wanted(session: Mapping[str, str]) -> dict[str, list[str]]:
@@ -147,9 +148,10 @@ def _wanted(session: Mapping[str, str]) -> dict[str, list[str]]:
     return {"names": list(wanted), "values": list(wanted.values())}
 
 
-def _suitable(found: dict[str, Any] | None) -> int:
+def _suitable(connection: Connection | AsyncConnection[Any], found: dict[str, Any] | None) -> int:
     """The backend's process id, if server and database can be used."""
     assert found is not None
+    citus.note(connection, found["citus"])
     if found["version"] < OLDEST_VERSION:
         raise UnsuitableDatabaseError(
             f"PostgreSQL {found['version'] // VERSIONS_A_MAJOR} is too old,"

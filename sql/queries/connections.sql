@@ -13,11 +13,12 @@ SELECT set_config('statement_timeout', '0', false),
 -- is not for every role to set is left alone when it is right.
 -- Sets a search path that holds our tables: the schema they are in, of several the one that comes first
 -- in the path so far; without any the schema that new tables go to.
--- Returns what the server is: its version, as in 180006; the encoding of the database; and the process
--- id of the backend.
+-- Returns what the server is: its version, as in 180006; the encoding of the database; the process id
+-- of the backend; and whether the database has Citus.
 SELECT current_setting('server_version_num')::int AS version,
     current_setting('server_encoding') AS encoding,
     pg_backend_pid() AS pid,
+    EXISTS (SELECT 1 FROM pg_catalog.pg_extension WHERE extname = 'citus') AS citus,
     set_config('search_path', (
         SELECT quote_ident(coalesce(
             (SELECT nspname
