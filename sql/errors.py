@@ -3,7 +3,8 @@
     Exception
     ├── MigrationError              the database and the migrations cannot be brought together
     ├── RowsRefusedError            PostgreSQL takes a statement, but not the readings it carries
-    │   └── RowsSwallowedError      it says nothing, but has not stored them either
+    │   ├── RowsSwallowedError      it says nothing, but has not stored them either
+    │   └── RowsInDoubtError        a node refuses something, which may be the readings
     ├── UnknownRejectedError        there is no rejected reading of that id
     └── psycopg.OperationalError
         ├── UnsuitableDatabaseError    server, database or pooler is none that we can work with
@@ -26,6 +27,8 @@ DATA_ERRORS = ("22", "23")
 RAISED = "P0001"
 """What a trigger raises when it names no SQLSTATE of its own."""
 CHECK_VIOLATION = "23514"
+INTERNAL_ERROR = "XX000"
+"""What Citus makes of errors that a node reports of a COPY."""
 
 
 class MigrationError(Exception):
@@ -83,6 +86,14 @@ class RowsSwallowedError(RowsRefusedError):
         super().__init__(f"{table} did not keep it: a trigger or a rule swallowed it")
 
 
+class RowsInDoubtError(RowsRefusedError):
+    """A node of a cluster has refused a statement that carries rows: because of them, or not."""
+
+    def __init__(self, error: psycopg.Error) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 def _describe(error: object) -> str:
     if isinstance(error, psycopg.Error) and error.sqlstate:
         return f"{error.sqlstate} {one_line(error.diag.message_primary)}"
@@ -97,3 +108,11 @@ def is_data_error(sqlstate: str | None, constraint: str | None) -> bool:
     if sqlstate == CHECK_VIOLATION and not constraint:
         return False
     return sqlstate is not None and (sqlstate[:2] in DATA_ERRORS or sqlstate == RAISED)
+
+
+def may_be_data_error(sqlstate: str | None) -> bool:
+    """Whether an error that came from one of Citus' nodes can be the fault of rows.
+
+    It has lost the constraint's name, if not the SQLSTATE.
+    """
+    return sqlstate in (INTERNAL_ERROR, CHECK_VIOLATION)

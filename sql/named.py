@@ -130,6 +130,7 @@ def _words(stream: Stream) -> Texts:
         "id": _quoted(stream.id_column),
         "energy": values[ENERGY],
         "columns": ", ".join(row_columns),
+        "placeholders": ", ".join(map(_placeholder, stream.row_columns)),
         "definitions": ",\n    ".join(_definitions(stream)),
         "values": ", ".join(values),
         "stored_values": ", ".join(f"stored.{value}" for value in values),
@@ -141,6 +142,11 @@ def _words(stream: Stream) -> Texts:
     if stream.devices_table is not None:
         words["devices"] = _quoted(stream.devices_table)
     return words
+
+
+def _placeholder(column: str) -> str:
+    """That of a row's value; times are counts of microseconds."""
+    return "from_micros(%s)" if column == TIMESTAMP else "%s"
 
 
 def _definitions(stream: Stream) -> Iterable[str]:

@@ -146,7 +146,8 @@ def _store(connection: Connection, decoder: Decoder, row: Row) -> Replayed:
         with connection.transaction():
             outcome = _insert(connection, decoder, row)
     except RowsRefusedError as refused:
-        return Replayed(None, "refused", refused.detail)
+        why = store.fault_of(connection, decoder.stream, row, refused)
+        return Replayed(None, "refused", why.detail)
     if outcome == "conflict":
         return Replayed(None, "conflict", "another reading of that device and time is stored")
     return Replayed(outcome)

@@ -20,8 +20,15 @@ from schemas.streams import STREAMS
 from schemas.streams.stream import DEVICE, TIME, Row, Stream
 from schemas.streams.times import DAY_US, POSTGRES_EPOCH
 from schemas.text import one_line
+from sql.citus import has_citus
 from sql.connect import Connection
-from sql.errors import RowsRefusedError, RowsSwallowedError, is_data_error
+from sql.errors import (
+    RowsInDoubtError,
+    RowsRefusedError,
+    RowsSwallowedError,
+    is_data_error,
+    may_be_data_error,
+)
 from sql.named import load, load_for
 from sql.rollup_log import log_changes
 
@@ -74,10 +81,12 @@ def prepare(connection: Connection) -> None:
 
 
 @contextmanager
-def carrying_rows() -> Iterator[None]:
+def carrying_rows(nodes: Connection | None = None) -> Iterator[None]:
     """Around statements that carry readings: what is the readings' fault is RowsRefusedError.
 
-    Whatever else PostgreSQL raises passes as it is: an outage, to be waited out.
+    Whatever else PostgreSQL raises passes as it is: an outage, to be waited out. `nodes`: a
+    connection that may reach several by Citus, which reports some errors of theirs as one of its
+    own; then RowsInDoubtError says that it takes `fault_of` to know.
     """
     try:
         yield
@@ -85,6 +94,8 @@ def carrying_rows() -> Iterator[None]:
         by_client = isinstance(error, psycopg.DataError) and error.sqlstate is None
         if by_client or is_data_error(error.sqlstate, error.diag.constraint_name):
             raise RowsRefusedError(error) from error
+        if nodes and has_citus(nodes) and may_be_data_error(error.sqlstate):
+            raise RowsInDoubtError(error) from error
         raise
     except (UnicodeError, OverflowError) as error:  # the client cannot put a row into bytes
         raise RowsRefusedError(error) from error
@@ -95,7 +106,7 @@ def enforce_constraints(connection: Connection) -> None:
 
     COMMIT then fails for no row's sake. Raises RowsRefusedError.
     """
-    with carrying_rows():
+    with carrying_rows(connection):
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
 
@@ -154,7 +165,7 @@ def copy_rows(
     is gone.
     """
     statement = load_for(stream)["copy_history"].format(day_partition=partition.identifier)
-    with carrying_rows(), connection.cursor() as cursor:
+    with carrying_rows(connection), connection.cursor() as cursor:
         with cursor.copy(statement) as copy:
             copy.set_types(stream.copy_types)
             write = copy.write_row
@@ -172,7 +183,7 @@ def store_staged(connection: Connection, stream: Stream, rows: Sequence[Row]) ->
     RowsRefusedError; RowsSwallowedError when some were not stored and nothing said so.
     """
     queries = load_for(stream)
-    with carrying_rows(), connection.cursor(binary=True) as cursor:
+    with carrying_rows(connection), connection.cursor(binary=True) as cursor:
         _copy_staged(cursor, stream, rows)
         new_keys = set(cursor.execute(queries["insert_staged"]).fetchall())
         times = [row[TIME] for row in rows]
@@ -216,6 +227,31 @@ def refused_of(connection: Connection, stream: Stream, rows: Sequence[Row]) -> d
     return {seq: f"{sqlstate} {one_line(message)}" for seq, sqlstate, message, _ in failed}
 
 
+def fault_of(
+    connection: Connection, stream: Stream, row: Row, refused: RowsRefusedError
+) -> RowsRefusedError:
+    """What one row, which was tried by itself, is refused for; nothing is stored.
+
+    Where that is in doubt, the node that the row belongs to is asked. Its error has an SQLSTATE,
+    but never the name of a constraint: a check violation is the row's fault if its day has a
+    partition. Raises psycopg.Error when the row is not at fault.
+    """
+    if not isinstance(refused, RowsInDoubtError):
+        return refused
+    queries = load_for(stream)
+    try:
+        with carrying_rows(), connection.transaction(force_rollback=True):
+            connection.execute(queries["insert_one"], row)
+            connection.execute(queries["insert_one_live"], row)
+    except RowsRefusedError as told:
+        return told
+    except errors.CheckViolation as error:
+        if find_days(connection, stream, [day_of(row)]):
+            return RowsRefusedError(error)
+        raise
+    raise refused.error
+
+
 def unstageable(connection: Connection, stream: Stream, rows: Sequence[Row]) -> dict[int, str]:
     """Which of these rows cannot even be staged, and why: what breaks a COPY breaks all of it.
 
@@ -245,7 +281,7 @@ def halves(places: Sequence[int]) -> list[Sequence[int]]:
 
 def newest_known(connection: Connection, stream: Stream, ids: Iterable[str]) -> dict[str, int]:
     """The newest stored time of those devices that were ever heard of. Raises RowsRefusedError."""
-    with carrying_rows(), connection.cursor(binary=True) as cursor:
+    with carrying_rows(connection), connection.cursor(binary=True) as cursor:
         cursor.execute(load_for(stream)["select_newest"], (list(ids),))
         return dict(cursor.fetchall())
 
@@ -303,7 +339,7 @@ def _upsert_live(connection: Connection, stream: Stream, newest: Sequence[Row]) 
     if not newest:
         return set()
     queries = load_for(stream)
-    with carrying_rows(), connection.cursor() as cursor:
+    with carrying_rows(connection), connection.cursor() as cursor:
         with cursor.copy(queries["copy_newest"]) as copy:
             copy.set_types(stream.copy_types)
             for row in newest:

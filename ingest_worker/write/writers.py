@@ -15,6 +15,7 @@ from ingest_worker.write.newest_known import NewestKnown
 from schemas.streams.stream import DEVICE, ENERGY, TIME, Row, Stream
 from schemas.streams.times import DAY_US
 from sql import store
+from sql.citus import has_citus
 from sql.connect import Connection
 from sql.errors import RowsRefusedError, RowsSwallowedError
 from sql.rollup_log import log_changes
@@ -104,12 +105,12 @@ def write_piecewise(
 ) -> Written:
     """Reject the rows that PostgreSQL refuses or swallows, and just those; store the others.
 
-    PostgreSQL first tries each row by itself. If it then refuses rows only together with others,
-    they are halved until the refused ones stand alone.
+    PostgreSQL first tries each row by itself, where they do not go to several nodes. If it then
+    refuses rows only together with others, they are halved until the refused ones stand alone.
     """
     newest_known.forget()
     store.enforce_constraints(connection)
-    refused = _refused(connection, stream, rows)
+    refused = {} if has_citus(connection) else _refused(connection, stream, rows)
     written = Written([], {place: Refusal("refused", detail) for place, detail in refused.items()})
     pending: list[Sequence[int]] = [[place for place in range(len(rows)) if place not in refused]]
     while pending:
@@ -124,10 +125,11 @@ def write_piecewise(
             written.rejected.update(dict.fromkeys(gone, Refusal("refused", swallowed.detail)))
             pending.append([place for place in places if place not in gone])
         except RowsRefusedError as refused:
-            if len(places) == 1:
-                written.rejected[places[0]] = Refusal("refused", refused.detail)
-            else:
+            if len(places) > 1:
                 pending += store.halves(places)
+                continue
+            why = store.fault_of(connection, stream, rows[places[0]], refused)
+            written.rejected[places[0]] = Refusal("refused", why.detail)
         else:
             written.duplicates.extend(piece.duplicates)
             written.rejected.update(piece.rejected)

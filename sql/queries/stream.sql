@@ -35,17 +35,20 @@ RETURNING {id}, "timestamp"
 -- name: select_conflicts
 -- The staged rows that differ from the stored row of their key, with what is stored; NULL equals
 -- NULL. And those of whose key nothing is stored: then `kept` is null.
--- OFFSET 0 keeps the planner to one look into the key a staged row: it knows nothing of how many
--- there are, and would rather read history whole. The bounds are those of the staged rows.
+-- LIMIT 1 keeps the planner to one look into the key a staged row: it knows nothing of how many there
+-- are, and would rather read history whole. The bounds are those of the staged rows. On Citus each
+-- node looks up all of them, which wants them MATERIALIZED, and the outer LIMIT.
+WITH staged AS MATERIALIZED (SELECT * FROM {staged})
 SELECT staged.seq, stored.kept, {stored_values}
-FROM {staged} AS staged
+FROM staged
 LEFT JOIN LATERAL (
     SELECT true AS kept, {values}
     FROM {history} AS history
     WHERE history.{id} = staged.{id} AND history."timestamp" = staged."timestamp"
         AND history."timestamp" BETWEEN from_micros(%s) AND from_micros(%s)
-    OFFSET 0) AS stored ON true
+    LIMIT 1) AS stored ON true
 WHERE stored.kept IS NULL OR ROW({stored_values}) IS DISTINCT FROM ROW({staged_values})
+LIMIT ALL
 
 -- name: try_each
 -- Stores each staged row by itself and takes it back at once. Returns the places of those that
@@ -65,6 +68,15 @@ SELECT seq, state, left(message, 1000), violated FROM try_each_row('{staged}', $
         OR (live."timestamp" > now() AND EXCLUDED."timestamp" <= now())
 $store_one$)
 
+-- name: insert_one
+-- A row by itself, which one node gets: what it refuses comes with its own SQLSTATE.
+INSERT INTO {history} ({columns}) VALUES ({placeholders}) ON CONFLICT DO NOTHING
+
+-- name: insert_one_live
+-- The same into live state, whatever is there.
+INSERT INTO {live} ({columns}) VALUES ({placeholders})
+ON CONFLICT ({id}) DO UPDATE SET {changes}
+
 -- name: select_newest
 -- The newest stored time of each of these devices that was ever heard of.
 SELECT {id}, greatest("timestamp", newest_at) FROM {live} WHERE {id} = ANY (%s)
@@ -77,14 +89,14 @@ COPY {newest} FROM STDIN (FORMAT binary)
 -- in the future yields to one that is not, and stays known as the newest. Returns of how many devices
 -- no newer time was stored before.
 WITH moved AS (
-    INSERT INTO {live} AS live ({columns})
-    SELECT {columns}
+    INSERT INTO {live} AS live ({columns}, updated_at)
+    SELECT {columns}, now()
     FROM {newest}
     ON CONFLICT ({id}) DO UPDATE
-    SET {changes}, updated_at = now(), newest_at = nullif(
+    SET {changes}, updated_at = EXCLUDED.updated_at, newest_at = nullif(
         greatest(live.newest_at, live."timestamp", EXCLUDED."timestamp"), EXCLUDED."timestamp")
     WHERE live."timestamp" < EXCLUDED."timestamp"
-        OR (live."timestamp" > now() AND EXCLUDED."timestamp" <= now())
+        OR (live."timestamp" > EXCLUDED.updated_at AND EXCLUDED."timestamp" <= EXCLUDED.updated_at)
     RETURNING newest_at
 )
 SELECT count(*) FROM moved WHERE newest_at IS NULL
