@@ -8,14 +8,20 @@ import psycopg
 from devstack.citus import WORKERS, CitusStack
 from devstack.citus_build import VERSION, wheel_with_citus
 from devstack.citus_nodes import Node
+from devstack.postgres import PASSWORD, SUPERUSER
 
 SOURCE = "CITUS_SOURCE"
-NAMED = ("CITUS_HOST", "CITUS_PORT", "CITUS_USERNAME", "CITUS_PASSWORD")
+DEFAULTS = {
+    "CITUS_PORT": "5432",
+    "CITUS_USERNAME": SUPERUSER,
+    "CITUS_PASSWORD": PASSWORD,
+}
+HOST = "CITUS_HOST"
 HOW = f"""Tests on a Citus cluster need one. Set one of these in the environment:
   {SOURCE}: the source of Citus {VERSION}, a folder or a git directory, as of
       git clone --branch v{VERSION} https://github.com/citusdata/citus
     It is built once (a C compiler, make, two minutes); tests start nodes of their own.
-  {", ".join(NAMED)}: of a running cluster the coordinator
+  {", ".join([HOST, *DEFAULTS])}: of a running cluster the coordinator
     and the superuser, who has the same password on all nodes. Tests make databases on it. Those
     that kill nodes are left out: they take {SOURCE}.
 """
@@ -24,7 +30,7 @@ KNOWN_WORKERS = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid <> 0 
 
 def is_named() -> bool:
     """Whether the environment names a running cluster."""
-    return all(os.environ.get(name) for name in NAMED)
+    return bool(os.environ.get(HOST))
 
 
 def can_be_had() -> bool:
@@ -44,7 +50,8 @@ def own_stack() -> CitusStack:
 
 def named_cluster() -> dict[str, str]:
     """The variables of the cluster that the environment names, and its workers."""
-    host, port, username, password = (os.environ[name] for name in NAMED)
+    host = os.environ[HOST]
+    port, username, password = (os.environ.get(name) or of for name, of in DEFAULTS.items())
     coordinator = Node(host, int(port), username, password)
     return {
         "DB_HOST": host,

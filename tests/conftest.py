@@ -36,7 +36,8 @@ _migrated: dict[tuple[str, str], str] = {}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--citus", action="store_true", help="databases are spread over a cluster")
+    spread = "databases are spread over a Citus cluster, as when the environment names one"
+    parser.addoption("--citus", action="store_true", default=cluster.is_named(), help=spread)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,6 +54,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupSc
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("citus") and not cluster.has_source():
+        out = [item for item in items if "breakable_stack" in getattr(item, "fixturenames", ())]
+        items[:] = [item for item in items if item not in out]
+        config.hook.pytest_deselected(items=out)
     if services_of_the_controller(config):
         longest_first(items)
 

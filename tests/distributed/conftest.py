@@ -2,9 +2,6 @@
 
 import pytest
 
-BREAKING = "stack"
-"""The fixture of tests that stop or kill nodes, for which the cluster has to be their own."""
-
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
