@@ -4,20 +4,18 @@ What a transaction has prepared on a node lies there until Citus finds out that 
 or was not: until then its rows are in no answer.
 """
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from devstack.citus import CitusStack
+from devstack.citus import CitusNode, CitusStack
 from devstack.citus_nodes import Node
 from devstack.stack import Stack
 from tests.chaos.world import World
-from tests.conftest import fresh_environment, mend
-from tests.sending import produce
-from tests.truth import Mix, all_read, assert_holds
-from tests.workers import WorkerProcess, wait_until
+from tests.conftest import mend
+from tests.truth import Mix
+from tests.workers import wait_until
 
 READINGS = 200_000
 MIX = Mix(bad=0.005, clocks=0.005, conflicts=0.005, duplicates=0.10, late=0.02)
@@ -25,12 +23,13 @@ SENT_IN_S = 300.0
 PREPARED = "SELECT count(*) FROM pg_prepared_xacts"
 
 
-def prepared(stack: Stack) -> int:
-    """Transactions that lie prepared on the workers."""
-    assert isinstance(stack, CitusStack)
+def prepared(stack: Stack, *names: str) -> int:
+    """Transactions that lie prepared on these workers, on all by default."""
     count = 0
-    for node in stack.nodes.workers:
-        with node.connected() as connection:
+    for name in names or [name for name in stack.services if name.startswith("worker")]:
+        server = stack.service(name)
+        assert isinstance(server, CitusNode)
+        with server.connect() as connection:
             ((here,),) = connection.execute(PREPARED).fetchall()
             count += here
     return count
@@ -56,28 +55,37 @@ def _configure(node: Node, statement: str) -> None:
         connection.execute("SELECT pg_reload_conf()")
 
 
+def settle(world: World) -> None:
+    """Compare everything, once nothing lies prepared."""
+    world.catch_up()
+    wait_until(lambda: not prepared(world.stack), "nothing lies prepared")
+    world.settle()
+
+
+def has_sent(world: World, readings: int) -> None:
+    """Wait until the gateway has sent so many readings."""
+    wait_until(lambda: world.gateway.readings > readings, "were sent", patience_s=SENT_IN_S)
+
+
 @pytest.mark.parametrize("node", ["worker-1", "postgres"])
 def test_what_lay_prepared_when_a_node_died_is_committed_once_it_is_back(
     stack: Stack, node: str
 ) -> None:
-    environment = fresh_environment(stack.environment)
-    expected = asyncio.run(produce(environment, 4_000, seed=4))
-    with WorkerProcess(environment) as worker:
+    with World("killed between the phases of a commit", {}, stack) as world:
+        world.start()
+        world.reads_on()
         with commits_held(stack):
             wait_until(lambda: prepared(stack), "a flush is between its phases")
-            stack.service(node).kill()
+            world.kill_service(node)
             if node == "postgres":
-                stack.service(node).start()
+                world.start_service(node)
+            assert prepared(stack, "worker-2"), "it is prepared where no node died"
         mend(stack)
-        wait_until(lambda: all_read(environment, expected), "all is read")
-        wait_until(lambda: not prepared(stack), "nothing lies prepared")
-        assert worker.terminate() == 0, worker.log
-    assert_holds(environment, expected)
+        settle(world)
 
 
 def test_every_node_killed_on_the_path_of_200_000_readings(stack: Stack) -> None:
-    services = stack.environment
-    with World("nodes of a cluster killed", services, stack, rate=8_000, mix=MIX) as world:
+    with World("every node of a cluster killed", {}, stack, rate=8_000, mix=MIX) as world:
         world.start(2)
         names = ("worker-1", "postgres", "worker-2")
         for number, name in enumerate(names, 1):
@@ -87,11 +95,4 @@ def test_every_node_killed_on_the_path_of_200_000_readings(stack: Stack) -> None
             world.wait(0, 3)
             world.start_service(name)
         has_sent(world, READINGS)
-        world.catch_up()
-        wait_until(lambda: not prepared(stack), "nothing lies prepared")
-        world.settle()
-
-
-def has_sent(world: World, readings: int) -> None:
-    """Wait until the gateway has sent so many readings."""
-    wait_until(lambda: world.gateway.readings > readings, "were sent", patience_s=SENT_IN_S)
+        settle(world)
