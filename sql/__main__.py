@@ -1,7 +1,4 @@
-"""`python -m sql migrate|status|grant|distribute|rebalance`: the database's schema, and where it lies.
-
-`grant` says who may do what in it.
-"""
+"""`python -m sql migrate|status|grant|distribute|rebalance`: schema, rights, where tables lie."""
 
 import argparse
 import sys

@@ -101,9 +101,9 @@ def distribute(connection: Connection, shards: int) -> Iterator[tuple[str, int]]
             rows = _spread(connection, table, beside, shards)
             beside = table.name if beside == "none" else beside
             yield table.name, rows
-    for table in look(connection):
-        if table.row_bytes:
-            _empty_here(connection, table.name)
+    for one in look(connection):
+        if one.row_bytes:
+            _empty_here(connection, one.name)
 
 
 def gather(connection: Connection) -> Iterator[tuple[str, int]]:
@@ -114,13 +114,7 @@ def gather(connection: Connection) -> Iterator[tuple[str, int]]:
     found = {table.name: table for table in look(connection)}
     for table in spread_tables():
         if found[table.name].spread_by:
-            with connection.transaction():
-                before = _lock(connection, table)
-                with _told(connection, f"gathering {table.name}", found[table.name].days or 1):
-                    connection.execute(QUERIES["gather"], {"table": table.name})
-                _same(connection, table, before)
-            connection.execute(QUERIES["analyze"].format(table=table.identifier))
-            yield table.name, before
+            yield table.name, _gather(connection, table, found[table.name].days)
 
 
 def imbalance(connection: Connection) -> int:
@@ -147,6 +141,23 @@ def _spread(connection: Connection, table: SpreadTable, beside: str, shards: int
         before = _lock(connection, table)
         with _told(connection, f"distributing {table.name}", before):
             connection.execute(QUERIES["spread"], wanted)
+        _same(connection, table, before)
+    connection.execute(QUERIES["analyze"].format(table=table.identifier))
+    return before
+
+
+def _gather(connection: Connection, table: SpreadTable, days: int) -> int:
+    """Copy a table's rows from the nodes; returns how many, which are as many as before."""
+    name = {"table": table.name}
+    with connection.transaction():
+        before = _lock(connection, table)
+        functions = connection.execute(QUERIES["functions_of"], name).fetchall()
+        with _told(connection, f"gathering {table.name}", days or 1):
+            connection.execute(QUERIES["gather"], name)
+        connection.execute(QUERIES["on_coordinator_alone"])
+        for definition, owner in functions:
+            connection.execute(definition.encode())
+            connection.execute(owner.encode())
         _same(connection, table, before)
     connection.execute(QUERIES["analyze"].format(table=table.identifier))
     return before

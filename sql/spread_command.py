@@ -23,7 +23,7 @@ from sql.rebalance import rebalance
 
 
 def distribute_all(connection: Connection, shards: int | None) -> None:
-    """Spread the tables over the nodes, unless they are. Raises DistributionError, psycopg.Error."""
+    """Spread the tables over the nodes. Raises DistributionError, psycopg.Error."""
     cluster_checks.check_citus(connection)
     with alone(connection):
         found = look(connection)

@@ -14,8 +14,23 @@ SELECT create_distributed_table(%(table)s::text::regclass, %(column)s::text,
     shard_count => %(shards)s::integer)
 
 -- name: gather
--- The opposite: a table of the coordinator again, under the same name.
+-- The opposite: a table of the coordinator again, under the same name. It is another one, and what
+-- depended on the old one is gone, but for views.
 SELECT undistribute_table(%(table)s::text::regclass)
+
+-- name: functions_of
+-- The functions that speak of a table's rows, with their owners: Citus drops them with the table.
+SELECT DISTINCT pg_get_functiondef(pg_proc.oid) AS definition,
+    format('ALTER FUNCTION %%s OWNER TO %%I', pg_proc.oid::regprocedure, pg_get_userbyid(proowner))
+FROM pg_class
+JOIN pg_type ON pg_type.oid = reltype OR typelem = reltype
+JOIN pg_depend ON refclassid = 'pg_type'::regclass AND refobjid = pg_type.oid
+JOIN pg_proc ON classid = 'pg_proc'::regclass AND objid = pg_proc.oid
+WHERE pg_class.oid = to_regclass(%(table)s)
+
+-- name: on_coordinator_alone
+-- What is made in this transaction from here on is no concern of the nodes.
+SET LOCAL citus.enable_ddl_propagation = off
 
 -- name: spread_tables
 -- Which of these tables are spread.
