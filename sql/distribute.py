@@ -88,33 +88,36 @@ def alone(connection: Connection) -> Iterator[None]:
     yield
 
 
-def distribute(connection: Connection, shards: int) -> Iterator[tuple[str, int]]:
-    """Spread what is not spread yet; yields each table and its rows once they are on the nodes.
+def distribute(connection: Connection, shards: int) -> dict[str, int]:
+    """Spread what is not spread yet; returns these tables' rows by name.
 
     `shards` counts for the first table; the others lie as it does. Wants autocommit, and what
     `cluster_checks` looks at. Raises DistributionError or psycopg.Error.
     """
     found = {table.name: table for table in look(connection)}
     beside = next((name for name, table in found.items() if table.spread_by), "none")
+    rows = {}
     for table in spread_tables():
         if not found[table.name].spread_by:
-            rows = _spread(connection, table, beside, shards)
+            rows[table.name] = _spread(connection, table, beside, shards)
             beside = table.name if beside == "none" else beside
-            yield table.name, rows
     for one in look(connection):
         if one.row_bytes:
             _empty_here(connection, one.name)
+    return rows
 
 
-def gather(connection: Connection) -> Iterator[tuple[str, int]]:
-    """Make the tables plain ones of the coordinator again; yields each as `distribute` does.
+def gather(connection: Connection) -> dict[str, int]:
+    """Make the tables plain ones of the coordinator again; returns the same as `distribute`.
 
     Nobody can read a table while it is moved. Raises DistributionError or psycopg.Error.
     """
     found = {table.name: table for table in look(connection)}
-    for table in spread_tables():
-        if found[table.name].spread_by:
-            yield table.name, _gather(connection, table, found[table.name].days)
+    return {
+        table.name: _gather(connection, table, found[table.name].days)
+        for table in spread_tables()
+        if found[table.name].spread_by
+    }
 
 
 def imbalance(connection: Connection) -> int:

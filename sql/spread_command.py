@@ -44,8 +44,8 @@ def distribute_all(connection: Connection, shards: int | None) -> None:
         shards = shards or min(SHARDS_A_NODE * nodes, MOST_SHARDS)
         shards = next((table.shards for table in found if table.spread_by), shards)
         say(f"needs about {gigabytes(needed)} on {nodes} nodes, in {shards} shards")
-        for name, rows in distribute(connection, shards):
-            print(f"distributed {name}: {rows} rows", flush=True)
+        for name, rows in distribute(connection, shards).items():
+            print(f"distributed {name}: {rows} rows")
         _check_books(connection)
 
 
@@ -59,8 +59,8 @@ def gather_all(connection: Connection) -> None:
             return
         lines = cluster_checks.of_cluster(connection) or cluster_checks.of_writers(connection)
         _refuse(lines)
-        for name, rows in gather(connection):
-            print(f"gathered {name}: {rows} rows", flush=True)
+        for name, rows in gather(connection).items():
+            print(f"gathered {name}: {rows} rows")
         _check_books(connection)
 
 
