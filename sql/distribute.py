@@ -120,6 +120,12 @@ def gather(connection: Connection) -> dict[str, int]:
     }
 
 
+def analyze(connection: Connection) -> None:
+    """Have plans know the tables where they are now; wants autocommit, and may take a while."""
+    for table in spread_tables():
+        connection.execute(QUERIES["analyze"].format(table=table.identifier))
+
+
 def imbalance(connection: Connection) -> int:
     """By how many readings the books and the tables differ. Wants nobody to write meanwhile."""
     stored, elsewhere = connection.execute(QUERIES["books"]).fetchall()[0]
@@ -145,7 +151,6 @@ def _spread(connection: Connection, table: SpreadTable, beside: str, shards: int
         with _told(connection, f"distributing {table.name}", before):
             connection.execute(QUERIES["spread"], wanted)
         _same(connection, table, before)
-    connection.execute(QUERIES["analyze"].format(table=table.identifier))
     return before
 
 
@@ -162,7 +167,6 @@ def _gather(connection: Connection, table: SpreadTable, days: int) -> int:
             connection.execute(definition.encode())
             connection.execute(owner.encode())
         _same(connection, table, before)
-    connection.execute(QUERIES["analyze"].format(table=table.identifier))
     return before
 
 

@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from psycopg import errors
+
+from reporting.applications import Application
 from reporting.command import say
 from sql import cluster_checks
 from sql.cluster_checks import gigabytes
@@ -12,6 +15,7 @@ from sql.distribute import (
     QUERIES,
     SHARDS_A_NODE,
     alone,
+    analyze,
     distribute,
     gather,
     imbalance,
@@ -44,9 +48,11 @@ def distribute_all(connection: Connection, shards: int | None) -> None:
         shards = shards or min(SHARDS_A_NODE * nodes, MOST_SHARDS)
         shards = next((table.shards for table in found if table.spread_by), shards)
         say(f"needs about {gigabytes(needed)} on {nodes} nodes, in {shards} shards")
+        _have_api_look_again(connection)
         for name, rows in distribute(connection, shards).items():
             print(f"distributed {name}: {rows} rows")
         _check_books(connection)
+        analyze(connection)
 
 
 def gather_all(connection: Connection) -> None:
@@ -62,6 +68,7 @@ def gather_all(connection: Connection) -> None:
         for name, rows in gather(connection).items():
             print(f"gathered {name}: {rows} rows")
         _check_books(connection)
+        analyze(connection)
 
 
 def rebalance_all(connection: Connection, *, block_writes: bool) -> None:
@@ -133,6 +140,17 @@ def _refuse(lines: Iterable[str]) -> None:
         raise DistributionError(last)
 
 
+def _have_api_look_again(connection: Connection) -> None:
+    """End the API's connections: those from before the extension do not know of it.
+
+    It makes new ones at once.
+    """
+    try:
+        connection.execute(QUERIES["end_connections"], {"name": Application.API})
+    except errors.InsufficientPrivilege:
+        say("only a superuser can end the API's connections: restart the API, unless that was done")
+
+
 def _check_books(connection: Connection) -> None:
     off = imbalance(connection)
     if off:
@@ -140,4 +158,4 @@ def _check_books(connection: Connection) -> None:
             f"the books and the tables differ by {off} readings, though no table lost any:"
             " `python -m ingest_worker reconcile` says more"
         )
-    say("the books balance; the workers may run")
+    say("the books balance; the workers may run. Meanwhile: ANALYZE")

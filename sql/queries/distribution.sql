@@ -148,6 +148,12 @@ WHERE datname = current_database() AND application_name = ANY (%(names)s)
 GROUP BY application_name
 ORDER BY application_name
 
+-- name: end_connections
+-- Ends those that are connected by this name.
+SELECT count(pg_terminate_backend(pid))
+FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = %(name)s
+
 -- name: in_the_way
 -- What Citus would refuse, or lose a day by: triggers of others, and days that are half taken out.
 SELECT format('%%s has the trigger %%s, which Citus refuses', part, tgname)
