@@ -134,7 +134,7 @@ def room(connection: Connection, needed: int) -> list[str]:
 
 def gigabytes(count: int) -> str:
     """A size for people, such as 1.3 GB."""
-    return f"{count / 1e9:,.1f} GB" if count >= 1e8 else f"{count / 1e6:,.1f} MB"
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 def _of_answers(answers: Mapping[str, Mapping[str, Any]], *, logical: bool) -> Iterator[str]:
