@@ -87,7 +87,7 @@ def of_cluster(connection: Connection, *, logical: bool = False) -> list[str]:
         return [f"{address} does not answer: {one_line(why)}" for address, why in away]
     answers = {names[node]: json.loads(answer) for node, _, answer in asked}
     lines = [line for (line,) in connection.execute(QUERIES["health"], {}).fetchall()]
-    lines += _of_answers(answers, logical=logical)
+    lines += of_answers(answers, logical=logical)
     return [*lines, *_of_roles(connection, answers)]
 
 
@@ -132,12 +132,8 @@ def room(connection: Connection, needed: int) -> list[str]:
     return lines
 
 
-def gigabytes(count: int) -> str:
-    """A size for people, such as 1.3 GB."""
-    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
-
-
-def _of_answers(answers: Mapping[str, Mapping[str, Any]], *, logical: bool) -> Iterator[str]:
+def of_answers(answers: Mapping[str, Mapping[str, Any]], *, logical: bool) -> Iterator[str]:
+    """What is wrong with what the nodes say of themselves; `answers` are by address."""
     for name in ("encoding", "collation", "citus"):
         if len({answer[name] for answer in answers.values()}) > 1:
             each = ", ".join(f"{address} {answer[name]}" for address, answer in answers.items())
@@ -147,6 +143,11 @@ def _of_answers(answers: Mapping[str, Mapping[str, Any]], *, logical: bool) -> I
             yield f"{address} takes no prepared transactions: max_prepared_transactions is 0"
         if logical and answer["wal_level"] != "logical":
             yield f"{address} has wal_level={answer['wal_level']}: set it to logical, and restart"
+
+
+def gigabytes(count: int) -> str:
+    """A size for people, such as 1.3 GB."""
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 def _of_roles(connection: Connection, answers: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

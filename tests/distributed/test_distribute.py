@@ -63,9 +63,11 @@ def own_cluster() -> Iterator[CitusCluster]:
 
 
 @pytest.fixture
-def plain(own_cluster: CitusCluster) -> dict[str, str]:
+def plain(own_cluster: CitusCluster) -> Iterator[dict[str, str]]:
     """A filled database that has Citus and knows the nodes, but is not distributed."""
-    return filled(own_cluster, ROWS)
+    environment = filled(own_cluster, ROWS)
+    yield environment
+    own_cluster.nodes.drop_database(environment["DB_DATABASE"])
 
 
 def filled(cluster: CitusCluster, rows: int) -> dict[str, str]:
