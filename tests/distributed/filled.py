@@ -4,7 +4,7 @@ from typing import Any
 
 from psycopg import sql
 
-from devstack.citus import CitusCluster
+from devstack.citus import CitusStack
 from devstack.postgres import SUPERUSER
 from schemas.streams import METER, STREAMS, VEHICLE
 from sql.migrate import migrate
@@ -39,13 +39,20 @@ WHERE NOT relispartition ORDER BY 1
 TABLES = [name for stream in STREAMS.values() for name in (stream.history_table, stream.live_table)]
 
 
-def create_plain(cluster: CitusCluster, name: str, *, rows: int = 0) -> dict[str, str]:
+def create_plain(cluster: CitusStack, name: str, *, rows: int = 0) -> dict[str, str]:
     """A migrated database of the coordinator alone, with about so many rows in each history."""
     environment = cluster.environment | {"DB_DATABASE": name}
     with cluster.nodes.coordinator.connected() as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     with connect(environment) as connection:
         migrate(connection)
+    fill(environment, rows)
+    return environment
+
+
+def fill(environment: dict[str, str], rows: int) -> None:
+    """Give a migrated database about so many rows in each history, live states and books."""
+    with connect(environment) as connection:
         for stream in (METER, VEHICLE) if rows else ():
             words = _words(stream)
             for day in range(DAYS):
@@ -56,10 +63,9 @@ def create_plain(cluster: CitusCluster, name: str, *, rows: int = 0) -> dict[str
             connection.execute(sql.SQL(FILL_LIVE).format(**words))
         stored = sum(count for name, (count, _) in sums(environment).items() if "history" in name)
         connection.execute(BOOKS, {"rows": stored})
-    return environment
 
 
-def add_nodes(cluster: CitusCluster, name: str) -> None:
+def add_nodes(cluster: CitusStack, name: str) -> None:
     """Give the database of the coordinator Citus, and the same one on its workers."""
     nodes = cluster.nodes
     for worker in nodes.workers:

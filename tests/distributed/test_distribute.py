@@ -7,13 +7,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from devstack.citus import CitusCluster
-from devstack.citus_build import wheel_with_citus
+from devstack.citus import CitusStack
+from devstack.stack import Stack
 from reporting.applications import Application
 from sql.connect import connect as connect_as
 from sql.connect import conninfo
@@ -54,23 +53,22 @@ ORDER BY 1, 2, 3
 """
 
 
-@pytest.fixture(scope="module")
-def own_cluster() -> Iterator[CitusCluster]:
-    """A cluster of this module's own, whose nodes are stopped and to which some are added."""
-    source = os.environ.get("CITUS_SOURCE")
-    with CitusCluster(wheel_with_citus(Path(source) if source else None)) as cluster:
-        yield cluster
+@pytest.fixture
+def cluster(stack: Stack) -> CitusStack:
+    """A cluster of this process's own, whose nodes are stopped and to which some are added."""
+    assert isinstance(stack, CitusStack)
+    return stack
 
 
 @pytest.fixture
-def plain(own_cluster: CitusCluster) -> Iterator[dict[str, str]]:
+def plain(cluster: CitusStack) -> Iterator[dict[str, str]]:
     """A filled database that has Citus and knows the nodes, but is not distributed."""
-    environment = filled(own_cluster, ROWS)
+    environment = filled(cluster, ROWS)
     yield environment
-    own_cluster.nodes.drop_database(environment["DB_DATABASE"])
+    cluster.nodes.drop_database(environment["DB_DATABASE"])
 
 
-def filled(cluster: CitusCluster, rows: int) -> dict[str, str]:
+def filled(cluster: CitusStack, rows: int) -> dict[str, str]:
     environment = create_plain(cluster, f"d{next(_numbers)}", rows=rows)
     add_nodes(cluster, environment["DB_DATABASE"])
     return environment
@@ -94,9 +92,9 @@ def test_all_rows_of_a_filled_database_lie_on_the_nodes_and_none_is_left_here(
 
 
 def test_an_empty_database_is_distributed_and_a_second_run_changes_nothing(
-    own_cluster: CitusCluster,
+    cluster: CitusStack,
 ) -> None:
-    empty = filled(own_cluster, 0)
+    empty = filled(cluster, 0)
     assert command(empty, "sql", "distribute", "--shards", "6").returncode == 0
     assert on_nodes(empty) == sorted(TABLES)
     before = placement(empty)
@@ -108,9 +106,9 @@ def test_an_empty_database_is_distributed_and_a_second_run_changes_nothing(
 
 @pytest.mark.parametrize("table", ["meter_telemetry_history", "vehicle_telemetry_history"])
 def test_killed_while_it_copies_it_loses_nothing_and_the_next_run_ends_it(
-    own_cluster: CitusCluster, table: str
+    cluster: CitusStack, table: str
 ) -> None:
-    environment = filled(own_cluster, MANY_ROWS)
+    environment = filled(cluster, MANY_ROWS)
     before = sums(environment)
     distributing = subprocess.Popen(
         [sys.executable, "-m", "sql", "distribute"],
@@ -163,8 +161,8 @@ def test_while_somebody_writes_nothing_is_done(plain: dict[str, str]) -> None:
         assert command(plain, "sql", "distribute").returncode == 0
 
 
-def test_a_node_that_is_away_is_named(own_cluster: CitusCluster, plain: dict[str, str]) -> None:
-    worker = own_cluster.services["worker-2"]
+def test_a_node_that_is_away_is_named(cluster: CitusStack, plain: dict[str, str]) -> None:
+    worker = cluster.services["worker-2"]
     worker.kill()
     try:
         refused(plain, f"127.0.0.1:{worker.port} does not answer: ")
@@ -173,16 +171,16 @@ def test_a_node_that_is_away_is_named(own_cluster: CitusCluster, plain: dict[str
 
 
 def test_a_role_that_does_not_get_to_the_nodes_is_named(
-    own_cluster: CitusCluster, plain: dict[str, str]
+    cluster: CitusStack, plain: dict[str, str]
 ) -> None:
     with connect(plain) as connection:
         connection.execute("SET citus.enable_ddl_propagation = off")
         connection.execute("DROP ROLE IF EXISTS of_nobody")
         connection.execute("CREATE ROLE of_nobody LOGIN PASSWORD 'x'")
         connection.execute("INSERT INTO granted_roles (kind, role) VALUES ('api', 'of_nobody')")
-    node = own_cluster.services["worker-1"].port
+    node = cluster.services["worker-1"].port
     refused(plain, f"of_nobody is no role on 127.0.0.1:{node}, ", "CREATE ROLE")
-    for worker in own_cluster.nodes.workers:
+    for worker in cluster.nodes.workers:
         with worker.connected(plain["DB_DATABASE"]) as connection:
             connection.execute("SET citus.enable_ddl_propagation = off")
             connection.execute("CREATE ROLE of_nobody LOGIN PASSWORD 'x'")
@@ -223,8 +221,8 @@ def test_the_way_back_leaves_the_database_as_it_was(plain: dict[str, str]) -> No
     assert (again.returncode, again.stderr) == (0, "no table is distributed: nothing was changed\n")
 
 
-def test_status_says_where_all_lies(own_cluster: CitusCluster, plain: dict[str, str]) -> None:
-    ports = [worker.port for worker in own_cluster.nodes.workers]
+def test_status_says_where_all_lies(cluster: CitusStack, plain: dict[str, str]) -> None:
+    ports = [worker.port for worker in cluster.nodes.workers]
     lying = placement(plain)
     assert {table["distributed"] for table in lying["tables"]} == {False}
     assert command(plain, "sql", "distribute").returncode == 0

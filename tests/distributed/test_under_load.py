@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from devstack.citus import CitusCluster
+from devstack.citus import CitusStack
 from tests.api_process import ApiProcess
 from tests.conftest import create_topics
 from tests.connections import connect
 from tests.distributed.filled import FIRST_DAY, add_nodes, create_plain
-from tests.distributed.test_distribute import own_cluster as own_cluster
+from tests.distributed.test_distribute import cluster as cluster
 from tests.distributed.test_distribute import placement
 from tests.kafka import send
 from tests.readings import meter_value
@@ -39,13 +39,11 @@ _numbers = count(1)
 
 
 @pytest.fixture
-def filled(services: dict[str, str], own_cluster: CitusCluster) -> Iterator[dict[str, str]]:
+def filled(cluster: CitusStack) -> Iterator[dict[str, str]]:
     """Topics, and a filled database on the coordinator, which has no Citus yet."""
     number = f"{os.getpid()}-{next(_numbers)}"
-    kafka = {name: value for name, value in services.items() if name.startswith("KAFKA_")}
     environment = {
-        **kafka,
-        **create_plain(own_cluster, f"loaded{next(_numbers)}", rows=ROWS),
+        **create_plain(cluster, f"loaded{next(_numbers)}", rows=ROWS),
         "KAFKA_METER_TOPIC": f"loaded-meter-{number}",
         "KAFKA_VEHICLE_TOPIC": f"loaded-vehicle-{number}",
         "KAFKA_GROUP_ID": f"loaded-{number}",
@@ -54,17 +52,17 @@ def filled(services: dict[str, str], own_cluster: CitusCluster) -> Iterator[dict
     topics = [environment["KAFKA_METER_TOPIC"], environment["KAFKA_VEHICLE_TOPIC"]]
     asyncio.run(create_topics(environment, topics))
     yield environment
-    own_cluster.nodes.drop_database(environment["DB_DATABASE"])
+    cluster.nodes.drop_database(environment["DB_DATABASE"])
 
 
 def test_an_api_answers_while_its_database_is_distributed(
-    own_cluster: CitusCluster, filled: dict[str, str]
+    cluster: CitusStack, filled: dict[str, str]
 ) -> None:
     with ApiProcess(filled) as api:
         wanted = {path: api.http.get(path).json() for path in (HISTORY, STATE)}
         assert len(wanted[HISTORY]) == 50
         with asked_all_the_while(api, wanted) as wrong:
-            add_nodes(own_cluster, filled["DB_DATABASE"])
+            add_nodes(cluster, filled["DB_DATABASE"])
             with connect(filled) as connection:
                 began = connection.execute("SELECT clock_timestamp()").fetchone()
                 assert began
@@ -78,11 +76,11 @@ def test_an_api_answers_while_its_database_is_distributed(
 
 
 def test_shards_move_to_a_new_node_while_a_worker_writes(
-    own_cluster: CitusCluster, filled: dict[str, str]
+    cluster: CitusStack, filled: dict[str, str]
 ) -> None:
-    add_nodes(own_cluster, filled["DB_DATABASE"])
+    add_nodes(cluster, filled["DB_DATABASE"])
     assert command(filled, "sql", "distribute").returncode == 0
-    worker = own_cluster.add_worker(filled["DB_DATABASE"])
+    worker = cluster.service(cluster.add_worker(filled["DB_DATABASE"]))
     with WorkerProcess(filled), sent_all_the_while(filled) as sent:
         wait_until(lambda: counted(filled)["stored"] > ROWS * 2, "it writes")
         done = command(filled, "sql", "rebalance")
@@ -103,11 +101,11 @@ def test_shards_move_to_a_new_node_while_a_worker_writes(
 
 
 def test_citus_goes_on_when_rebalance_is_killed_and_the_next_run_follows_it(
-    own_cluster: CitusCluster, filled: dict[str, str]
+    cluster: CitusStack, filled: dict[str, str]
 ) -> None:
-    add_nodes(own_cluster, filled["DB_DATABASE"])
+    add_nodes(cluster, filled["DB_DATABASE"])
     assert command(filled, "sql", "distribute").returncode == 0
-    worker = own_cluster.add_worker(filled["DB_DATABASE"])
+    worker = cluster.service(cluster.add_worker(filled["DB_DATABASE"]))
     moving = subprocess.Popen(
         [sys.executable, "-m", "sql", "rebalance"],
         env={**os.environ, **filled},
@@ -125,12 +123,12 @@ def test_citus_goes_on_when_rebalance_is_killed_and_the_next_run_follows_it(
 
 
 def test_nothing_is_moved_before_all_is_distributed(
-    own_cluster: CitusCluster, filled: dict[str, str]
+    cluster: CitusStack, filled: dict[str, str]
 ) -> None:
     done = command(filled, "sql", "rebalance")
     assert done.returncode == 1
     assert done.stderr.startswith("error: the database has no extension citus")
-    add_nodes(own_cluster, filled["DB_DATABASE"])
+    add_nodes(cluster, filled["DB_DATABASE"])
     done = command(filled, "sql", "rebalance")
     assert done.returncode == 1
     assert "error: not all tables are distributed: `python -m sql distribute`\n" in done.stderr
