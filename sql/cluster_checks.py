@@ -4,7 +4,7 @@ All of it is found out before anything is changed.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import psycopg
@@ -87,7 +87,8 @@ def of_cluster(connection: Connection, *, logical: bool = False) -> list[str]:
         return [f"{address} does not answer: {one_line(why)}" for address, why in away]
     answers = {names[node]: json.loads(answer) for node, _, answer in asked}
     lines = [line for (line,) in connection.execute(QUERIES["health"], {}).fetchall()]
-    lines += of_answers(answers, logical=logical)
+    movers = [node.address for node in known if logical and node.takes_shards]
+    lines += of_answers(answers, logical=movers)
     return [*lines, *_of_roles(connection, answers)]
 
 
@@ -132,8 +133,13 @@ def room(connection: Connection, needed: int) -> list[str]:
     return lines
 
 
-def of_answers(answers: Mapping[str, Mapping[str, Any]], *, logical: bool) -> Iterator[str]:
-    """What is wrong with what the nodes say of themselves; `answers` are by address."""
+def of_answers(
+    answers: Mapping[str, Mapping[str, Any]], *, logical: Collection[str] = ()
+) -> Iterator[str]:
+    """What is wrong with what the nodes say of themselves; `answers` are by address.
+
+    Those of `logical` are to move shards that are written to.
+    """
     for name in ("encoding", "collation", "citus"):
         if len({answer[name] for answer in answers.values()}) > 1:
             each = ", ".join(f"{address} {answer[name]}" for address, answer in answers.items())
@@ -141,7 +147,7 @@ def of_answers(answers: Mapping[str, Mapping[str, Any]], *, logical: bool) -> It
     for address, answer in answers.items():
         if not answer["prepared"]:
             yield f"{address} takes no prepared transactions: max_prepared_transactions is 0"
-        if logical and answer["wal_level"] != "logical":
+        if address in logical and answer["wal_level"] != "logical":
             yield f"{address} has wal_level={answer['wal_level']}: set it to logical, and restart"
 
 

@@ -128,8 +128,8 @@ def analyze(connection: Connection) -> None:
 
 def imbalance(connection: Connection) -> int:
     """By how many readings the books and the tables differ. Wants nobody to write meanwhile."""
-    stored, elsewhere = connection.execute(QUERIES["books"]).fetchall()[0]
-    kept = int(elsewhere)
+    stored = connection.execute(QUERIES["stored"]).fetchall()[0][0]
+    kept = int(connection.execute(load("positions")["count_kept"]).fetchall()[0][0])
     for stream in STREAMS.values():
         kept += _count(connection, sql.Identifier(stream.history_table))
         for table in day_tables(connection, stream.history_table):

@@ -101,10 +101,9 @@ LIMIT 1
 -- name: analyze
 ANALYZE {table}
 
--- name: books
--- How many readings the books call stored, and how many of them are elsewhere than in history.
-SELECT (SELECT coalesce(sum(stored), 0)::bigint FROM ingest_offsets),
-    (SELECT coalesce(sum(rows), 0)::bigint FROM retired_days) + (SELECT count(*) FROM session_events)
+-- name: stored
+-- How many readings the books call stored.
+SELECT coalesce(sum(stored), 0)::bigint FROM ingest_offsets
 
 -- name: cluster
 -- Citus' version; and whether this is a node that others coordinate.

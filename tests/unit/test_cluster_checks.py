@@ -1,5 +1,6 @@
 """What nodes answer, and what is said of it before tables are spread over them."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ FINE = {
 NODES = ("one:1", "two:2")
 
 
-def said(second: dict[str, Any], *, logical: bool = False) -> list[str]:
+def said(second: dict[str, Any], *, logical: Collection[str] = ()) -> list[str]:
     """What is said of two nodes, of which one differs in this."""
     return list(of_answers(dict(zip(NODES, (FINE, FINE | second), strict=True)), logical=logical))
 
@@ -40,8 +41,8 @@ def test_a_node_without_prepared_transactions_is_named() -> None:
 
 def test_only_moving_shards_under_writes_needs_logical_replication() -> None:
     lines = [f"{node} has wal_level=replica: set it to logical, and restart" for node in NODES]
-    assert said({}, logical=True) == lines
-    assert said({"wal_level": "logical"}, logical=True) == lines[:1]
+    assert said({}, logical=NODES) == lines
+    assert said({"wal_level": "logical"}, logical=NODES) == lines[:1]
 
 
 def test_sizes_are_said_in_what_is_easy_to_read() -> None:
