@@ -1,8 +1,8 @@
 """Retiring days of history that are older than RETENTION_DAYS, while everything else goes on.
 
 A day is announced in `retired_days`, by the identity of its table: from then on its rollups are
-final. It is detached without blocking COPY where the worker owns the tables; others ask the
-database's own function, which waits DETACH_WITHIN_S at most. Its rows are counted for the books,
+final. It is detached without blocking COPY where the worker owns the tables; others, and all on Citus, ask
+the database's own function, which waits DETACH_WITHIN_S at most. Its rows are counted for the books,
 and it is dropped in the same transaction as that count. Each step is taken from what the catalog
 says, so that a run that was interrupted anywhere is finished by the next one, or taken back when
 the day is to be kept after all. Nothing but what was announced is ever dropped; a day that fails
@@ -18,7 +18,7 @@ from psycopg import sql
 from ingest_worker.housekeeping.problems import Problems
 from schemas.streams import STREAMS
 from sql.connect import Connection
-from sql.day_tables import DayTable, day_tables
+from sql.day_tables import DayTable, day_tables, hurry
 from sql.named import load
 
 MARGIN = timedelta(hours=1)
@@ -106,8 +106,7 @@ class _Table:
     def detach_at_once(self) -> None:
         """Take the day out of history, or end what an interrupted DETACH left pending."""
         with self._connection.transaction():
-            limits = {"lock_timeout": f"{DETACH_WITHIN_S}s", "statement_timeout": "0"}
-            self._connection.execute(QUERIES["hurry"], limits)
+            hurry(self._connection, lock_s=DETACH_WITHIN_S, statement_s=0)
             self._connection.execute(QUERIES["detach_at_once"], self._values)
 
     def keep(self) -> None:

@@ -24,9 +24,11 @@ WHERE NOT EXISTS (
         AND NOT inhdetachpending)
 
 -- name: hurry
--- In this transaction, neither waits for a lock nor a statement take longer.
-SELECT set_config('lock_timeout', %(lock_timeout)s, true),
-    set_config('statement_timeout', %(statement_timeout)s, true)
+-- In this transaction, neither waits for a lock nor a statement take longer; not on Citus' nodes
+-- either, which are told by SET alone.
+SET LOCAL citus.propagate_set_commands = 'local';
+SET LOCAL lock_timeout = {lock_timeout};
+SET LOCAL statement_timeout = {statement_timeout}
 
 -- name: lockers
 -- Who holds what keeps a history table from getting a partition, longest first: process id,
@@ -88,8 +90,10 @@ ORDER BY day, name
 ALTER TABLE {history} DETACH PARTITION {partition} CONCURRENTLY
 
 -- name: may_detach
--- Whether we own a history table: only its owner may detach CONCURRENTLY.
-SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = %(history)s::text::regclass
+-- Whether we own a history table: only its owner may detach CONCURRENTLY, and nobody where it is
+-- distributed.
+SELECT pg_has_role(relowner, 'USAGE') AND NOT is_distributed(oid)
+FROM pg_class WHERE oid = %(history)s::text::regclass
 
 -- name: detach_at_once
 -- For others than the owner; and PostgreSQL knows no other way while there is a DEFAULT partition. It
@@ -140,9 +144,9 @@ FROM pg_class WHERE oid = %(history)s::text::regclass
 -- try at the earliest. Notes how large all days are now.
 WITH days AS (
     SELECT part.space, part.name AS partition, part.day,
-        key.relname AS key, pg_relation_size(key.oid) AS key_bytes, n_tup_ins AS inserted
+        key.relname AS key, key_bytes, inserted
     FROM history_partitions(%(history)s) AS part
-    JOIN pg_stat_user_tables AS stat ON stat.relid = part.id
+    JOIN day_sizes(%(history)s) AS size USING (id)
     JOIN pg_index ON pg_index.indrelid = part.id AND pg_index.indisprimary
     JOIN pg_class AS key ON key.oid = pg_index.indexrelid AND key.relkind = 'i'
     WHERE NOT part.pending AND part.day < %(before)s::date
@@ -179,9 +183,10 @@ REINDEX INDEX CONCURRENTLY {key}
 VACUUM {partition}
 
 -- name: note_packed
-UPDATE packed_days SET key_bytes = pg_relation_size(%(key)s::text::regclass), failed = NULL
-WHERE history = %(history)s AND day = %(day)s
-RETURNING key_bytes
+UPDATE packed_days SET key_bytes = size.key_bytes, failed = NULL
+FROM day_sizes(%(history)s) AS size
+WHERE history = %(history)s AND day = %(day)s AND size.id = %(partition)s::text::regclass
+RETURNING packed_days.key_bytes
 
 -- name: note_failed
 UPDATE packed_days SET failed = %(why)s WHERE history = %(history)s AND day = %(day)s
