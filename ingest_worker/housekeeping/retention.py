@@ -112,12 +112,14 @@ class _Table:
     def keep(self) -> None:
         """Take the announcement back: the day is to be kept, and is attached again if need be.
 
-        Its rollups, which were final, are made anew.
+        Its rollups, which were final, are made anew. On Citus a transaction in which the owner has
+        attached a day may ask no node as somebody else: all vehicles are asked for before.
         """
+        vehicles: Any = self._connection.execute(QUERIES["vehicles"]).fetchone()
         with self._connection.transaction():
             self._connection.execute(QUERIES["withdraw"], self._values)
             if self.table.state != "attached":
                 self._connection.execute(QUERIES["ensure"], self._values)
-            self._connection.execute(QUERIES["log_day"], self._values)
+            self._connection.execute(QUERIES["log_day"], self._values | {"vehicles": vehicles[0]})
         fields = {"day": self.table.name}
         log.warning("%s was about to be retired, and is kept", self.table.name, extra=fields)

@@ -117,14 +117,19 @@ WITH whole AS (
 )
 UPDATE retired_days SET announced = NULL WHERE history = %(history)s AND day = %(day)s AND rows > 0
 
+-- name: vehicles
+-- All vehicles that may have readings or sessions.
+SELECT array_agg(vehicle_id)
+FROM (SELECT vehicle_id FROM vehicle_live_state UNION SELECT vehicle_id FROM charging_sessions) AS v
+
 -- name: log_day
 -- While it was announced, nothing was computed from the day's readings: that is to be made up for.
+-- Where the vehicles come from nodes, Citus would want a right on the sequence of the log's ids.
 INSERT INTO rollup_log (stream, devices, first, past)
-SELECT 'vehicle', array_agg(vehicle_id),
+SELECT 'vehicle', %(vehicles)s::text[],
     day AT TIME ZONE 'UTC', (day + interval '1 day') AT TIME ZONE 'UTC'
-FROM (SELECT vehicle_id FROM vehicle_live_state UNION SELECT vehicle_id FROM charging_sessions) AS v,
-    CAST(%(day)s::date AS timestamp) AS day
-GROUP BY day
+FROM CAST(%(day)s::date AS timestamp) AS day
+WHERE %(vehicles)s::text[] IS NOT NULL
 
 -- name: drop
 -- Waits for the last COPY into the table; returns how many rows it had, which retired_days keeps.

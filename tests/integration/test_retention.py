@@ -13,6 +13,7 @@ from ingest_worker.housekeeping.days_ahead import make_days
 from ingest_worker.housekeeping.reindexing import pack_day
 from ingest_worker.housekeeping.retention import retire_days
 from ingest_worker.housekeeping.rollups import bring_up_to_date
+from tests.citus import CITUS_RUN
 from tests.connections import connect
 from tests.kafka import send
 from tests.readings import meter_value
@@ -60,7 +61,8 @@ def interrupt_retiring(
         " VALUES ('meter_telemetry_history', %s, 0, %s::text::regclass)"
     )
     connection.execute(announce, ((NOW - timedelta(days=ago)).date(), partition))
-    detach = f"ALTER TABLE meter_telemetry_history DETACH PARTITION {partition} CONCURRENTLY"
+    how = "" if CITUS_RUN else "CONCURRENTLY"
+    detach = f"ALTER TABLE meter_telemetry_history DETACH PARTITION {partition} {how}"
     if step == "pending":
         assert reader
         reader.execute("BEGIN")
@@ -96,6 +98,7 @@ def test_what_corrections_brought_in_goes_with_its_day(filled: dict[str, str]) -
         assert connection.execute(left).fetchall() == [((NOW - timedelta(days=2)).date(),)]
 
 
+@pytest.mark.skipif(CITUS_RUN, reason="Citus detaches at once, or not at all")
 def test_a_detach_that_was_interrupted_is_finished(filled: dict[str, str]) -> None:
     partition = f"meter_telemetry_history_{day(6)}"
     with connect(filled) as reader, connect(filled) as connection:
@@ -127,7 +130,9 @@ def test_an_announced_day_that_was_not_dropped_is_counted_and_dropped(
 
 
 @pytest.mark.parametrize("retention_days", [0, 30])
-@pytest.mark.parametrize("step", ["announced", "pending", "detached"])
+@pytest.mark.parametrize(
+    "step", ["announced", "detached"] if CITUS_RUN else ["announced", "pending", "detached"]
+)
 def test_a_day_that_is_to_be_kept_after_all_comes_back(
     filled: dict[str, str], step: str, retention_days: int
 ) -> None:
