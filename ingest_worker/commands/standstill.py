@@ -66,4 +66,6 @@ def _why_moving(connection: Connection) -> str | None:
 
 
 def _give_up(why: str) -> NoReturn:
-    raise psycopg.OperationalError(f"cannot count at one instant: {why}, and that for {WITHIN_S:.0f} s")
+    raise psycopg.OperationalError(
+        f"cannot count at one instant: {why}, and that for {WITHIN_S:.0f} s"
+    )
