@@ -38,7 +38,7 @@ def day_tables(connection: psycopg.Connection[Any], history: str) -> list[DayTab
 
 
 def hurry(connection: psycopg.Connection[Any], *, lock_s: float, statement_s: float) -> None:
-    """Until this transaction ends, wait only so long for a lock, and for a statement; 0 is for ever.
+    """Until this transaction ends, let no lock and no statement take longer; 0 is for ever.
 
     What is done with days holds others up while it waits.
     """

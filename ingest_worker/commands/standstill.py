@@ -1,8 +1,8 @@
 """One instant of a database that lies on several nodes, each of which has a snapshot of its own.
 
-Nothing can be seen on all of Citus' nodes as of one instant. So positions are locked for some
-milliseconds, in which no flush can commit, while a transaction takes its snapshot on each node. From
-then on it sees what all of them held just then, and workers go on.
+Citus has no snapshot of all its nodes. So positions are locked for some milliseconds, in which no
+flush can commit, while a transaction takes its snapshot on each node. From then on it sees what
+all of them held just then, and workers go on.
 """
 
 import time
@@ -22,7 +22,7 @@ QUERIES = load("positions")
 LOCK_WITHIN_S = 2
 """Flushes queue up behind us while one that is under way is waited for."""
 WITHIN_S = 90.0
-"""Longer than Citus takes by default (a minute) to end what a lost node or connection left prepared."""
+"""Longer than Citus takes by default (a minute) to end what a lost node left prepared."""
 PAUSE_S = 0.5
 
 

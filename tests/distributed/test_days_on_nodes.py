@@ -15,7 +15,7 @@ from ingest_worker.housekeeping.days_ahead import DAYS_AHEAD, make_days
 from ingest_worker.housekeeping.reindexing import OVER_SINCE, pack_day
 from ingest_worker.housekeeping.retention import DETACH_WITHIN_S, retire_days
 from sql.connect import connect as connect_as
-from tests.rights import administrator, where
+from tests.rights import OWNER, WORKER, administrator, role, where
 
 HISTORY = "meter_telemetry_history"
 DAY = datetime(2026, 1, 30, tzinfo=UTC)
@@ -93,10 +93,13 @@ def test_days_ahead_lie_beside_the_live_states(
             assert len(days) == 2 * (DAYS_AHEAD + 1)
 
 
+@pytest.mark.parametrize("who", [WORKER, OWNER])
 def test_a_day_that_is_retired_is_gone_from_every_node(
-    own_environment: dict[str, str], worker: psycopg.Connection[Any]
+    own_environment: dict[str, str], worker: psycopg.Connection[Any], who: str
 ) -> None:
-    assert retire_days(worker, DAY + timedelta(days=9), 3) == [PARTITION]
+    """Also where somebody retires it who may detach CONCURRENTLY elsewhere."""
+    with connect_as(where(role(own_environment, who))) as connection:
+        assert retire_days(connection, DAY + timedelta(days=9), 3) == [PARTITION]
     assert worker.execute("SELECT rows FROM retired_days").fetchall() == [(ROWS,)]
     with on_nodes(own_environment) as nodes:
         for node in nodes:
