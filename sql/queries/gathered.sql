@@ -1,0 +1,80 @@
+-- The readings that figures look at, brought from the nodes of a Citus cluster to where devices,
+-- sessions and corrections are: Citus plans no statement that joins these with readings. Statements
+-- that were loaded as gathered read {gathered} instead of {history}. What it has are readings, though
+-- not all of them: those around spans of time of devices, `before`, `within` and `after`, as far as
+-- `base_start` and `reach_end`. A transaction leaves none behind.
+
+-- fragment: gathered_table
+CREATE TEMP TABLE IF NOT EXISTS {gathered} (LIKE {history}, PRIMARY KEY ({id}, "timestamp"))
+    ON COMMIT DELETE ROWS
+
+-- name: make_meter
+-- include: gathered_table of meter
+
+-- name: make_vehicle
+-- include: gathered_table of vehicle
+
+-- name: push
+-- Has Citus take the statements below to the nodes, LIMIT and all: they are of one device each. Off
+-- again after them: with it, Citus joins no distributed table with others.
+SELECT set_config('citus.subquery_pushdown', %s, true)
+
+-- fragment: spans
+-- Of few devices the shards that have them are named in `few` beside the history, so that no other is
+-- asked; it is null when there are many. Citus wants the outer LIMIT, and a look a statement.
+INSERT INTO {gathered} ({columns})
+WITH span AS MATERIALIZED (
+    SELECT *
+    FROM unnest(%(devices)s::text[], %(firsts)s::timestamptz[], %(pasts)s::timestamptz[])
+        AS span (device, first, past)
+)
+SELECT reading.*
+FROM span
+CROSS JOIN LATERAL (
+    SELECT {columns}
+    FROM {history}
+    WHERE {id} = span.device AND ({id} = ANY (%(few)s::text[]) OR %(few)s::text[] IS NULL)
+
+-- fragment: before_spans
+    -- include: spans of {name}
+        AND "timestamp" < span.first
+        AND "timestamp" >= %(base_start)s AND "timestamp" < %(end)s
+    ORDER BY "timestamp" DESC
+    LIMIT %(most)s) AS reading
+LIMIT ALL
+ON CONFLICT DO NOTHING
+
+-- fragment: within_spans
+    -- include: spans of {name}
+        AND "timestamp" >= span.first AND "timestamp" < span.past
+        AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
+    LIMIT %(most)s) AS reading
+LIMIT ALL
+ON CONFLICT DO NOTHING
+
+-- fragment: after_spans
+    -- include: spans of {name}
+        AND "timestamp" >= span.past
+        AND "timestamp" >= %(start)s AND "timestamp" <= %(reach_end)s
+    ORDER BY "timestamp"
+    LIMIT %(most)s) AS reading
+LIMIT ALL
+ON CONFLICT DO NOTHING
+
+-- name: meter_before
+-- include: before_spans of meter
+
+-- name: meter_within
+-- include: within_spans of meter
+
+-- name: meter_after
+-- include: after_spans of meter
+
+-- name: vehicle_before
+-- include: before_spans of vehicle
+
+-- name: vehicle_within
+-- include: within_spans of vehicle
+
+-- name: vehicle_after
+-- include: after_spans of vehicle
