@@ -1,4 +1,4 @@
-"""`python -m sql migrate|status|grant|distribute`: the database's schema, and who may do what in it."""
+"""`python -m sql migrate|status|grant|distribute`: the database's schema, rights and place."""
 
 import argparse
 import sys

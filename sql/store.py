@@ -76,6 +76,8 @@ def prepare(connection: Connection) -> None:
     """
     connection.adapters.register_loader("timestamptz", _MicrosLoader)
     connection.execute("SET max_parallel_workers_per_gather = 0")
+    if has_citus(connection):
+        connection.execute(load("distribution")["push_down"])
     for stream in STREAMS.values():
         connection.execute(load_for(stream)["create_staging"])
 
@@ -189,7 +191,7 @@ def store_staged(connection: Connection, stream: Stream, rows: Sequence[Row]) ->
         times = [row[TIME] for row in rows]
         bounds = (min(times), max(times))
         found = cursor.execute(queries["select_conflicts"], bounds).fetchall()
-    if swallowed := [seq for seq, kept, *_ in found if not kept]:
+    if swallowed := [seq for seq, kept, *_ in found if kept is None]:
         raise RowsSwallowedError(stream.history_table, swallowed)
     stored = []
     for seq, row in enumerate(rows if new_keys else ()):

@@ -13,6 +13,7 @@ from xdist.remote import Producer
 from brokers.connect import connected_admin
 from devstack.stack import Stack
 from sql.migrate import migrate
+from tests.citus import CITUS_RUN, create_on_nodes, distributed_by_owner
 from tests.connections import connect
 from tests.hostile import CLIENT, HOSTILE_RUN, make_hostile
 from tests.rights import OWNER, copied_by_owner, migrated_by_owner
@@ -71,6 +72,8 @@ def fresh_environment(services: dict[str, str], *, replicas: int = 1) -> dict[st
     The software runs on it with least rights. Under hostile defaults it runs as their superuser:
     session_replication_role is not for others to set right.
     """
+    if CITUS_RUN:
+        return distributed_by_owner(empty_environment(services, replicas=replicas))
     if HOSTILE_RUN:
         environment = empty_environment(services, replicas=replicas)
         make_hostile(environment)
@@ -113,8 +116,11 @@ def empty_environment(
 def empty_database(services: dict[str, str], form: str = "") -> dict[str, str]:
     """The variables that name a new database, and a group that reads into it."""
     number = f"{_PROCESS}_{next(_numbers)}"
+    group = {"KAFKA_GROUP_ID": f"group-{number}"}
+    if CITUS_RUN:
+        return group | create_on_nodes(f"test_{number}")
     create_database(services, f"test_{number}", form)
-    return {"DB_DATABASE": f"test_{number}", "KAFKA_GROUP_ID": f"group-{number}"}
+    return group | {"DB_DATABASE": f"test_{number}"}
 
 
 def create_database(services: dict[str, str], name: str, form: str = "") -> None:

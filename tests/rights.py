@@ -59,7 +59,7 @@ def migrated_by_owner(environment: dict[str, str]) -> dict[str, str]:
 def given_to_owner(environment: dict[str, str]) -> dict[str, str]:
     """The same without migrating: the roles are there, and the database is the owner's."""
     environment = _with_administrator(environment)
-    _make_roles(administrator(environment))
+    make_roles(administrator(environment))
     with connect(where(administrator(environment))) as connection:
         words = (sql.Identifier(environment["DB_DATABASE"]), sql.Identifier(OWNER))
         connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*words))
@@ -91,7 +91,7 @@ def where(environment: dict[str, str]) -> str:
     )
 
 
-def _make_roles(environment: dict[str, str]) -> None:
+def make_roles(environment: dict[str, str]) -> None:
     """Make the roles, which all databases of a server share, unless they are there.
 
     An advisory lock is known in one database alone: it is taken in the one that all tests know.

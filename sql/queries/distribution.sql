@@ -13,3 +13,8 @@ SELECT relname
 FROM unnest(%(tables)s::text[]) AS wanted (relname)
 JOIN pg_dist_partition ON logicalrelid = to_regclass(relname)
 WHERE partmethod = 'h'
+
+-- name: push_down
+-- Lets nodes look up what a statement's CTEs say in laterals with a LIMIT: such a limit is for each of
+-- the outer rows, and the rows of a device are on one node.
+SET citus.subquery_pushdown = on

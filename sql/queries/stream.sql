@@ -36,19 +36,24 @@ RETURNING {id}, "timestamp"
 -- The staged rows that differ from the stored row of their key, with what is stored; NULL equals
 -- NULL. And those of whose key nothing is stored: then `kept` is null.
 -- LIMIT 1 keeps the planner to one look into the key a staged row: it knows nothing of how many there
--- are, and would rather read history whole. The bounds are those of the staged rows. On Citus each
--- node looks up all of them, which wants them MATERIALIZED, and the outer LIMIT.
-WITH staged AS MATERIALIZED (SELECT * FROM {staged})
-SELECT staged.seq, stored.kept, {stored_values}
+-- are, and would rather read history whole. The bounds are those of the staged rows. The rest of the
+-- form is what Citus can plan: each node looks up all staged rows.
+WITH staged AS MATERIALIZED (SELECT * FROM {staged}),
+stored AS MATERIALIZED (
+    SELECT staged.seq, found.*
+    FROM staged
+    CROSS JOIN LATERAL (
+        SELECT {values}
+        FROM {history} AS history
+        WHERE history.{id} = staged.{id} AND history."timestamp" = staged."timestamp"
+            AND history."timestamp" BETWEEN from_micros(%s) AND from_micros(%s)
+        LIMIT 1) AS found
+    LIMIT ALL
+)
+SELECT staged.seq, stored.seq AS kept, {stored_values}
 FROM staged
-LEFT JOIN LATERAL (
-    SELECT true AS kept, {values}
-    FROM {history} AS history
-    WHERE history.{id} = staged.{id} AND history."timestamp" = staged."timestamp"
-        AND history."timestamp" BETWEEN from_micros(%s) AND from_micros(%s)
-    LIMIT 1) AS stored ON true
-WHERE stored.kept IS NULL OR ROW({stored_values}) IS DISTINCT FROM ROW({staged_values})
-LIMIT ALL
+LEFT JOIN stored USING (seq)
+WHERE stored.seq IS NULL OR ROW({stored_values}) IS DISTINCT FROM ROW({staged_values})
 
 -- name: try_each
 -- Stores each staged row by itself and takes it back at once. Returns the places of those that
@@ -103,8 +108,9 @@ SELECT count(*) FROM moved WHERE newest_at IS NULL
 
 -- name: overtaken
 -- The devices of which a newer time was stored before; live state has been moved.
+WITH row AS MATERIALIZED (SELECT {id}, "timestamp" FROM {newest})
 SELECT {id}
-FROM {newest} AS row
+FROM row
 JOIN {live} AS live USING ({id})
 WHERE live.newest_at IS NOT NULL OR live."timestamp" <> row."timestamp"
 
