@@ -3,7 +3,7 @@
 They are looked for near by first: to plan for a month of day partitions takes longer than the rest.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -13,13 +13,10 @@ from psycopg import sql
 from api.database import Connection
 from api.figures import Row
 from schemas.analytics import Window
-from schemas.streams.stream import Stream
 from sql.citus import has_citus
-from sql.gathered import Span, gathering
+from sql.gathered import Spans, gathering
 
 NEAR = timedelta(hours=2)
-
-Spans = Mapping[Stream, Sequence[Span]]
 
 
 @asynccontextmanager

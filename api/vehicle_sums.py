@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import floor
 from typing import Any, NamedTuple
 
-from api.around import Spans, bounds, fetched, gather, gathered, rows_around
+from api.around import bounds, fetched, gather, gathered, rows_around
 from api.database import Connection
 from api.figures import FLAGS, Figures, Row, Side, total
 from api.paces import Pace
@@ -16,7 +16,7 @@ from schemas.settings import Settings
 from schemas.streams import METER, VEHICLE
 from sql.citus import has_citus
 from sql.deployment import of_deployment
-from sql.gathered import Span, statements
+from sql.gathered import Span, Spans, statements
 
 MILLION = 1_000_000
 

@@ -5,14 +5,13 @@ coordinator; Citus does not plan what joins them. So the few readings that such 
 are brought there first, into a temporary table of the connection, and then the same statement reads
 these. On plain PostgreSQL nothing is gathered: there it reads the histories.
 
-All of it is one transaction, which `load` of the same connection goes with:
+All of it is one transaction, in which what was gathered stays:
 
-    for statement, parameters in gathering({METER: [Span("MTR-1", start, past)]}, bounds):
-        connection.execute(statement, parameters)
+    gather(connection, {METER: [Span("MTR-1", start, past)]}, bounds)
     connection.execute(statements(connection, "meter")["meter"], parameters)
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -30,7 +29,9 @@ AFTER = 13
 FEW = 100
 """Of so many devices only the shards that have them are asked."""
 
-Steps = Iterable[tuple[sql.SQL, Mapping[str, Any] | Sequence[Any]]]
+Spans = Mapping[Stream, Sequence["Span"]]
+Bounds = Mapping[str, Any]
+Step = tuple[sql.SQL, Any]
 
 
 class Span(NamedTuple):
@@ -46,23 +47,32 @@ def statements(connection: Connection[Any] | AsyncConnection[Any], file: str) ->
     return load(file, gathered=has_citus(connection))
 
 
+def gather(connection: Connection[Any], spans: Spans, bounds: Bounds, **most: int) -> None:
+    """Gather readings for the statements to come, where that is needed; `gathering` says which."""
+    if has_citus(connection):
+        for statement, parameters in gathering(spans, bounds, **most):
+            connection.execute(statement, parameters)
+
+
 def gathering(
-    spans: Mapping[Stream, Sequence[Span]],
-    bounds: Mapping[str, Any],
+    spans: Spans,
+    bounds: Bounds,
     *,
     before: int = BEFORE,
     within: int = ALL,
     after: int = AFTER,
-) -> Iterator[tuple[sql.SQL, Any]]:
+    hours: int = 0,
+) -> Iterator[Step]:
     """What is to be executed so that at most so many readings of each span are gathered.
 
-    `bounds` are `base_start`, `start`, `end` and `reach_end`, as statements have them. What was
-    gathered before in the transaction stays.
+    `hours`: one of each hour that has any. `bounds` are `base_start`, `start`, `end` and
+    `reach_end`, as statements have them.
     """
+    wanted = {"before": before, "within": within, "after": after, "hours": hours}
     yield QUERIES["push"], ("on",)
     for stream, of_stream in spans.items():
         yield QUERIES[f"make_{stream.name}"], {}
-        for where, most in (("before", before), ("within", within), ("after", after)):
+        for where, most in wanted.items():
             if of_stream and most:
                 parameters = {**bounds, "most": most, **_columns(of_stream)}
                 yield QUERIES[f"{stream.name}_{where}"], parameters

@@ -15,13 +15,11 @@ CREATE TEMP TABLE IF NOT EXISTS {gathered} (LIKE {history}, PRIMARY KEY ({id}, "
 -- include: gathered_table of vehicle
 
 -- name: push
--- Has Citus take the statements below to the nodes, LIMIT and all: they are of one device each. Off
--- again after them: with it, Citus joins no distributed table with others.
+-- Has Citus take the statements below to the nodes, LIMIT and all: each is of one device. Off again
+-- after them: with it, Citus joins no distributed table with others.
 SELECT set_config('citus.subquery_pushdown', %s, true)
 
 -- fragment: spans
--- Of few devices the shards that have them are named in `few` beside the history, so that no other is
--- asked; it is null when there are many. Citus wants the outer LIMIT, and a look a statement.
 INSERT INTO {gathered} ({columns})
 WITH span AS MATERIALIZED (
     SELECT *
@@ -30,13 +28,18 @@ WITH span AS MATERIALIZED (
 )
 SELECT reading.*
 FROM span
-CROSS JOIN LATERAL (
-    SELECT {columns}
-    FROM {history}
-    WHERE {id} = span.device AND ({id} = ANY (%(few)s::text[]) OR %(few)s::text[] IS NULL)
+
+-- fragment: history_of_span
+-- Of few devices, in `few`, only the shards that have them are asked; it is null when there are many.
+FROM {history}
+WHERE {id} = span.device AND ({id} = ANY (%(few)s::text[]) OR %(few)s::text[] IS NULL)
 
 -- fragment: before_spans
-    -- include: spans of {name}
+-- Here and below, Citus wants the outer LIMIT, and a look at history a statement.
+-- include: spans of {name}
+CROSS JOIN LATERAL (
+    SELECT {columns}
+    -- include: history_of_span of {name}
         AND "timestamp" < span.first
         AND "timestamp" >= %(base_start)s AND "timestamp" < %(end)s
     ORDER BY "timestamp" DESC
@@ -45,7 +48,10 @@ LIMIT ALL
 ON CONFLICT DO NOTHING
 
 -- fragment: within_spans
-    -- include: spans of {name}
+-- include: spans of {name}
+CROSS JOIN LATERAL (
+    SELECT {columns}
+    -- include: history_of_span of {name}
         AND "timestamp" >= span.first AND "timestamp" < span.past
         AND "timestamp" >= %(start)s AND "timestamp" < %(end)s
     LIMIT %(most)s) AS reading
@@ -53,10 +59,25 @@ LIMIT ALL
 ON CONFLICT DO NOTHING
 
 -- fragment: after_spans
-    -- include: spans of {name}
+-- include: spans of {name}
+CROSS JOIN LATERAL (
+    SELECT {columns}
+    -- include: history_of_span of {name}
         AND "timestamp" >= span.past
         AND "timestamp" >= %(start)s AND "timestamp" <= %(reach_end)s
     ORDER BY "timestamp"
+    LIMIT %(most)s) AS reading
+LIMIT ALL
+ON CONFLICT DO NOTHING
+
+-- fragment: hours_of_spans
+-- A reading of each hour that has one.
+-- include: spans of {name}
+CROSS JOIN LATERAL (
+    SELECT DISTINCT ON ({id}, date_bin('1 hour', "timestamp", 'epoch')) {columns}
+    -- include: history_of_span of {name}
+        AND "timestamp" >= span.first AND "timestamp" < span.past
+    ORDER BY {id}, date_bin('1 hour', "timestamp", 'epoch')
     LIMIT %(most)s) AS reading
 LIMIT ALL
 ON CONFLICT DO NOTHING
@@ -70,6 +91,9 @@ ON CONFLICT DO NOTHING
 -- name: meter_after
 -- include: after_spans of meter
 
+-- name: meter_hours
+-- include: hours_of_spans of meter
+
 -- name: vehicle_before
 -- include: before_spans of vehicle
 
@@ -78,3 +102,6 @@ ON CONFLICT DO NOTHING
 
 -- name: vehicle_after
 -- include: after_spans of vehicle
+
+-- name: vehicle_hours
+-- include: hours_of_spans of vehicle
