@@ -105,3 +105,31 @@ ON CONFLICT DO NOTHING
 
 -- name: vehicle_hours
 -- include: hours_of_spans of vehicle
+
+-- name: long_spans
+-- What `touch_what_there_is` of rollup_units.sql looks at.
+SELECT DISTINCT stream, device, first, past
+FROM taken
+CROSS JOIN unnest(devices) AS device
+WHERE past - first > %(short)s
+
+-- name: changed_spans
+-- What `touch_neighbours` looks around.
+SELECT DISTINCT stream, device, first, past
+FROM (
+    -- include: changes of meter
+    UNION ALL
+    -- include: changes of vehicle
+) AS change
+WHERE (is_register OR late) AND NOT is_corrected
+
+-- name: summed_spans
+-- What those of rollup_sums.sql look at and around.
+SELECT stream, device_id, lower(stretch), upper(stretch)
+FROM (
+    SELECT stream, device_id, unnest(range_agg(tstzrange(start, past))) AS stretch
+    FROM (
+        SELECT 'meter' AS stream, device_id, start, past FROM session_spans WHERE NOT is_corrected
+        UNION ALL
+        SELECT 'vehicle', device_id, start, past FROM vehicle_spans WHERE NOT is_corrected) AS span
+    GROUP BY stream, device_id) AS of_device

@@ -64,17 +64,6 @@ CROSS JOIN LATERAL (
     -- include: edges of vehicle
 ) AS edges
 
--- name: summed_spans
--- What the statements below look at and around, for sql/gathered.py.
-SELECT stream, device_id, lower(stretch), upper(stretch)
-FROM (
-    SELECT stream, device_id, unnest(range_agg(tstzrange(start, past))) AS stretch
-    FROM (
-        SELECT 'meter' AS stream, device_id, start, past FROM session_spans WHERE NOT is_corrected
-        UNION ALL
-        SELECT 'vehicle', device_id, start, past FROM vehicle_spans WHERE NOT is_corrected) AS span
-    GROUP BY stream, device_id) AS of_device
-
 -- name: sum_plain_meters
 -- A row for each plain span, without those that hold a reading which may be implausible.
 CREATE TEMP TABLE ac_sums ON COMMIT DROP AS

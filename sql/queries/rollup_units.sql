@@ -196,23 +196,6 @@ CROSS JOIN LATERAL (
         AND edge <= coalesce(after.times[13], past + %(reach)s)
 ) AS near
 
--- name: long_spans
--- What `touch_what_there_is` looks at, for sql/gathered.py.
-SELECT DISTINCT stream, device, first, past
-FROM taken
-CROSS JOIN unnest(devices) AS device
-WHERE past - first > %(short)s
-
--- name: changed_spans
--- What `touch_neighbours` looks around, for sql/gathered.py.
-SELECT DISTINCT stream, device, first, past
-FROM (
-    -- include: changes of meter
-    UNION ALL
-    -- include: changes of vehicle
-) AS change
-WHERE (is_register OR late) AND NOT is_corrected
-
 -- name: bounds
 -- From when until when hours are touched; nulls when none is.
 SELECT min(hour), max(hour) + interval '1 hour' FROM touched
