@@ -11,9 +11,10 @@ from schemas.streams.decoder import Decoder
 from schemas.streams.record_decoder import RecordDecoder
 from schemas.streams.rejection import REPAIRED, Rejection
 from schemas.streams.rescue import Rescue, dropped
-from schemas.streams.stream import Row
+from schemas.streams.stream import Row, Stream
 from schemas.streams.times import ClockLimits
 from sql import session_events, store
+from sql.citus import has_citus
 from sql.connect import Connection
 from sql.errors import RowsRefusedError, UnknownRejectedError
 from sql.named import load
@@ -38,6 +39,15 @@ class Replayed(NamedTuple):
     """What was stored, or would be."""
 
 
+class _DayMissingError(Exception):
+    """A reading's day has to be made beforehand: Citus' nodes cannot tell that it is the owner who
+    makes it, and then let nobody else write there in the same transaction.
+    """
+
+    def __init__(self, stream: Stream, day: int) -> None:
+        self.stream, self.day = stream, day
+
+
 def prepare(connection: Connection) -> None:
     """Make a new autocommit connection, opened with SESSION, ready for replays."""
     store.prepare(connection)
@@ -59,8 +69,14 @@ def replay(
     would happen and changes nothing. Raises UnknownRejectedError, or psycopg.Error when PostgreSQL
     cannot work.
     """
+    asked = rejected_id, decoders, limits, resolved_by, rescue or Rescue()
+    try:
+        with connection.transaction(force_rollback=dry_run):
+            return _replay(connection, *asked)
+    except _DayMissingError as missing:
+        store.create_days(connection, missing.stream, [missing.day])
     with connection.transaction(force_rollback=dry_run):
-        return _replay(connection, rejected_id, decoders, limits, resolved_by, rescue or Rescue())
+        return _replay(connection, *asked)
 
 
 def _replay(
@@ -167,7 +183,10 @@ def _take(connection: Connection, rejected_id: int, row: Row, *, as_sent: bool) 
 
 
 def _insert(connection: Connection, decoder: Decoder, row: Row) -> str:
-    store.create_days(connection, decoder.stream, [store.day_of(row)])
+    day = store.day_of(row)
+    made = store.ensure_day(connection, decoder.stream, day).how in ("created", "attached")
+    if made and has_citus(connection):
+        raise _DayMissingError(decoder.stream, day)
     staged = store.store_staged(connection, decoder.stream, [row])
     if staged.conflicts:
         return "conflict"
