@@ -7,8 +7,8 @@ A file holds blocks, and each block starts with a line that says what it is:
 
 Comments below that line say what a statement returns. In a statement, a line `-- include: columns`
 stands for a fragment; `-- include: increases of meter` for one with words in braces, which are
-filled with the tables and columns of a stream; fragments may include others, with `of {name}` those
-of the same stream. `stream.sql` is filled so as a whole: `load_for(METER)["readings"]` is one of its
+filled with the tables and columns of a stream; fragments may include others, `of {name}` those of
+the same stream. `stream.sql` is filled so as a whole: `load_for(METER)["readings"]` is one of its
 statements, for meters.
 
 Statements can also be had as `gathered`: then they read what was gathered from the nodes of a Citus
