@@ -177,18 +177,12 @@ counted (place, room, until) AS (
         OFFSET %(most)s
         LIMIT 1))
     UNION ALL
-    SELECT piece.place, greatest(1, room - found), coalesce(beyond, until)
+    SELECT piece.place, greatest(1, room - readings),
+        CASE WHEN readings > room THEN last + moved_by ELSE until END
     FROM counted
     JOIN piece ON piece.place = counted.place + 1 AND first + moved_by < until
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS found, CASE WHEN count(*) > room THEN max(at) END AS beyond
-        FROM (
-            SELECT "timestamp" + moved_by AS at
-            FROM {history}
-            WHERE {id} = %(id)s AND "timestamp" >= first
-                AND "timestamp" < least(past, until - moved_by)
-            ORDER BY "timestamp"
-            LIMIT room + 1) AS near) AS sent
+    CROSS JOIN LATERAL sent_in(
+        '{name}', %(id)s, first, least(past, until - moved_by), room + 1) AS sent
 )
 SELECT until FROM counted ORDER BY place DESC LIMIT 1
 
