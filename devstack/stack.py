@@ -38,6 +38,9 @@ SECURE_ROLES = (*ROLES, "own")
 class Stack:
     """A stack that runs while it is entered; its processes never outlive this one."""
 
+    servers: tuple[str, ...] = ("postgres",)
+    """Names of the PostgreSQL servers; processes reach the first."""
+
     def __init__(
         self,
         data_dir: Path | None = None,
@@ -74,18 +77,18 @@ class Stack:
         self._undo = ExitStack()
         self._security: Security | None = None
         self.services: dict[str, Service] = {}
+        self.ports = Ports()
         self.data_dir = Path()
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
             directory = DataDirectory(self._wanted_dir)
             undo.callback(directory.close)
-            ports = Ports()
-            undo.callback(ports.close)
+            undo.callback(self.ports.close)
             self.data_dir = directory.path
             jars = class_path()
             undo.callback(lambda: end_all(self.services))
-            self._define_services(directory, ports, jars)
+            self._define_services(directory, jars)
             self._start_services()
             self._undo = undo.pop_all()
         return self
@@ -122,21 +125,32 @@ class Stack:
     def _brokers(self) -> list[Broker]:
         return [service for service in self.services.values() if isinstance(service, Broker)]
 
+    def make_server(self, name: str, port: int) -> Postgres:
+        """One of the PostgreSQL servers."""
+        return Postgres(port, self.data_dir, name)
+
+    def create_database(self, name: str) -> None:
+        """Create it unless it exists. Raises DevstackError."""
+        self._postgres()[0].create_database(name)
+
+    def _postgres(self) -> list[Postgres]:
+        return [service for service in self.services.values() if isinstance(service, Postgres)]
+
     def _has_quorum(self) -> bool:
         brokers = self._brokers()
         return sum(broker.running and not broker.frozen for broker in brokers) * 2 > len(brokers)
 
-    def _define_services(self, directory: DataDirectory, ports: Ports, jars: str) -> None:
+    def _define_services(self, directory: DataDirectory, jars: str) -> None:
         """Give each service its port: that of the last run where it is still free."""
         count = self._brokers_wanted
         notes = directory.remembered() or Notes(count, self._partitions, new_cluster_id(), {})
         self._refuse_another_shape(notes)
         roles = SECURE_ROLES if self.secure else ROLES
         names = [
-            "postgres",
+            *self.servers,
             *(f"{role}-{i}" for role in roles for i in range(1, count + 1)),
         ]
-        taken = {name: ports.take(notes.ports.get(name)) for name in names}
+        taken = {name: self.ports.take(notes.ports.get(name)) for name in names}
         if self.secure:
             own_ports = [taken[f"own-{i}"] for i in range(1, count + 1)]
             self._security = Security(self.data_dir / "security", own_ports)
@@ -147,8 +161,8 @@ class Stack:
             security=self._security,
         )
         directory.remember(Notes(count, self._partitions, notes.cluster_id, notes.ports | taken))
-        self._postgres = Postgres(taken["postgres"], self.data_dir)
-        self.services["postgres"] = self._postgres
+        for name in self.servers:
+            self.services[name] = self.make_server(name, taken[name])
         for node_id in range(1, count + 1):
             broker = Broker(node_id, cluster, self.data_dir, jars, self._has_quorum)
             self.services[broker.name] = broker
@@ -166,18 +180,20 @@ class Stack:
         """Start all at the same time; return once they answer and database and topics exist."""
         brokers = self._brokers()
         say(f"starting PostgreSQL and {len(brokers)} Kafka broker(s) in {self.data_dir}")
-        self._postgres.reach()
+        for server in self._postgres():
+            server.reach()
         with ExitStack() as formats:
             for broker in brokers:
                 formats.enter_context(broker.formatted())
-            self._postgres.prepare()
-            self._postgres.spawn()
+            for server in self._postgres():
+                server.prepare()
+                server.spawn()
         for broker in brokers:
             broker.spawn()
         for service in self.services.values():
             service.wait_until_answers()
             say(f"{service.name} answers on {LOOPBACK}:{service.port}")
-        self._postgres.create_database(self._database)
+        self.create_database(self._database)
         first = brokers[0]
         if self._security:
             set_password(first.own_port, self._security.tls, ADMINISTRATOR, self._security.password)

@@ -11,13 +11,20 @@ from aiokafka.admin import NewTopic
 from xdist.remote import Producer
 
 from brokers.connect import connected_admin
+from devstack.citus import nodes_of
 from devstack.stack import Stack
 from sql.migrate import migrate
-from tests.citus import CITUS_RUN, create_on_nodes, distributed_by_owner
+from tests import cluster
 from tests.connections import connect
 from tests.hostile import CLIENT, HOSTILE_RUN, make_hostile
-from tests.rights import OWNER, copied_by_owner, migrated_by_owner
-from tests.services import QUICK_JAVA, SharedServices, running_services, services_of_the_controller
+from tests.rights import OWNER, administrator, copied_by_owner, migrated_by_owner
+from tests.services import (
+    QUICK_JAVA,
+    SharedServices,
+    new_stack,
+    running_services,
+    services_of_the_controller,
+)
 from tests.settings import settings_of
 from tests.spread import GroupScheduling, longest_first
 
@@ -28,7 +35,14 @@ _migrated: dict[tuple[str, str], str] = {}
 """By a server's address, the database there that this process copies."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    spread = "databases are spread over a Citus cluster, as when the environment names one"
+    parser.addoption("--citus", action="store_true", default=cluster.is_named(), help=spread)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("citus") and not cluster.can_be_had():
+        raise pytest.UsageError(cluster.HOW)
     os.environ.setdefault("JAVA_TOOL_OPTIONS", QUICK_JAVA)
     if config.getoption("numprocesses", None):
         config.pluginmanager.register(SharedServices())
@@ -40,6 +54,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupSc
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("citus") and not cluster.has_source():
+        out = [item for item in items if "breakable_stack" in getattr(item, "fixturenames", ())]
+        items[:] = [item for item in items if item not in out]
+        config.hook.pytest_deselected(items=out)
     if services_of_the_controller(config):
         longest_first(items)
 
@@ -50,20 +68,24 @@ def services(pytestconfig: pytest.Config) -> Iterator[dict[str, str]]:
     if shared := services_of_the_controller(pytestconfig):
         yield shared
     else:
-        with running_services() as started:
+        with running_services(pytestconfig) as started:
             yield started
 
 
 @pytest.fixture(scope="module")
-def environment(services: dict[str, str]) -> dict[str, str]:
+def environment(services: dict[str, str]) -> Iterator[dict[str, str]]:
     """The services with a migrated database and topics of this module's own."""
-    return fresh_environment(services)
+    environment = fresh_environment(services)
+    yield environment
+    drop_distributed(environment)
 
 
 @pytest.fixture
-def own_environment(services: dict[str, str]) -> dict[str, str]:
+def own_environment(services: dict[str, str]) -> Iterator[dict[str, str]]:
     """The services with a migrated database and topics of this test's own."""
-    return fresh_environment(services)
+    environment = fresh_environment(services)
+    yield environment
+    drop_distributed(environment)
 
 
 def fresh_environment(services: dict[str, str], *, replicas: int = 1) -> dict[str, str]:
@@ -72,8 +94,6 @@ def fresh_environment(services: dict[str, str], *, replicas: int = 1) -> dict[st
     The software runs on it with least rights. Under hostile defaults it runs as their superuser:
     session_replication_role is not for others to set right.
     """
-    if CITUS_RUN:
-        return distributed_by_owner(empty_environment(services, replicas=replicas))
     if HOSTILE_RUN:
         environment = empty_environment(services, replicas=replicas)
         make_hostile(environment)
@@ -81,6 +101,8 @@ def fresh_environment(services: dict[str, str], *, replicas: int = 1) -> dict[st
         with connect(environment) as connection:
             migrate(connection)
         return environment
+    if nodes_of(services):  # the database's nodes cannot be copied
+        return migrated_by_owner(empty_environment(services, replicas=replicas))
     copy = f"TEMPLATE {_migrated_database(services)} OWNER {OWNER}"
     return copied_by_owner(empty_environment(services, replicas=replicas, form=copy))
 
@@ -116,17 +138,23 @@ def empty_environment(
 def empty_database(services: dict[str, str], form: str = "") -> dict[str, str]:
     """The variables that name a new database, and a group that reads into it."""
     number = f"{_PROCESS}_{next(_numbers)}"
-    group = {"KAFKA_GROUP_ID": f"group-{number}"}
-    if CITUS_RUN:
-        return group | create_on_nodes(f"test_{number}")
     create_database(services, f"test_{number}", form)
-    return group | {"DB_DATABASE": f"test_{number}"}
+    return {"DB_DATABASE": f"test_{number}", "KAFKA_GROUP_ID": f"group-{number}"}
 
 
 def create_database(services: dict[str, str], name: str, form: str = "") -> None:
     """Create the database; `form` is the rest of CREATE DATABASE."""
+    if nodes := nodes_of(services):
+        nodes.create_database(name, form)
+        return
     with connect(services | {"DB_DATABASE": "postgres"}) as connection:
         connection.execute(f"CREATE DATABASE {name} {form}".encode())
+
+
+def drop_distributed(environment: dict[str, str]) -> None:
+    """Drop the database if it is on a cluster: there each one costs every node a process."""
+    if nodes := nodes_of(administrator(environment)):
+        nodes.drop_database(environment["DB_DATABASE"])
 
 
 def _exists(services: dict[str, str], name: str) -> bool:
@@ -147,9 +175,9 @@ async def create_topics(
 
 
 @pytest.fixture(scope="session")
-def breakable_stack() -> Iterator[Stack]:
+def breakable_stack(pytestconfig: pytest.Config) -> Iterator[Stack]:
     """Services of this process's own, which its tests use one after the other."""
-    with Stack() as stack:
+    with new_stack(pytestconfig) as stack:
         yield stack
 
 

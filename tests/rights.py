@@ -7,7 +7,10 @@ use to look and to break things.
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from devstack.citus import nodes_of
+from devstack.citus_nodes import HERE_ALONE
 from sql.connect import connect
+from sql.distribute import distribute
 from sql.grant import grant
 from sql.migrate import migrate
 
@@ -16,6 +19,8 @@ OWNER, WORKER, API, READER = "test_owner", "test_worker", "test_api", "test_read
 GRANTED = {"worker": WORKER, "api": API, "reader": READER}
 ADMIN = ("TEST_ADMIN_USERNAME", "TEST_ADMIN_PASSWORD")
 ROLES_LOCK = 7_226_901
+SHARDS = 4
+"""On a cluster: so few that a test is quick, and two a worker."""
 
 
 def administrator(environment: dict[str, str]) -> dict[str, str]:
@@ -47,11 +52,13 @@ def all_by_owner(environment: dict[str, str]) -> dict[str, str]:
 def migrated_by_owner(environment: dict[str, str]) -> dict[str, str]:
     """Give an empty database to its owner, who migrates it and grants the roles their rights.
 
-    Returns the environment with the workers' role.
+    On a cluster it is spread over the nodes. Returns the environment with the workers' role.
     """
     environment = given_to_owner(environment)
     with connect(where(role(environment, OWNER))) as connection:
         migrate(connection)
+        if nodes_of(environment):
+            distribute(connection, SHARDS)
         grant(connection, GRANTED)
     return role(environment, WORKER)
 
@@ -59,11 +66,26 @@ def migrated_by_owner(environment: dict[str, str]) -> dict[str, str]:
 def given_to_owner(environment: dict[str, str]) -> dict[str, str]:
     """The same without migrating: the roles are there, and the database is the owner's."""
     environment = _with_administrator(environment)
-    make_roles(administrator(environment))
-    with connect(where(administrator(environment))) as connection:
-        words = (sql.Identifier(environment["DB_DATABASE"]), sql.Identifier(OWNER))
-        connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*words))
+    servers = on_every_node(administrator(environment))
+    for there in servers:
+        _make_roles(there)
+    for there in servers:
+        with connect(where(there)) as connection:
+            connection.execute(HERE_ALONE)
+            words = (sql.Identifier(environment["DB_DATABASE"]), sql.Identifier(OWNER))
+            connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(*words))
+    if nodes := nodes_of(administrator(environment)):
+        for name in (OWNER, WORKER, API, READER):
+            nodes.introduce(environment["DB_DATABASE"], name, PASSWORD)
     return role(environment, WORKER)
+
+
+def on_every_node(environment: dict[str, str]) -> list[dict[str, str]]:
+    """The environment for each server that has a part of its database; as a rule there is one."""
+    nodes = nodes_of(environment)
+    named = [(node.host, node.port) for node in nodes.all] if nodes else []
+    ways = [{"DB_HOST": host, "DB_PORT": str(port)} for host, port in named] or [{}]
+    return [environment | way for way in ways]
 
 
 def copied_by_owner(environment: dict[str, str]) -> dict[str, str]:
@@ -91,12 +113,13 @@ def where(environment: dict[str, str]) -> str:
     )
 
 
-def make_roles(environment: dict[str, str]) -> None:
+def _make_roles(environment: dict[str, str]) -> None:
     """Make the roles, which all databases of a server share, unless they are there.
 
     An advisory lock is known in one database alone: it is taken in the one that all tests know.
     """
     with connect(where(environment | {"DB_DATABASE": "postgres"}), autocommit=False) as connection:
+        connection.execute(HERE_ALONE)
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (ROLES_LOCK,))
         there = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
         for name in {OWNER, WORKER, API, READER} - there:
