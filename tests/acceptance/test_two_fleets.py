@@ -10,7 +10,6 @@ import pytest
 from psycopg import sql
 
 from sql import locks
-from sql.named import load
 from tests.api_process import ApiProcess
 from tests.conftest import empty_environment, fresh_environment
 from tests.connections import connect
@@ -25,7 +24,6 @@ from tests.workers import WorkerProcess, command, counted, wait_until
 Fleet = dict[str, str]
 """The environment of one fleet's processes."""
 TAKEOVERS = "energy_ingest_takeovers_total"
-HOLDER = load("housekeeping")["holder"]
 
 
 @pytest.fixture
@@ -64,11 +62,13 @@ def topics(fleet: Fleet) -> set[str]:
     return {fleet["KAFKA_METER_TOPIC"], fleet["KAFKA_VEHICLE_TOPIC"]}
 
 
-def keep_house(fleet: Fleet) -> bool:
-    """Whether one worker of the fleet holds the lock of housekeeping."""
+def house_kept(fleet: Fleet) -> bool:
+    """Whether a worker of the fleet has done a duty of housekeeping."""
     with connect(fleet) as connection:
-        holders = connection.execute(HOLDER, {"lock": locks.HOUSEKEEPING}).fetchall()
-    return len(holders) == 1
+        done = connection.execute(
+            "SELECT FROM housekeeping_duties WHERE last_success_at IS NOT NULL"
+        )
+    return done.rowcount > 0
 
 
 def test_each_becomes_what_was_sent_to_it_though_a_worker_of_one_is_killed(
@@ -83,19 +83,29 @@ def test_each_becomes_what_was_sent_to_it_though_a_worker_of_one_is_killed(
     ):
         for worker in (first, second, other):
             wait_until(lambda w=worker: not reasons(w), "it is ready")  # type: ignore[misc]
-        wait_until(lambda: keep_house(south), "its worker keeps the south's house")
+        wait_until(lambda: house_kept(south), "the south's house is kept")
         before = metric(other, TAKEOVERS)
         for fleet in (south, north):
             sent.append((fleet, asyncio.run(produce(fleet, 10_000, seed=len(sent)))))
         first.kill()
         for fleet, expected in sent:
             wait_until(lambda f=fleet, e=expected: all_read(f, e), "all is read")  # type: ignore[misc]
-        wait_until(lambda: keep_house(north), "one of the north's own keeps its house")
         assert metric(other, TAKEOVERS) == before, "the death in the north disturbed the south"
         for fleet, _ in sent:
             assert {partition.topic for partition in group_offsets(fleet)} == topics(fleet)
     for fleet, expected in sent:
         assert_holds(fleet, expected)
+
+
+def test_what_one_locks_does_not_keep_the_other_waiting(fleets: tuple[Fleet, Fleet]) -> None:
+    north, south = fleets
+    with connect(north) as holder:
+        assert locks.try_lock(holder, locks.HOUSEKEEPING)
+        with WorkerProcess(north), WorkerProcess(south):
+            wait_until(lambda: house_kept(south), "the south's house is kept")
+            assert not house_kept(north)
+            holder.execute("SELECT pg_advisory_unlock_all()")
+            wait_until(lambda: house_kept(north), "the north's house is kept")
 
 
 def test_neither_lets_the_others_roles_or_keys_in(services: dict[str, str]) -> None:
