@@ -55,13 +55,6 @@ def _configure(node: Node, statement: str) -> None:
         connection.execute("SELECT pg_reload_conf()")
 
 
-def settle(world: World) -> None:
-    """Compare everything, once nothing lies prepared."""
-    world.catch_up()
-    wait_until(lambda: not any(prepared(world.stack)), "nothing lies prepared")
-    world.settle()
-
-
 def has_sent(world: World, readings: int) -> None:
     """Wait until the gateway has sent so many readings."""
     wait_until(lambda: world.gateway.readings > readings, "were sent", patience_s=SENT_IN_S)
@@ -80,7 +73,7 @@ def test_what_lay_prepared_when_a_node_died_is_committed_once_it_is_back(
             if node == "postgres":
                 world.start_service(node)
         mend(stack)
-        settle(world)
+        world.settle()
 
 
 def test_every_node_killed_on_the_path_of_200_000_readings(stack: Stack) -> None:
@@ -94,4 +87,4 @@ def test_every_node_killed_on_the_path_of_200_000_readings(stack: Stack) -> None
             world.wait(0, 3)
             world.start_service(name)
         has_sent(world, READINGS)
-        settle(world)
+        world.settle()
