@@ -16,12 +16,11 @@ from typing import Any, Self, TypedDict, Unpack
 
 import psycopg
 
-from devstack.citus import nodes_of
 from devstack.stack import Stack
-from sql.named import load
 from tests.chaos.gateway import Gateway
 from tests.chaos.proxy import LOOPBACK, Proxy
 from tests.chaos.report import CampaignFigures
+from tests.cluster import prepared
 from tests.conftest import fresh_environment
 from tests.connections import connect
 from tests.truth import Expected, Mix, all_read, assert_holds
@@ -29,7 +28,6 @@ from tests.workers import ROOT, WorkerProcess, wait_until
 
 CATCH_UP_S = 120.0
 LOG_TAIL_LINES = 25
-PREPARED = load("positions")["prepared"].as_string()
 SEED = 1
 READINGS_PER_S = 1_000
 
@@ -229,15 +227,15 @@ class World:
         self.figures.held = True
 
     def catch_up(self) -> None:
-        """Stop sending; returns once all is read, and seen on all nodes of a cluster."""
+        """Stop sending; returns once all is read, and can be seen on the nodes of a cluster."""
         for gateway in self.gateways:
             gateway.finish()
         expected = self.expected
         wait_until(
             lambda: all_read(self.environment, expected), "all was read", patience_s=CATCH_UP_S
         )
-        if nodes_of(self.environment):
-            wait_until(lambda: self.ask(PREPARED) == 0, "all is committed", patience_s=CATCH_UP_S)
+        if self._stack:
+            wait_until(lambda: not any(prepared(self.stack)), "nothing lies prepared")
 
     def _dismiss(self, worker: WorkerProcess) -> None:
         worker.__exit__(None, None, None)

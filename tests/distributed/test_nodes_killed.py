@@ -1,7 +1,7 @@
 """Nodes of a cluster die, also between the two phases of a commit: nothing is lost or doubled.
 
-What a transaction has prepared on a node lies there until Citus finds out that it was committed,
-or was not: until then its rows are in no answer.
+What a transaction has prepared on a node lies there until Citus finds out whether it was committed:
+until then its rows are in no answer, and stay locked.
 """
 
 from collections.abc import Iterator
@@ -9,10 +9,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from devstack.citus import CitusNode, CitusStack
+from devstack.citus import CitusStack
 from devstack.citus_nodes import Node
 from devstack.stack import Stack
 from tests.chaos.world import World
+from tests.cluster import prepared
 from tests.conftest import mend
 from tests.truth import Mix
 from tests.workers import wait_until
@@ -20,19 +21,6 @@ from tests.workers import wait_until
 READINGS = 200_000
 MIX = Mix(bad=0.005, clocks=0.005, conflicts=0.005, duplicates=0.10, late=0.02)
 SENT_IN_S = 300.0
-WORKERS = ("worker-1", "worker-2")
-PREPARED = "SELECT count(*) FROM pg_prepared_xacts"
-
-
-def prepared(stack: Stack) -> list[int]:
-    """How many transactions lie prepared on each worker."""
-    counts = []
-    for name in WORKERS:
-        server = stack.service(name)
-        assert isinstance(server, CitusNode)
-        with server.connect() as connection:
-            counts += [count for (count,) in connection.execute(PREPARED)]
-    return counts
 
 
 @contextmanager
