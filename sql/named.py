@@ -148,7 +148,8 @@ def _words(stream: Stream) -> Texts:
         "id": _quoted(stream.id_column),
         "energy": values[ENERGY],
         "columns": ", ".join(row_columns),
-        "placeholders": ", ".join(map(_placeholder, stream.row_columns)),
+        "texts": ", ".join(f"{column}::text" for column in row_columns),
+        "literals": ", ".join(f"%{place}$L" for place, _ in enumerate(row_columns, 1)),
         "definitions": ",\n    ".join(_definitions(stream)),
         "values": ", ".join(values),
         "stored_values": ", ".join(f"stored.{value}" for value in values),
@@ -160,11 +161,6 @@ def _words(stream: Stream) -> Texts:
     if stream.devices_table is not None:
         words["devices"] = _quoted(stream.devices_table)
     return words
-
-
-def _placeholder(column: str) -> str:
-    """That of a row's value; times are counts of microseconds."""
-    return "from_micros(%s)" if column == TIMESTAMP else "%s"
 
 
 def _definitions(stream: Stream) -> Iterable[str]:
