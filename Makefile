@@ -32,7 +32,7 @@ ON_CITUS := $(addprefix tests/integration/test_, $(addsuffix .py, \
 	tests/acceptance/test_exactly_once.py tests/chaos/test_campaign.py
 
 test-distributed: $(INSTALLED) ## the data path on a Citus cluster; says what it needs
-	$(BIN)/python -m pytest -n $(WORKERS) --citus tests/distributed $(ON_CITUS) --durations=10
+	@$(BIN)/python -m pytest -n $(WORKERS) --citus tests/distributed $(ON_CITUS) --durations=10
 
 bench: $(INSTALLED) ## benchmarks, about three quarters of an hour; QUICK=1: about four minutes
 	$(BIN)/python -m bench $(if $(QUICK),--quick)
