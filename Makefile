@@ -26,7 +26,8 @@ test: $(INSTALLED) ## the whole test suite, on real services
 	$(BIN)/python -m pytest -n $(WORKERS) --durations=10
 
 # What is run on a Citus cluster, too, beside what is only for one.
-ON_CITUS := tests/acceptance/test_exactly_once.py
+ON_CITUS := tests/acceptance/test_exactly_once.py $(addprefix tests/integration/test_, \
+	$(addsuffix .py, figures rollups corrected_meters api_corrections idle_sessions api_cadence api_silence))
 
 test-distributed: $(INSTALLED) ## the data path on a Citus cluster; says what it needs
 	$(BIN)/python -m pytest -n $(WORKERS) --citus tests/distributed $(ON_CITUS) --durations=10
