@@ -27,6 +27,7 @@ from bench import (
     posts,
     report,
     restore,
+    rollups,
     scale,
     sending,
 )
@@ -49,6 +50,7 @@ PARTS: dict[str, tuple[Part, str]] = {
     "autoscale": (autoscale.run, "a backlog, with as many workers as Kubernetes would run"),
     "restore": (restore.run, "backing a full day of the fleet up, and restoring it"),
     "gateway": (sending.run, "what a producer's settings cost"),
+    "rollups": (rollups.run, "what housekeeping sums in a second"),
     "nodes": (nodes.run, "the drain on Citus clusters of 1, 2 and 3 nodes, by name alone"),
 }
 BY_NAME = ("nodes",)

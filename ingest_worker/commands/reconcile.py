@@ -14,7 +14,6 @@ from psycopg import errors
 from psycopg.rows import dict_row
 
 from brokers.partitions import lag, log_ends
-from ingest_worker.commands.standstill import snapshot_on_all_nodes
 from reporting.applications import Application
 from reporting.command import print_json, say
 from reporting.tables import partition_line
@@ -25,6 +24,7 @@ from sql.citus import has_citus
 from sql.connect import connect, conninfo
 from sql.day_tables import day_tables
 from sql.named import load, load_for
+from sql.standstill import snapshot_on_all_nodes
 
 LOOKS = 3
 """A day partition dropped between two queries looks like an imbalance, but not every time."""

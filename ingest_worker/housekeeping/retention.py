@@ -3,10 +3,10 @@
 A day is announced in `retired_days`, by the identity of its table: from then on its rollups are
 final. It is detached without blocking COPY where the worker owns the tables; others, and all on
 Citus, ask the database's own function, which waits DETACH_WITHIN_S at most. Its rows are counted
-for the books, and it is dropped in the same transaction as that count. Each step is taken from what
-the catalog says, so that a run that was interrupted anywhere is finished by the next one, or taken
-back when the day is to be kept after all. Nothing but what was announced is ever dropped; a day that
-fails holds up no other.
+for the books, and it is dropped in the same transaction as that count. Each step is taken from
+what the catalog says, so that a run that was interrupted anywhere is finished by the next one, or
+taken back when the day is to be kept after all. Nothing but what was announced is ever dropped; a
+day that fails holds up no other.
 """
 
 import logging

@@ -8,11 +8,12 @@ import psycopg
 import pytest
 
 from devstack.citus import nodes_of
-from ingest_worker.commands import reconcile, standstill
+from ingest_worker.commands import reconcile
 from ingest_worker.commands.reconcile import _balanced, _read_books
-from ingest_worker.commands.standstill import snapshot_on_all_nodes
 from ingest_worker.write.batch import Part
+from sql import standstill
 from sql.connect import connect as connect_as
+from sql.standstill import snapshot_on_all_nodes
 from tests.readings import meter_value
 from tests.rights import administrator, where
 from tests.settings import settings_of

@@ -120,14 +120,14 @@ RETURNING "meter_id", "timestamp"'''
     assert statements["upsert_live"].endswith(
         f"""
 WITH moved AS (
-    INSERT INTO "meter_live_state" AS live ({columns})
-    SELECT {columns}
+    INSERT INTO "meter_live_state" AS live ({columns}, updated_at)
+    SELECT {columns}, now()
     FROM "newest_meter"
     ON CONFLICT ("meter_id") DO UPDATE
-    SET {changes}, updated_at = now(), newest_at = nullif(
+    SET {changes}, updated_at = EXCLUDED.updated_at, newest_at = nullif(
         greatest(live.newest_at, live."timestamp", EXCLUDED."timestamp"), EXCLUDED."timestamp")
     WHERE live."timestamp" < EXCLUDED."timestamp"
-        OR (live."timestamp" > now() AND EXCLUDED."timestamp" <= now())
+        OR (live."timestamp" > EXCLUDED.updated_at AND EXCLUDED."timestamp" <= EXCLUDED.updated_at)
     RETURNING newest_at
 )
 SELECT count(*) FROM moved WHERE newest_at IS NULL"""
