@@ -28,7 +28,7 @@ test: $(INSTALLED) ## the whole test suite, on real services
 # What has to hold on a Citus cluster, too: the data path, figures against the reference, the campaign.
 ON_CITUS := $(addprefix tests/integration/test_, $(addsuffix .py, \
 	sink poison live_state late_days quarantine rejecting salvage retention idle_sessions rollups \
-	api_analytics api_corrections api_fleet corrected_meters figures fleet_figures)) \
+	api_analytics api_cadence api_corrections api_fleet corrected_meters figures fleet_figures)) \
 	tests/acceptance/test_exactly_once.py tests/chaos/test_campaign.py
 
 test-distributed: $(INSTALLED) ## the data path on a Citus cluster; says what it needs

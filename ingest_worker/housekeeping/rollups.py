@@ -172,7 +172,7 @@ def _find_units(
     if row[0] is None:
         return None
     bounds = deployment | Window(*row).parameters()
-    _gather(connection, "changed_spans", bounds, within=0)
+    _gather(connection, "changed_spans", bounds, before=3, within=0)
     connection.execute(run["touch_neighbours"], bounds)
     touched = _touched(connection)
     if touched is None:
@@ -194,7 +194,7 @@ def _sum(connection: Connection, window: Window, deployment: dict[str, Any]) -> 
     run, bounds = queries(connection), deployment | window.parameters()
     for name in SPANNING:
         connection.execute(run[name], bounds)
-    _gather(connection, "summed_spans", bounds)
+    _gather(connection, "summed_spans", bounds, after=3)
     for name in SUMMING:
         connection.execute(run[name], bounds)
     connection.execute(run["make_vehicle_hours"])
