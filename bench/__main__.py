@@ -1,4 +1,7 @@
-"""`python -m bench [PART...]`: measures, prints the table and writes bench.json."""
+"""`python -m bench [PART...]`: measures, prints the table and writes bench.json.
+
+`python -m bench model` computes from what was measured what a fleet takes.
+"""
 
 import logging
 import sys
@@ -18,10 +21,13 @@ from bench import (
     drain,
     live,
     machine,
+    model_command,
+    nodes,
     plots,
     posts,
     report,
     restore,
+    rollups,
     scale,
     sending,
 )
@@ -44,14 +50,22 @@ PARTS: dict[str, tuple[Part, str]] = {
     "autoscale": (autoscale.run, "a backlog, with as many workers as Kubernetes would run"),
     "restore": (restore.run, "backing a full day of the fleet up, and restoring it"),
     "gateway": (sending.run, "what a producer's settings cost"),
+    "rollups": (rollups.run, "what housekeeping sums in a second"),
+    "nodes": (nodes.run, "the drain on Citus clusters of 1, 2 and 3 nodes, by name alone"),
 }
+BY_NAME = ("nodes",)
+"""Parts that need what not everybody has: they run only when they are named."""
 FAILURES = (BenchError, DevstackError, KafkaError, psycopg.Error, httpx.HTTPError)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the parts that are asked for; return the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["model"]:
+        return model_command.main(arguments[1:])
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    names, options = parse(arguments, {name: text for name, (_, text) in PARTS.items()})
+    texts = {name: text for name, (_, text) in PARTS.items()}
+    names, options = parse(arguments, texts, BY_NAME)
     try:
         with Interrupt() as interrupt:
             failed = measure(names, options, interrupt)

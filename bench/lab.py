@@ -105,8 +105,15 @@ class Lab:
         return environment | named | {"KAFKA_GROUP_ID": f"group-{self._next()}"}
 
     def connect(self, environment: Environment) -> psycopg.Connection[Any]:
-        """An autocommit connection to the environment's database."""
-        return self.postgres.connect(environment["DB_DATABASE"])
+        """An autocommit connection to the environment's database, on whatever server it is."""
+        return psycopg.connect(
+            host=environment["DB_HOST"],
+            port=environment["DB_PORT"],
+            user=environment["DB_USERNAME"],
+            password=environment["DB_PASSWORD"],
+            dbname=environment["DB_DATABASE"],
+            autocommit=True,
+        )
 
     # Processes -------------------------------------------------------------------------------
 

@@ -45,12 +45,16 @@ class Options:
 QUICK = Options(quick=True, runs=1, minutes=20, seconds=15.0, day_devices=500)
 
 
-def parse(arguments: list[str] | None, parts: dict[str, str]) -> tuple[list[str], Options]:
-    """The parts to run, which are all of `parts` when none is named, and the options."""
+def parse(
+    arguments: list[str] | None, parts: dict[str, str], by_name: tuple[str, ...] = ()
+) -> tuple[list[str], Options]:
+    """The parts to run and the options; when no part is named, all but those of `by_name`."""
     parser = Parser(
         prog="python -m bench",
         description="Measure the whole path on a real Kafka and a real PostgreSQL.",
-        epilog="Parts: " + "; ".join(f"{name}: {text}" for name, text in parts.items()),
+        epilog="Parts: "
+        + "; ".join(f"{name}: {text}" for name, text in parts.items())
+        + ". `python -m bench model` computes what a fleet takes; it has a --help of its own.",
     )
     add = parser.add_argument
     add("parts", nargs="*", metavar="PART", help=f"some of {', '.join(parts)} (default: all)")
@@ -78,7 +82,7 @@ def parse(arguments: list[str] | None, parts: dict[str, str]) -> tuple[list[str]
         else getattr(given, one.name)
         for one in fields(Options)
     }
-    return given.parts or list(parts), Options(**chosen)
+    return given.parts or [part for part in parts if part not in by_name], Options(**chosen)
 
 
 def _forms(text: str) -> tuple[str, ...]:

@@ -37,9 +37,4 @@ def _measure(lab: Lab, backlog: Backlog, workers: int) -> Figures:
     with lab.database(backlog.topics) as environment:
         found = drain(lab, environment, backlog, workers=workers)
         check_books(lab, environment, read=backlog.readings, stored=backlog.distinct)
-    return {
-        "readings_s": found.rate,
-        "readings": found.readings,
-        "seconds": found.seconds,
-        "peak_rss_mb": found.peak_rss_mb,
-    }
+    return found.costs() | {"readings": found.readings, "workers": workers}

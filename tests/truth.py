@@ -4,6 +4,7 @@ A generator decides what every reading must become. The comparison is by SQL alo
 multiset, live state, rejected readings with reason and offset, and the books.
 """
 
+import asyncio
 import random
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -11,7 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from aiokafka import AIOKafkaProducer
+
 from tests.connections import connect
+from tests.kafka import options_of
 from tests.workers import books_of
 
 DEVICES = 50
@@ -172,6 +176,26 @@ def make_records(
 def array_of(readings: list[Sent]) -> bytes:
     """A gateway's batch."""
     return b"[" + b",".join(sent.raw for sent in readings) + b"]"
+
+
+async def produce(environment: dict[str, str], readings: int, seed: int) -> dict[str, Expected]:
+    """Send that many readings to each topic, half as single records, half in arrays."""
+    producer = AIOKafkaProducer(**options_of(environment), linger_ms=20)
+    expected = {}
+    async with producer:
+        for stream in ("meter", "vehicle"):
+            topic = environment[f"KAFKA_{stream.upper()}_TOPIC"]
+            expected[stream] = Expected()
+            half = readings // 2
+            records = list(make_records(Generator(stream, seed), half, half))
+            sending = [
+                await producer.send(topic, value, partition=partition)
+                for partition, value, _ in records
+            ]
+            acknowledged = await asyncio.gather(*sending)
+            for (partition, value, sent), ack in zip(records, acknowledged, strict=True):
+                expected[stream].expect(partition, ack.offset, value, sent)
+    return expected
 
 
 def all_read(environment: dict[str, str], expected: dict[str, Expected]) -> bool:

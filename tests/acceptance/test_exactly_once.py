@@ -7,32 +7,10 @@ multiset, live state, rejected readings with reason and offset, and the books.
 import asyncio
 
 import pytest
-from aiokafka import AIOKafkaProducer
 
 from tests.connections import connect
-from tests.kafka import options_of
-from tests.truth import Expected, Generator, all_read, assert_holds, make_records
+from tests.truth import all_read, assert_holds, produce
 from tests.workers import WorkerProcess, command, wait_until
-
-
-async def produce(environment: dict[str, str], readings: int, seed: int) -> dict[str, Expected]:
-    """Send that many readings to each topic, half as single records, half in arrays."""
-    producer = AIOKafkaProducer(**options_of(environment), linger_ms=20)
-    expected = {}
-    async with producer:
-        for stream in ("meter", "vehicle"):
-            topic = environment[f"KAFKA_{stream.upper()}_TOPIC"]
-            expected[stream] = Expected()
-            half = readings // 2
-            records = list(make_records(Generator(stream, seed), half, half))
-            sending = [
-                await producer.send(topic, value, partition=partition)
-                for partition, value, _ in records
-            ]
-            acknowledged = await asyncio.gather(*sending)
-            for (partition, value, sent), ack in zip(records, acknowledged, strict=True):
-                expected[stream].expect(partition, ack.offset, value, sent)
-    return expected
 
 
 @pytest.mark.parametrize("batch_size", ["100000", "500"])
