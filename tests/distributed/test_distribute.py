@@ -31,6 +31,16 @@ COPYING = """
 SELECT pid FROM pg_stat_activity
 WHERE application_name = %s AND state = 'active' AND query LIKE '%%create_distributed_table%%'
 """
+FUNCTIONS = """
+SELECT oid::regprocedure::text FROM pg_proc
+WHERE pronamespace = 'public'::regnamespace AND prorettype <> 'trigger'::regtype
+    AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
+"""
+OPEN_TO_ALL = """
+SELECT proname FROM pg_proc
+WHERE pronamespace = 'public'::regnamespace AND prosecdef
+    AND has_function_privilege('public', oid, 'EXECUTE')
+"""
 CATALOG = """
 SELECT 'column', attrelid::regclass::text, attname, format_type(atttypid, atttypmod),
     attnotnull::text
@@ -132,6 +142,20 @@ def test_killed_while_it_copies_it_loses_nothing_and_the_next_run_ends_it(
     assert done.returncode == 0, done.stderr
     assert on_nodes(environment) == sorted(TABLES)
     assert sums(environment) == before
+
+
+def test_nodes_know_the_functions_that_statements_call_and_keep_the_owner_s_to_the_owner(
+    cluster: CitusStack, plain: dict[str, str]
+) -> None:
+    assert command(plain, "sql", "distribute").returncode == 0
+    with connect(plain) as connection:
+        here = {name for (name,) in connection.execute(FUNCTIONS).fetchall()}
+    for node in cluster.nodes.workers:
+        with node.connected(plain["DB_DATABASE"]) as connection:
+            there = {name for (name,) in connection.execute(FUNCTIONS).fetchall()}
+            assert connection.execute(OPEN_TO_ALL).fetchall() == []
+        lacking = {name.partition("(")[0] for name in here - there}
+        assert lacking == {"meter_as_corrected", "vehicle_as_corrected", "sessions_of"}
 
 
 def test_rows_that_a_killed_run_left_here_go_with_the_next_one(plain: dict[str, str]) -> None:
