@@ -18,6 +18,32 @@ SELECT create_distributed_table(%(table)s::text::regclass, %(column)s::text,
 -- depended on the old one is gone, but for views.
 SELECT undistribute_table(%(table)s::text::regclass)
 
+-- name: functions_here_alone
+-- The functions of our schema that nodes do not know: those that are older than the extension. Left
+-- out are those of triggers, and those that speak of the rows of tables: nodes have no use for them.
+-- And whether each runs with the owner's rights.
+SELECT pg_proc.oid::regprocedure::text, prosecdef
+FROM pg_proc
+JOIN pg_class AS ours ON ours.oid = 'ingest_offsets'::regclass AND relnamespace = pronamespace
+WHERE pg_has_role(proowner, 'USAGE') AND prorettype <> 'trigger'::regtype
+    AND NOT EXISTS (
+        SELECT FROM pg_dist_object AS known
+        WHERE known.classid = 'pg_proc'::regclass AND known.objid = pg_proc.oid)
+    AND NOT EXISTS (
+        SELECT FROM pg_depend
+        LEFT JOIN pg_type AS rows ON refclassid = 'pg_type'::regclass AND rows.oid = refobjid
+        LEFT JOIN pg_class AS relation ON relation.oid = rows.typrelid
+        WHERE classid = 'pg_proc'::regclass AND pg_depend.objid = pg_proc.oid
+            AND (deptype = 'e' OR relation.relnamespace = pronamespace))
+ORDER BY pg_proc.oid
+
+-- name: keep_to_owner
+-- What PUBLIC may not call here it could call on nodes: that it may not is not passed on.
+REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC
+
+-- name: share_function
+SELECT create_distributed_function(%(function)s::text::regprocedure)
+
 -- name: functions_of
 -- The functions that speak of a table's rows, with their owners: Citus drops them with the table.
 SELECT DISTINCT pg_get_functiondef(pg_proc.oid) AS definition,

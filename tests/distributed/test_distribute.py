@@ -2,13 +2,14 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,14 +24,22 @@ from tests.settings import settings_of
 from tests.workers import ROOT, command, wait_until
 
 _numbers = count(1)
-_logs: dict[int, IO[bytes]] = {}
-MOST_SAID_BYTES = 1_000_000
 ALREADY = "the tables are distributed already: nothing was changed\n"
 ROWS = 30_000
 MANY_ROWS = 300_000
 COPYING = """
 SELECT pid FROM pg_stat_activity
 WHERE application_name = %s AND state = 'active' AND query LIKE '%%create_distributed_table%%'
+"""
+FUNCTIONS = """
+SELECT oid::regprocedure::text FROM pg_proc
+WHERE pronamespace = 'public'::regnamespace AND prorettype <> 'trigger'::regtype
+    AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
+"""
+OPEN_TO_ALL = """
+SELECT proname FROM pg_proc
+WHERE pronamespace = 'public'::regnamespace AND prosecdef
+    AND has_function_privilege('public', oid, 'EXECUTE')
 """
 CATALOG = """
 SELECT 'column', attrelid::regclass::text, attname, format_type(atttypid, atttypmod),
@@ -113,21 +122,15 @@ def test_killed_while_it_copies_it_loses_nothing_and_the_next_run_ends_it(
 ) -> None:
     environment = filled(cluster, MANY_ROWS)
     before = sums(environment)
-    distributing = subprocess.Popen(
-        [sys.executable, "-m", "sql", "distribute"],
-        env={**os.environ, **environment},
-        cwd=ROOT,
-        stderr=subprocess.DEVNULL,
-    )
-    with connect(environment) as connection:
+    with connect(environment) as connection, distributing(environment) as (process, _):
 
         def copies() -> Any:
             waits_for = table == TABLES[0] or TABLES[0] in on_nodes(environment)
             return waits_for and connection.execute(COPYING, [Application.MIGRATION]).fetchone()
 
         wait_until(copies, f"it copies {table}")
-        distributing.send_signal(signal.SIGKILL)
-        distributing.wait()
+        process.kill()
+        process.wait()
         gone = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
         wait_until(
             lambda: connection.execute(gone, [Application.MIGRATION]).fetchone() == (0,),
@@ -139,6 +142,20 @@ def test_killed_while_it_copies_it_loses_nothing_and_the_next_run_ends_it(
     assert done.returncode == 0, done.stderr
     assert on_nodes(environment) == sorted(TABLES)
     assert sums(environment) == before
+
+
+def test_nodes_know_the_functions_that_statements_call_and_keep_the_owner_s_to_the_owner(
+    cluster: CitusStack, plain: dict[str, str]
+) -> None:
+    assert command(plain, "sql", "distribute").returncode == 0
+    with connect(plain) as connection:
+        here = {name for (name,) in connection.execute(FUNCTIONS).fetchall()}
+    for node in cluster.nodes.workers:
+        with node.connected(plain["DB_DATABASE"]) as connection:
+            there = {name for (name,) in connection.execute(FUNCTIONS).fetchall()}
+            assert connection.execute(OPEN_TO_ALL).fetchall() == []
+        lacking = {name.partition("(")[0] for name in here - there}
+        assert lacking == {"meter_as_corrected", "vehicle_as_corrected", "sessions_of"}
 
 
 def test_rows_that_a_killed_run_left_here_go_with_the_next_one(plain: dict[str, str]) -> None:
@@ -159,13 +176,12 @@ def test_rows_that_a_killed_run_left_here_go_with_the_next_one(plain: dict[str, 
 
 def test_who_still_reads_the_old_rows_is_waited_for(plain: dict[str, str]) -> None:
     before = sums(plain)
-    with connect(plain) as connection, connection.transaction():
-        connection.execute("SELECT count(*) FROM meter_live_state")
-        distributing = started("sql", "distribute", environment=plain)
-        wait_until(lambda: "who still reads meter_live_state" in said(distributing), "it waits")
-        assert distributing.poll() is None
-    wait_until(lambda: distributing.poll() is not None, "it ends")
-    assert distributing.returncode == 0, said(distributing)
+    with connect(plain) as reading, distributing(plain) as (process, said):
+        with reading.transaction():
+            reading.execute("SELECT count(*) FROM meter_live_state")
+            wait_until(lambda: "who still reads meter_live_state" in said(), "it waits")
+        wait_until(lambda: process.poll() is not None, "it ends")
+        assert process.returncode == 0, said()
     assert sums(plain) == before
 
 
@@ -263,19 +279,19 @@ def test_status_is_not_content_with_half_of_the_tables(plain: dict[str, str]) ->
     )
 
 
-def started(*words: str, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-    """A command that runs, with what it says in a file."""
-    log = tempfile.TemporaryFile()  # noqa: SIM115
-    command = [sys.executable, "-m", *words]
-    process = subprocess.Popen(command, env={**os.environ, **environment}, cwd=ROOT, stderr=log)
-    _logs[process.pid] = log
-    return process
-
-
-def said(process: "subprocess.Popen[bytes]") -> str:
-    """What it has said so far."""
-    log = _logs[process.pid]
-    return os.pread(log.fileno(), MOST_SAID_BYTES, 0).decode()
+@contextmanager
+def distributing(
+    environment: dict[str, str],
+) -> Iterator[tuple["subprocess.Popen[bytes]", Callable[[], str]]]:
+    """`python -m sql distribute`, and what it has said so far."""
+    command = [sys.executable, "-m", "sql", "distribute"]
+    with tempfile.NamedTemporaryFile(prefix="distribute-", suffix=".log") as log:
+        process = subprocess.Popen(command, env={**os.environ, **environment}, cwd=ROOT, stderr=log)
+        try:
+            yield process, lambda: Path(log.name).read_text()
+        finally:
+            process.kill()
+            process.wait()
 
 
 def refused(environment: dict[str, str], *parts: str) -> None:
