@@ -3,6 +3,8 @@
 They are looked for near by first: to plan for a month of day partitions takes longer than the rest.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -11,23 +13,51 @@ from psycopg import sql
 from api.database import Connection
 from api.figures import Row
 from schemas.analytics import Window
+from sql.citus import has_citus
+from sql.gathered import Spans, gathering
 
 NEAR = timedelta(hours=2)
 
 
+@asynccontextmanager
+async def gathered(connection: Connection) -> AsyncIterator[None]:
+    """On a Citus cluster a transaction, to gather readings in."""
+    if not has_citus(connection):
+        yield
+        return
+    async with connection.transaction():
+        yield
+
+
+async def gather(connection: Connection, spans: Spans, bounds: Row, **most: int) -> None:
+    """Gather readings for the statements to come, where that is needed (`sql/gathered.py`)."""
+    if has_citus(connection):
+        for statement, parameters in gathering(spans, bounds, **most):
+            await connection.execute(statement, parameters)
+
+
 async def rows_around(
-    connection: Connection, statement: sql.SQL, parameters: dict[str, Any], skew_s: float
+    connection: Connection,
+    statement: sql.SQL,
+    parameters: dict[str, Any],
+    skew_s: float,
+    spans: Spans,
 ) -> list[Row]:
-    """The rows of a statement that includes `around`. No reading is ahead by more than `skew_s`."""
+    """The rows of a statement that includes `around`. No reading is ahead by more than `skew_s`.
+
+    `spans` are what it looks around.
+    """
     window = Window(parameters["start"], parameters["end"])
     near = {
         "base_start": max(window.base_start, window.start - NEAR),
         "reach_end": min(window.reach_end, window.end + NEAR),
     }
     near["ends"] = near["reach_end"] > parameters["now"] + timedelta(seconds=skew_s)
+    await gather(connection, spans, parameters | near, within=0)
     found = await (await connection.execute(statement, parameters | near)).fetchall()
     if all(row["is_enough"] for row in found):
         return found
+    await gather(connection, spans, parameters, within=0)
     return await (await connection.execute(statement, parameters | {"ends": False})).fetchall()
 
 

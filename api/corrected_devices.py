@@ -26,9 +26,12 @@ from api.http.beside import beside
 from schemas.streams.stream import Stream
 from schemas.streams.times import to_micros
 from sql import locks
+from sql.citus import has_citus
+from sql.gathered import statements
 from sql.named import load
 
 SQL = load("corrections")
+GATHERED = load("gathered")
 MAX_MEETING = 1_000
 """Corrections of a device that have to do with each other."""
 BYTES_EACH = 100
@@ -133,12 +136,18 @@ class CorrectedDevice:
             return None
         rows = [(*c[:3], c.now.moved_by, *c.was) for c in changed]
         names = ("ofs", "firsts", "pasts", "moved_by", "was", "out_by")
-        row = await self._one(f"{self._stream}_{name}", _columns(rows, names))
+        columns = _columns(rows, names)
+        if has_citus(self._connection):
+            await self._connection.execute(GATHERED[f"make_{self._stream}"])
+            gather = SQL[f"gather_{self._stream}"]
+            await self._connection.execute(gather, self._device | columns)
+        row = await self._one(f"{self._stream}_{name}", columns)
         found: datetime | None = row and row["at"]
         return found
 
     async def _one(self, name: str, columns: dict[str, list[Any]]) -> Any:
-        cursor = await self._connection.execute(SQL[name], self._device | columns)
+        statement = statements(self._connection, "corrections")[name]
+        cursor = await self._connection.execute(statement, self._device | columns)
         return await cursor.fetchone()
 
     async def _all(self, name: str, columns: dict[str, list[Any]]) -> None:

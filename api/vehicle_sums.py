@@ -6,18 +6,18 @@ from fractions import Fraction
 from math import floor
 from typing import Any, NamedTuple
 
-from api.around import bounds, fetched, rows_around
+from api.around import bounds, fetched, gather, gathered, rows_around
 from api.database import Connection
 from api.figures import FLAGS, Figures, Row, Side, total
 from api.paces import Pace
 from schemas.analytics import STAMPED_PACE_S, Window
 from schemas.fields import utc_now
 from schemas.settings import Settings
+from schemas.streams import METER, VEHICLE
+from sql.citus import has_citus
 from sql.deployment import of_deployment
-from sql.named import load
+from sql.gathered import Span, Spans, statements
 
-SQL = load("analytics")
-PLAIN = load("plain")
 MILLION = 1_000_000
 
 
@@ -34,7 +34,18 @@ class Sums(NamedTuple):
 
 
 async def sums(connection: Connection, settings: Settings, vehicle_id: str, window: Window) -> Sums:
-    """Sum what a vehicle and the meters of its sessions read."""
+    """Sum what a vehicle and the meters of its sessions read.
+
+    On a cluster, in a transaction that goes on, what was gathered can be read after it as well.
+    """
+    async with gathered(connection):
+        return await _summed(connection, settings, vehicle_id, window)
+
+
+async def _summed(
+    connection: Connection, settings: Settings, vehicle_id: str, window: Window
+) -> Sums:
+    queries = statements(connection, "analytics")
     now = utc_now()
     parameters = {
         "vehicle_id": vehicle_id,
@@ -43,7 +54,8 @@ async def sums(connection: Connection, settings: Settings, vehicle_id: str, wind
         **window.parameters(),
     }
     skew_s = settings.max_clock_skew_seconds
-    found = await rows_around(connection, SQL["vehicle"], parameters, skew_s)
+    spans = await _spans(connection, parameters)
+    found = await rows_around(connection, queries["vehicle"], parameters, skew_s, spans)
     sessions = [row for row in found if row["meter_id"] is not None]
     parameters |= bounds(window, found, "ac_", "dc_")
     parameters |= {
@@ -52,9 +64,10 @@ async def sums(connection: Connection, settings: Settings, vehicle_id: str, wind
         "starts": [row["start"] for row in sessions],
         "pasts": [row["past"] for row in sessions],
     }
+    await gather(connection, spans, parameters, before=0, after=0)
     rows = await _sums(connection, found, sessions, parameters)
     with_length = {"meter_ids": [row["meter_id"] for row in sessions if row["has_length"]]}
-    cursor = await connection.execute(SQL["rejected"], parameters | with_length)
+    cursor = await connection.execute(queries["rejected"], parameters | with_length)
     beside = await cursor.fetchone() or {}
     return Sums(
         found[0]["known"],
@@ -62,6 +75,16 @@ async def sums(connection: Connection, settings: Settings, vehicle_id: str, wind
         rows,
         _paces(rows, found),
     )
+
+
+async def _spans(connection: Connection, parameters: dict[str, Any]) -> Spans:
+    """What of the vehicle's and its meters' time is looked at, where that has to be gathered."""
+    if not has_citus(connection):
+        return {}
+    met = await fetched(connection, statements(connection, "analytics")["meters_met"], parameters)
+    meters = {Span(row["meter_id"], row["start"], row["past"]) for row in met}
+    vehicle = Span(parameters["vehicle_id"], parameters["start"], parameters["end"])
+    return {METER: list(meters), VEHICLE: [vehicle]}
 
 
 async def _sums(
@@ -74,10 +97,11 @@ async def _sums(
             "ac_bases": [row["ac_base"] for row in sessions],
             "dc_base": found[0]["dc_base"],
         }
-        rows = await fetched(connection, PLAIN["plain_sums"], plain)
+        statement = statements(connection, "plain")["plain_sums"]
+        rows = await fetched(connection, statement, plain)
         if all(row["holds"] for row in rows):
             return rows
-    return await fetched(connection, SQL["sums"], parameters)
+    return await fetched(connection, statements(connection, "analytics")["sums"], parameters)
 
 
 def _figures(

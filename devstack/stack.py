@@ -99,7 +99,7 @@ class Stack:
     @property
     def environment(self) -> dict[str, str]:
         """The variables by which the project's commands reach the stack."""
-        servers = ",".join(f"{LOOPBACK}:{broker.port}" for broker in self._brokers())
+        servers = ",".join(f"{LOOPBACK}:{broker.port}" for broker in self.brokers())
         return {
             "KAFKA_BOOTSTRAP_SERVERS": servers,
             "DB_HOST": LOOPBACK,
@@ -115,14 +115,15 @@ class Stack:
     def service(self, name: str) -> Service:
         """The service of that name; `kafka` is the first broker. Raises DevstackError."""
         if name == "kafka":
-            return self._brokers()[0]
-        if name == "kafka-1" and len(self._brokers()) == 1:
-            return self._brokers()[0]
+            return self.brokers()[0]
+        if name == "kafka-1" and len(self.brokers()) == 1:
+            return self.brokers()[0]
         if name not in self.services:
             raise DevstackError(f"there is no service {name}; there are {', '.join(self.services)}")
         return self.services[name]
 
-    def _brokers(self) -> list[Broker]:
+    def brokers(self) -> list[Broker]:
+        """Kafka's."""
         return [service for service in self.services.values() if isinstance(service, Broker)]
 
     def make_server(self, name: str, port: int) -> Postgres:
@@ -137,7 +138,7 @@ class Stack:
         return [service for service in self.services.values() if isinstance(service, Postgres)]
 
     def _has_quorum(self) -> bool:
-        brokers = self._brokers()
+        brokers = self.brokers()
         return sum(broker.running and not broker.frozen for broker in brokers) * 2 > len(brokers)
 
     def _define_services(self, directory: DataDirectory, jars: str) -> None:
@@ -178,7 +179,7 @@ class Stack:
 
     def _start_services(self) -> None:
         """Start all at the same time; return once they answer and database and topics exist."""
-        brokers = self._brokers()
+        brokers = self.brokers()
         say(f"starting PostgreSQL and {len(brokers)} Kafka broker(s) in {self.data_dir}")
         for server in self._postgres():
             server.reach()

@@ -1,4 +1,4 @@
-"""`python -m sql migrate|status|grant|distribute`: the database's schema, rights and place."""
+"""`python -m sql migrate|status|grant|distribute|rebalance`: schema, rights, where tables lie."""
 
 import argparse
 import sys
@@ -11,11 +11,20 @@ from reporting.logs import configure_logging
 from reporting.tables import to_the_second
 from schemas.settings import Settings, SettingsError, load_settings
 from schemas.text import one_line
+from sql.citus import has_citus
 from sql.connect import Connection, connect, conninfo
-from sql.distribute import distribute
-from sql.errors import GrantError, MigrationError
+from sql.distribute import MOST_SHARDS
+from sql.errors import DistributionError, GrantError, MigrationError
 from sql.grant import KINDS, flaws, grant
 from sql.migrate import NOT_MIGRATED, is_newer, migrate, migrations
+from sql.spread_command import (
+    distribute_all,
+    gather_all,
+    is_whole,
+    placement,
+    placement_lines,
+    rebalance_all,
+)
 from sql.tls_files import check_files
 
 WHOSE = {"worker": "the workers", "api": "the API", "reader": "analysts' own SQL"}
@@ -35,14 +44,20 @@ def main() -> int:
                 case "grant":
                     return _grant(connection, arguments)
                 case "distribute":
-                    distribute(connection, arguments.shards)
+                    if arguments.undo:
+                        gather_all(connection)
+                    else:
+                        distribute_all(connection, arguments.shards)
+                    return 0
+                case "rebalance":
+                    rebalance_all(connection, block_writes=arguments.block_writes)
                     return 0
                 case _:
                     return _print_status(connection, as_json=arguments.json)
     except SettingsError as error:
         fail(error)
         return BAD_INPUT_STATUS
-    except (MigrationError, GrantError, psycopg.Error) as error:
+    except (MigrationError, GrantError, DistributionError, psycopg.Error) as error:
         fail(one_line(error))
         return FAILED_STATUS
 
@@ -55,12 +70,26 @@ def _parser() -> Parser:
     command = commands.add_parser("status", help=text)
     command.add_argument("--json", action="store_true", help="print JSON")
     command = commands.add_parser("distribute", help="spread the large tables over Citus' nodes")
-    command.add_argument("--shards", type=int, default=4, help="how many (default: 4)")
+    which = command.add_mutually_exclusive_group()
+    text = f"into how many pieces, 1 to {MOST_SHARDS} (default: two a node)"
+    which.add_argument("--shards", type=_shards, metavar="N", help=text)
+    text = "make them tables of the coordinator again; nobody can read one meanwhile"
+    which.add_argument("--undo", action="store_true", help=text)
+    text = "have Citus move shards until each node has its share; all may go on meanwhile"
+    command = commands.add_parser("rebalance", help=text)
+    text = "let writes to a shard wait while it is moved; needs no wal_level=logical"
+    command.add_argument("--block-writes", action="store_true", help=text)
     text = "give roles that are there the rights they need, and no others"
     command = commands.add_parser("grant", help=text)
     for kind, whose in WHOSE.items():
         command.add_argument(f"--{kind}", metavar="ROLE", help=f"the role of {whose}")
     return parser
+
+
+def _shards(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_SHARDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {MOST_SHARDS}")
+    return int(text)
 
 
 def _migrate(connection: Connection, settings: Settings) -> int:
@@ -88,27 +117,35 @@ def _grant(connection: Connection, arguments: argparse.Namespace) -> int:
 def _print_status(connection: Connection, *, as_json: bool) -> int:
     """Print every migration and when it was applied; returns 1 when one was not.
 
-    So it does when a role has other rights than it needs; those are said on stderr.
+    So it does when a role has other rights than it needs, which is said on stderr, or when only
+    some of the tables are distributed. With Citus where they lie is printed, too: then the JSON is
+    an object, of which the migrations are one member.
     """
     found = migrations(connection)
+    complete = all(one.applied_at for one in found)
+    lying = placement(connection) if has_citus(connection) and complete else None
     if as_json:
         shown = [
             {"name": one.name, "appliedAt": one.applied_at, "known": one.text is not None}
             for one in found
         ]
-        print_json(shown)
+        print_json(shown if lying is None else {"migrations": shown, **lying})
     else:
         for one in found:
             at = to_the_second(one.applied_at) if one.applied_at else "missing"
             known = "" if one.text is not None else "  (unknown to this version)"
             print(f"{one.name}  {at}{known}")
-    complete = all(one.applied_at for one in found)
+        for line in placement_lines(lying) if lying else ():
+            print(line)
     lines = [] if is_newer(found) else flaws(connection)
     for line in lines:
         say(line)
     if lines:
         fail("rights are not as they should be: `python -m sql grant` makes them so")
-    return 0 if complete and not lines else 1
+    whole = lying is None or is_whole(lying)
+    if not whole:
+        fail("not all tables are distributed: `python -m sql distribute` goes on with it")
+    return 0 if complete and whole and not lines else 1
 
 
 if __name__ == "__main__":

@@ -35,3 +35,13 @@ def day_tables(connection: psycopg.Connection[Any], history: str) -> list[DayTab
     with connection.cursor(row_factory=tuple_row) as cursor:
         rows = cursor.execute(load("days")["list"], {"history": history}).fetchall()
     return [DayTable(*row) for row in rows]
+
+
+def hurry(connection: psycopg.Connection[Any], *, lock_s: float, statement_s: float) -> None:
+    """Until this transaction ends, let no lock and no statement take longer; 0 is for ever.
+
+    What is done with days holds others up while it waits.
+    """
+    limits = {"lock_timeout": f"{lock_s}s", "statement_timeout": f"{statement_s}s"}
+    words = {name: sql.Literal(limit) for name, limit in limits.items()}
+    connection.execute(load("days")["hurry"].format(**words), prepare=False)

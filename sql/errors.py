@@ -2,6 +2,8 @@
 
     Exception
     ├── MigrationError              the database and the migrations cannot be brought together
+    ├── GrantError                  a role cannot be given rights of its own
+    ├── DistributionError           the tables cannot be spread over nodes, or moved among them
     ├── RowsRefusedError            PostgreSQL takes a statement, but not the readings it carries
     │   ├── RowsSwallowedError      it says nothing, but has not stored them either
     │   └── RowsInDoubtError        a node refuses something, which may be the readings
@@ -37,6 +39,10 @@ class MigrationError(Exception):
 
 class GrantError(Exception):
     """A role cannot be given rights of its own; the text says why."""
+
+
+class DistributionError(Exception):
+    """Tables cannot be spread over nodes, or moved among them; the text says why."""
 
 
 class UnsuitableDatabaseError(psycopg.OperationalError):

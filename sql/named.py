@@ -7,8 +7,12 @@ A file holds blocks, and each block starts with a line that says what it is:
 
 Comments below that line say what a statement returns. In a statement, a line `-- include: columns`
 stands for a fragment; `-- include: increases of meter` for one with words in braces, which are
-filled with the tables and columns of a stream; fragments may include others. `stream.sql` is
-filled so as a whole: `load_for(METER)["readings"]` is one of its statements, for meters.
+filled with the tables and columns of a stream; fragments may include others, `of {name}` those of
+the same stream. `stream.sql` is filled so as a whole: `load_for(METER)["readings"]` is one of its
+statements, for meters.
+
+Statements can also be had as `gathered`: then they read what was gathered from the nodes of a Citus
+cluster, instead of the histories (`sql/gathered.py`).
 """
 
 import re
@@ -24,7 +28,7 @@ from schemas.streams.stream import ENERGY, TIMESTAMP, Stream
 QUERIES_DIRECTORY = Path(__file__).parent / "queries"
 STREAM_TEMPLATES = "stream"
 _HEADING = re.compile(r"^-- (name|fragment): (\w+)\n", re.MULTILINE)
-_INCLUDE = re.compile(r"^( *)-- include: (\w+)(?: of (\w+))?$", re.MULTILINE)
+_INCLUDE = re.compile(r"^( *)-- include: (\w+)(?: of (\w+|{name}))?$", re.MULTILINE)
 
 Texts = dict[str, str]
 Statements = dict[str, sql.SQL]
@@ -33,14 +37,16 @@ _names: dict[int, str] = {}
 
 
 @cache
-def load(file: str) -> Statements:
+def load(file: str, *, gathered: bool = False) -> Statements:
     """All statements of `queries/<file>.sql`, by name.
 
     Raises ValueError when a name stands twice, or when a fragment, a stream or what stands in a
     fragment's braces is unknown.
     """
-    texts = _blocks(file, "name").items()
-    return _noted(file, {name: sql.SQL(_with_fragments(text)) for name, text in texts})
+    texts = {name: _with_fragments(text) for name, text in _blocks(file, "name").items()}
+    if gathered:
+        texts = {name: _of_gathered(text) for name, text in texts.items()}
+    return _noted(file, {name: sql.SQL(text) for name, text in texts.items()})
 
 
 @cache
@@ -108,6 +114,17 @@ def _included(line: re.Match[str]) -> str:
     return indent + _with_fragments(fragment).replace("\n", f"\n{indent}")
 
 
+def _of_gathered(text: str) -> str:
+    """The same statement, of the readings that were gathered."""
+    for stream in STREAMS.values():
+        text = re.sub(rf"\b{stream.history_table}\b", _gathered(stream), text)
+    return text
+
+
+def _gathered(stream: Stream) -> str:
+    return f"gathered_{stream.name}"
+
+
 def _filled(template: str, stream: Stream) -> str:
     """The template with the stream's tables and columns in its braces."""
     try:
@@ -125,12 +142,14 @@ def _words(stream: Stream) -> Texts:
         "name": stream.name,
         "history": _quoted(stream.history_table),
         "live": _quoted(stream.live_table),
+        "gathered": _quoted(_gathered(stream)),
         "staged": _quoted(f"staged_{stream.name}"),
         "newest": _quoted(f"newest_{stream.name}"),
         "id": _quoted(stream.id_column),
         "energy": values[ENERGY],
         "columns": ", ".join(row_columns),
-        "placeholders": ", ".join(map(_placeholder, stream.row_columns)),
+        "texts": ", ".join(f"{column}::text" for column in row_columns),
+        "literals": ", ".join(f"%{place}$L" for place, _ in enumerate(row_columns, 1)),
         "definitions": ",\n    ".join(_definitions(stream)),
         "values": ", ".join(values),
         "stored_values": ", ".join(f"stored.{value}" for value in values),
@@ -142,11 +161,6 @@ def _words(stream: Stream) -> Texts:
     if stream.devices_table is not None:
         words["devices"] = _quoted(stream.devices_table)
     return words
-
-
-def _placeholder(column: str) -> str:
-    """That of a row's value; times are counts of microseconds."""
-    return "from_micros(%s)" if column == TIMESTAMP else "%s"
 
 
 def _definitions(stream: Stream) -> Iterable[str]:

@@ -162,8 +162,7 @@ def _store(connection: Connection, decoder: Decoder, row: Row) -> Replayed:
         with connection.transaction():
             outcome = _insert(connection, decoder, row)
     except RowsRefusedError as refused:
-        why = store.fault_of(connection, decoder.stream, row, refused)
-        return Replayed(None, "refused", why.detail)
+        return Replayed(None, "refused", store.fault_of(connection, decoder.stream, row, refused))
     if outcome == "conflict":
         return Replayed(None, "conflict", "another reading of that device and time is stored")
     return Replayed(outcome)

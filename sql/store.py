@@ -23,6 +23,7 @@ from schemas.text import one_line
 from sql.citus import has_citus
 from sql.connect import Connection
 from sql.errors import (
+    CHECK_VIOLATION,
     RowsInDoubtError,
     RowsRefusedError,
     RowsSwallowedError,
@@ -219,39 +220,33 @@ def refused_of(connection: Connection, stream: Stream, rows: Sequence[Row]) -> d
     Raises RowsRefusedError when they cannot even be staged, and the psycopg.Error of a row that
     failed by no fault of its own.
     """
+    try_each = "try_each_alone" if has_citus(connection) else "try_each"
     with connection.cursor() as cursor:
         with carrying_rows():
             _copy_staged(cursor, stream, rows)
-        failed = cursor.execute(load_for(stream)["try_each"]).fetchall()
-    for _, sqlstate, message, constraint in failed:
-        if not is_data_error(sqlstate, constraint):
+        failed = cursor.execute(load_for(stream)[try_each]).fetchall()
+    for seq, sqlstate, message, constraint in failed:
+        fault = is_data_error(sqlstate, constraint)
+        if not fault and has_citus(connection) and sqlstate == CHECK_VIOLATION:
+            # Nodes do not name the constraint; without one it is the day that is missing.
+            fault = bool(find_days(connection, stream, [day_of(rows[seq])]))
+        if not fault:
             raise errors.lookup(sqlstate)(message)
     return {seq: f"{sqlstate} {one_line(message)}" for seq, sqlstate, message, _ in failed}
 
 
-def fault_of(
-    connection: Connection, stream: Stream, row: Row, refused: RowsRefusedError
-) -> RowsRefusedError:
-    """What one row, which was tried by itself, is refused for; nothing is stored.
+def fault_of(connection: Connection, stream: Stream, row: Row, refused: RowsRefusedError) -> str:
+    """What a row that was written by itself was refused for.
 
-    Where that is in doubt, the node that the row belongs to is asked. Its error has an SQLSTATE,
-    but never the name of a constraint: a check violation is the row's fault if its day has a
-    partition. Raises psycopg.Error when the row is not at fault.
+    Raises the psycopg.Error that it failed with by no fault of its own.
     """
     if not isinstance(refused, RowsInDoubtError):
-        return refused
-    queries = load_for(stream)
-    try:
-        with carrying_rows(), connection.transaction(force_rollback=True):
-            connection.execute(queries["insert_one"], row)
-            connection.execute(queries["insert_one_live"], row)
-    except RowsRefusedError as told:
-        return told
-    except errors.CheckViolation as error:
-        if find_days(connection, stream, [day_of(row)]):
-            return RowsRefusedError(error)
-        raise
-    raise refused.error
+        return refused.detail
+    with connection.transaction(force_rollback=True):
+        found = refused_of(connection, stream, [row])
+    if not found:
+        raise refused.error
+    return found[0]
 
 
 def unstageable(connection: Connection, stream: Stream, rows: Sequence[Row]) -> dict[int, str]:

@@ -13,7 +13,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.around import fetched
+from api.around import fetched, gathered
 from api.database import Database
 from api.figures import Figures, Row, mean, rounded, rounded_ratio, total
 from api.grouped import SQL as GROUPED
@@ -43,6 +43,7 @@ from schemas.fields import device_id_of, utc_now
 from schemas.keys import Access
 from schemas.settings import Settings
 from schemas.streams import VEHICLE
+from sql.gathered import statements
 from sql.named import load
 
 SQL = load("analytics")
@@ -100,9 +101,11 @@ class Analytics:
             end = session["ended_at"] or max(session["started_at"], utc_now())
             window = Window(session["started_at"], end)
             vehicle_id = session["vehicle_id"]
-            found = await sums(connection, self._settings, vehicle_id, window)
             parameters = {"vehicle_id": vehicle_id, **window._asdict()}
-            soc = await (await connection.execute(SQL["soc"], parameters)).fetchone()
+            statement = statements(connection, "analytics")["soc"]
+            async with gathered(connection):
+                found = await sums(connection, self._settings, vehicle_id, window)
+                soc = await (await connection.execute(statement, parameters)).fetchone()
         return JsonResponse(session_figures(session | (soc or {}), window, found))
 
     @allows(Access.READ)

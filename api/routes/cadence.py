@@ -10,16 +10,18 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.database import Database
+from api.around import gather, gathered
+from api.database import Connection, Database
 from api.http.bodies import MAX_INGEST_BYTES
 from api.http.endpoint import allows, answers
 from api.http.responses import JsonResponse
 from api.paces import pace_of
-from schemas.analytics import MANY_GAPS
+from schemas.analytics import LATEST, MANY_GAPS
 from schemas.cadence import AdoptedCadence, CadenceAdoption, CadenceAdoptions
 from schemas.fields import utc_now
 from schemas.keys import Access
 from schemas.streams import METER, VEHICLE
+from sql.gathered import Span, statements
 from sql.named import load
 
 SQL = load("cadence")
@@ -56,7 +58,7 @@ class Cadence:
             "latest": MAX_GAPS + 1,
         }
         async with self._database.connection() as connection:
-            rows = await (await connection.execute(SQL["observe"], asked)).fetchall()
+            rows = await _observed(connection, asked)
             judged = [judge(row) for row in rows]
             async with connection.transaction():
                 changed = 0
@@ -68,6 +70,23 @@ class Cadence:
         return JsonResponse(
             CadenceAdoptions(message=_message(changed), devices=_by_id(ids, judged))
         )
+
+
+async def _observed(connection: Connection, asked: dict[str, Any]) -> list[Row]:
+    """The rows of `observe`."""
+    latest = [Span(device, LATEST, LATEST) for device in asked["ids"]]
+    bounds = {"base_start": asked["since"], "end": LATEST}
+    async with gathered(connection):
+        await gather(
+            connection,
+            dict.fromkeys((METER, VEHICLE), latest),
+            bounds,
+            before=asked["latest"],
+            within=0,
+            after=0,
+        )
+        statement = statements(connection, "cadence")["observe"]
+        return await (await connection.execute(statement, asked)).fetchall()
 
 
 def judge(row: Row) -> AdoptedCadence:

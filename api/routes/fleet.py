@@ -6,7 +6,7 @@ from decimal import Decimal
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.around import bounds, fetched, rows_around
+from api.around import bounds, fetched, gather, gathered, rows_around
 from api.database import Connection, Database
 from api.figures import EXACT, FLAGS, Figures, Row, Side, implausible_message, rounded, total
 from api.grouped import grouped, in_groups, of_rollups, snapshot
@@ -35,13 +35,14 @@ from schemas.fleet import (
 )
 from schemas.keys import Access
 from schemas.settings import Settings
+from schemas.streams import METER
 from sql.deployment import of_deployment
+from sql.gathered import Span, statements
 from sql.named import load
 
 ROW_BYTES = 100
 """Of a vehicle's sums: a page of 1,000 vehicles is worked on beside the loop."""
 FLEET = load("fleet")
-SQL = load("meter")
 
 
 class FleetAnalytics:
@@ -116,6 +117,7 @@ async def read_meter(
     connection: Connection, settings: Settings, meter_id: str, window: Window
 ) -> tuple[Row, list[Row], list[Row]]:
     """The meter, the rows of the query `meter`, and its sessions; 404 for an unknown meter."""
+    queries = statements(connection, "meter")
     parameters = {
         "meter_id": meter_id,
         "now": utc_now(),
@@ -123,12 +125,17 @@ async def read_meter(
         **window.parameters(),
     }
     skew_s = settings.max_clock_skew_seconds
-    (device,) = await rows_around(connection, SQL["device"], parameters, skew_s)
-    if not device["known"]:
-        raise not_found("Meter", meter_id)
-    parameters |= bounds(window, [device], "")
-    rows = await fetched(connection, SQL["meter"], parameters)
-    sessions = await (await connection.execute(SQL["meter_sessions"], parameters)).fetchall()
+    spans = {METER: [Span(meter_id, window.start, window.end)]}
+    async with gathered(connection):
+        found = await rows_around(connection, queries["device"], parameters, skew_s, spans)
+        (device,) = found
+        if not device["known"]:
+            raise not_found("Meter", meter_id)
+        parameters |= bounds(window, [device], "")
+        await gather(connection, spans, parameters, before=0, after=0)
+        rows = await fetched(connection, queries["meter"], parameters)
+        cursor = await connection.execute(queries["meter_sessions"], parameters)
+        sessions = await cursor.fetchall()
     return device, rows, sessions
 
 

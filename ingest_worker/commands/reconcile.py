@@ -1,8 +1,8 @@
 """`reconcile`: whether the books balance.
 
 In each partition, read = stored + duplicate + rejected; and in total, the tables hold as many rows
-as the books call stored and rejected. All of it is read in one snapshot, so that workers may write
-meanwhile.
+as the books call stored and rejected. All of it is read in one snapshot, or on Citus in one of each
+node, so that workers may write meanwhile.
 """
 
 from contextlib import suppress
@@ -20,9 +20,11 @@ from reporting.tables import partition_line
 from schemas.settings import Settings
 from schemas.streams import STREAMS
 from schemas.streams.stream import Stream
+from sql.citus import has_citus
 from sql.connect import connect, conninfo
 from sql.day_tables import day_tables
 from sql.named import load, load_for
+from sql.standstill import snapshot_on_all_nodes
 
 LOOKS = 3
 """A day partition dropped between two queries looks like an imbalance, but not every time."""
@@ -89,6 +91,8 @@ def _read_books(
     where = conninfo(settings, Application.RECONCILE)
     with connect(where, autocommit=False, row_factory=dict_row) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        if has_citus(connection) and not quick:
+            snapshot_on_all_nodes(connection, where)
         rows = connection.execute(queries["list"]).fetchall()
         if quick:
             return rows, None, {}

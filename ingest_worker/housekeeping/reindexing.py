@@ -16,11 +16,12 @@ from ingest_worker.housekeeping.problems import Problems
 from schemas.streams import STREAMS
 from schemas.text import one_line
 from sql.connect import Connection
+from sql.day_tables import hurry
 from sql.named import load
 
 OVER_SINCE = timedelta(hours=1)
 """Readings are seldom later than this."""
-DROP_WITHIN = {"lock_timeout": "1s", "statement_timeout": "0"}
+DROP_WITHIN_S = 1
 """To drop an index holds everybody up while it waits."""
 MAY_NOT = "its owner alone may pack it, and from PostgreSQL 17 on who was granted MAINTAIN"
 QUERIES = load("days")
@@ -75,7 +76,7 @@ def _try_to_pack(
 def _pack(connection: Connection, names: dict[str, Any]) -> None:
     connection.execute(QUERIES["note_try"], names)
     with connection.transaction():
-        connection.execute(QUERIES["hurry"], DROP_WITHIN)
+        hurry(connection, lock_s=DROP_WITHIN_S, statement_s=0)
         connection.execute(QUERIES["drop_half_built"], names)
     connection.execute(QUERIES["pack"].format(key=sql.SQL(names["key"])))
     connection.execute(QUERIES["vacuum"].format(partition=sql.SQL(names["partition"])))

@@ -1,12 +1,12 @@
 """Retiring days of history that are older than RETENTION_DAYS, while everything else goes on.
 
 A day is announced in `retired_days`, by the identity of its table: from then on its rollups are
-final. It is detached without blocking COPY where the worker owns the tables; others ask the
-database's own function, which waits DETACH_WITHIN_S at most. Its rows are counted for the books,
-and it is dropped in the same transaction as that count. Each step is taken from what the catalog
-says, so that a run that was interrupted anywhere is finished by the next one, or taken back when
-the day is to be kept after all. Nothing but what was announced is ever dropped; a day that fails
-holds up no other.
+final. It is detached without blocking COPY where the worker owns the tables; others, and all on
+Citus, ask the database's own function, which waits DETACH_WITHIN_S at most. Its rows are counted
+for the books, and it is dropped in the same transaction as that count. Each step is taken from
+what the catalog says, so that a run that was interrupted anywhere is finished by the next one, or
+taken back when the day is to be kept after all. Nothing but what was announced is ever dropped; a
+day that fails holds up no other.
 """
 
 import logging
@@ -18,7 +18,7 @@ from psycopg import sql
 from ingest_worker.housekeeping.problems import Problems
 from schemas.streams import STREAMS
 from sql.connect import Connection
-from sql.day_tables import DayTable, day_tables
+from sql.day_tables import DayTable, day_tables, hurry
 from sql.named import load
 
 MARGIN = timedelta(hours=1)
@@ -106,19 +106,20 @@ class _Table:
     def detach_at_once(self) -> None:
         """Take the day out of history, or end what an interrupted DETACH left pending."""
         with self._connection.transaction():
-            limits = {"lock_timeout": f"{DETACH_WITHIN_S}s", "statement_timeout": "0"}
-            self._connection.execute(QUERIES["hurry"], limits)
+            hurry(self._connection, lock_s=DETACH_WITHIN_S, statement_s=0)
             self._connection.execute(QUERIES["detach_at_once"], self._values)
 
     def keep(self) -> None:
         """Take the announcement back: the day is to be kept, and is attached again if need be.
 
-        Its rollups, which were final, are made anew.
+        Its rollups, which were final, are made anew. On Citus a transaction in which the owner has
+        attached a day may ask no node as somebody else: all vehicles are asked for before.
         """
+        vehicles: Any = self._connection.execute(QUERIES["vehicles"]).fetchone()
         with self._connection.transaction():
             self._connection.execute(QUERIES["withdraw"], self._values)
             if self.table.state != "attached":
                 self._connection.execute(QUERIES["ensure"], self._values)
-            self._connection.execute(QUERIES["log_day"], self._values)
+            self._connection.execute(QUERIES["log_day"], self._values | {"vehicles": vehicles[0]})
         fields = {"day": self.table.name}
         log.warning("%s was about to be retired, and is kept", self.table.name, extra=fields)

@@ -16,6 +16,7 @@ from schemas.streams.stream import Stream
 from schemas.text import one_line
 from sql import store
 from sql.connect import Connection
+from sql.day_tables import hurry
 from sql.errors import DayDetachedError
 from sql.named import load
 from sql.store import DayPartition
@@ -25,10 +26,6 @@ LOCK_TIMEOUT_S = 1
 """How long readings of other days wait while a day's partition is made under somebody's lock."""
 STATEMENT_TIMEOUT_S = 20
 """Attaching a table that is there already reads it whole."""
-LIMITS = {
-    "lock_timeout": f"{LOCK_TIMEOUT_S}s",
-    "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
-}
 LOCKED_PAUSE_S, SLOW_PAUSE_S = 5.0, 600.0
 """How long nothing is tried again after a lock, and a day whose table takes longer to attach."""
 OUTAGES = ("08", "25", "40", "53", "57", "58", "XX")
@@ -104,7 +101,7 @@ class KnownDays:
 
     def _find(self, connection: Connection, days: set[int]) -> None:
         with connection.transaction():
-            connection.execute(QUERIES["hurry"], LIMITS)
+            hurry(connection, lock_s=LOCK_TIMEOUT_S, statement_s=STATEMENT_TIMEOUT_S)
             found = store.find_days(connection, self._stream, days)
         self._partitions.update(found)
 
@@ -140,7 +137,7 @@ class KnownDays:
 
     def _ensure(self, connection: Connection, day: int) -> None:
         with connection.transaction():
-            connection.execute(QUERIES["hurry"], LIMITS)
+            hurry(connection, lock_s=LOCK_TIMEOUT_S, statement_s=STATEMENT_TIMEOUT_S)
             partition = store.ensure_day(connection, self._stream, day)
         self._partitions[day] = partition
 

@@ -20,6 +20,9 @@ from sql.connect import Connection
 from sql.errors import RowsRefusedError, RowsSwallowedError
 from sql.rollup_log import log_changes
 
+FEW = 64
+"""As many rows are tried one by one on the nodes of a cluster, at a millisecond or two each."""
+
 
 class Written(NamedTuple):
     """What became of the rows of one stream, by place; all others are stored."""
@@ -105,14 +108,16 @@ def write_piecewise(
 ) -> Written:
     """Reject the rows that PostgreSQL refuses or swallows, and just those; store the others.
 
-    PostgreSQL first tries each row by itself, where they do not go to several nodes. If it then
-    refuses rows only together with others, they are halved until the refused ones stand alone.
+    PostgreSQL first tries each row by itself; if it then refuses rows only together with others,
+    they are halved until the refused ones stand alone. The nodes of a cluster, where each row is
+    far away, are given them together first, and few by themselves.
     """
     newest_known.forget()
     store.enforce_constraints(connection)
-    refused = {} if has_citus(connection) else _refused(connection, stream, rows)
-    written = Written([], {place: Refusal("refused", detail) for place, detail in refused.items()})
-    pending: list[Sequence[int]] = [[place for place in range(len(rows)) if place not in refused]]
+    written = Written([], {})
+    pending: list[Sequence[int]] = [range(len(rows))]
+    if not has_citus(connection):
+        pending = [_accepted(connection, stream, rows, pending.pop(), written)]
     while pending:
         places = pending.pop()
         try:
@@ -125,15 +130,45 @@ def write_piecewise(
             written.rejected.update(dict.fromkeys(gone, Refusal("refused", swallowed.detail)))
             pending.append([place for place in places if place not in gone])
         except RowsRefusedError as refused:
-            if len(places) > 1:
-                pending += store.halves(places)
-                continue
-            why = store.fault_of(connection, stream, rows[places[0]], refused)
-            written.rejected[places[0]] = Refusal("refused", why.detail)
+            pending += _parted(connection, stream, rows, places, written, refused)
         else:
             written.duplicates.extend(piece.duplicates)
             written.rejected.update(piece.rejected)
     return written
+
+
+def _parted(
+    connection: Connection,
+    stream: Stream,
+    rows: Sequence[Row],
+    places: Sequence[int],
+    written: Written,
+    refused: RowsRefusedError,
+) -> list[Sequence[int]]:
+    """What to write next of rows that are refused together; some may be rejected now."""
+    if has_citus(connection) and len(places) <= FEW:
+        accepted = _accepted(connection, stream, rows, places, written)
+        if len(accepted) < len(places):
+            return [accepted]
+    if len(places) > 1:
+        return store.halves(places)
+    why = store.fault_of(connection, stream, rows[places[0]], refused)
+    written.rejected[places[0]] = Refusal("refused", why)
+    return []
+
+
+def _accepted(
+    connection: Connection,
+    stream: Stream,
+    rows: Sequence[Row],
+    places: Sequence[int],
+    written: Written,
+) -> list[int]:
+    """Reject those of the rows at these places that PostgreSQL refuses; returns the others."""
+    refused = _refused(connection, stream, [rows[place] for place in places])
+    for number, detail in refused.items():
+        written.rejected[places[number]] = Refusal("refused", detail)
+    return [place for number, place in enumerate(places) if number not in refused]
 
 
 def _refused(connection: Connection, stream: Stream, rows: Sequence[Row]) -> dict[int, str]:

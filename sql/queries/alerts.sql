@@ -53,14 +53,15 @@ WITH known AS (
     SELECT 'meter' AS stream, meter_id AS device_id, live."timestamp" AS last_reading,
         report_seconds, true AS in_reach
     FROM meter_live_state AS live
-    LEFT JOIN meters AS device USING (meter_id)
+    LEFT JOIN (SELECT meter_id, report_seconds, is_active FROM meters) AS device USING (meter_id)
     WHERE coalesce(device.is_active, true)
     UNION ALL
-    SELECT 'vehicle', vehicle_id, live."timestamp", report_seconds, EXISTS (
-            SELECT FROM charging_sessions AS session
-            WHERE session.vehicle_id = live.vehicle_id AND ended_at IS NULL)
+    SELECT 'vehicle', vehicle_id, live."timestamp", report_seconds, session_id IS NOT NULL
     FROM vehicle_live_state AS live
-    LEFT JOIN vehicles AS device USING (vehicle_id)
+    LEFT JOIN (SELECT vehicle_id, report_seconds, is_active FROM vehicles) AS device
+        USING (vehicle_id)
+    LEFT JOIN (SELECT vehicle_id, session_id FROM charging_sessions WHERE ended_at IS NULL) AS session
+        USING (vehicle_id)
     WHERE coalesce(device.is_active, true)
 ),
 judged AS (
@@ -74,7 +75,7 @@ SELECT stream, device_id, last_reading, in_reach, is_recent,
     (SELECT count(*) FROM judged WHERE is_recent) AS heard
 FROM judged
 WHERE is_silent AND (is_recent OR EXISTS (
-    SELECT FROM alerts
+    SELECT 1 FROM alerts
     WHERE code = 'silent_device' AND alerts.stream = judged.stream
         AND alerts.device_id = judged.device_id AND resolved_at IS NULL))
 ORDER BY stream, device_id

@@ -32,11 +32,11 @@ SELECT vehicle.*, session_id, meter_id, start, past, ac_pace_s, has_length, ac_b
 FROM (
     SELECT extract(epoch FROM pace)::integer AS dc_pace_s, base AS dc_base, reach AS dc_reach,
         is_enough AS dc_is_enough, pace IS NULL AND NOT is_register AND NOT is_corrected AND NOT EXISTS (
-            SELECT FROM charging_sessions
+            SELECT 1 FROM charging_sessions
             WHERE charging_sessions.vehicle_id = %(vehicle_id)s AND ended_at = %(start)s
                 AND tstzrange(started_at, ended_at, '[]') @> %(start)s) AS dc_is_plain,
-        EXISTS (SELECT FROM vehicles WHERE vehicle_id = %(vehicle_id)s)
-            OR EXISTS (SELECT FROM vehicle_live_state WHERE vehicle_id = %(vehicle_id)s) AS known
+        EXISTS (SELECT 1 FROM vehicles WHERE vehicle_id = %(vehicle_id)s)
+            OR EXISTS (SELECT 1 FROM vehicle_live_state WHERE vehicle_id = %(vehicle_id)s) AS known
     FROM (VALUES (%(vehicle_id)s::text)) AS asked (vehicle_id)
     LEFT JOIN vehicles USING (vehicle_id)
     CROSS JOIN LATERAL (SELECT
@@ -59,12 +59,12 @@ LEFT JOIN (
             AS last_instant,
         pace IS NULL AND NOT is_register AND NOT is_corrected
             AND ended_at IS DISTINCT FROM started_at AND NOT EXISTS (
-            SELECT FROM charging_sessions AS other
+            SELECT 1 FROM charging_sessions AS other
             WHERE other.session_id <> session.session_id AND other.meter_id = session.meter_id
                 AND tstzrange(other.started_at, other.ended_at, '[]')
                     && tstzrange(session.started_at, session.ended_at, '[]'))
             AND NOT EXISTS (
-            SELECT FROM charging_sessions AS other
+            SELECT 1 FROM charging_sessions AS other
             WHERE other.session_id <> session.session_id AND other.vehicle_id = session.vehicle_id
                 AND tstzrange(other.started_at, other.ended_at, '[]')
                     && tstzrange(session.started_at, session.ended_at, '[]')) AS ac_is_plain
@@ -81,11 +81,23 @@ LEFT JOIN (
     CROSS JOIN LATERAL (
         -- include: around of meter
     ) AS around
-    WHERE vehicle_id = %(vehicle_id)s
-        AND tstzrange(started_at, ended_at, '[]') && tstzrange(%(start)s, %(end)s)
-        AND (ended_at > %(start)s OR ended_at IS NULL OR ended_at = started_at)
+    WHERE
+        -- include: is_met
 ) AS session ON true
 ORDER BY start
+
+-- fragment: is_met
+-- Whether a session is the vehicle's and meets the window.
+vehicle_id = %(vehicle_id)s
+    AND tstzrange(started_at, ended_at, '[]') && tstzrange(%(start)s, %(end)s)
+    AND (ended_at > %(start)s OR ended_at IS NULL OR ended_at = started_at)
+
+-- name: meters_met
+-- What of its meters' time `vehicle` looks at, for sql/gathered.py.
+SELECT meter_id, greatest(started_at, %(start)s) AS start, least(ended_at, %(end)s) AS past
+FROM charging_sessions
+WHERE
+    -- include: is_met
 
 -- name: sums
 -- The sums of each side, by UTC hour, and with a null hour those of the whole window: `readings` have
@@ -224,9 +236,9 @@ CROSS JOIN LATERAL (SELECT
 -- One row; `known` is false for a vehicle neither registered nor ever heard of.
 SELECT live.soc, live.battery_temp, live."timestamp",
     live.vehicle_id IS NOT NULL
-        OR EXISTS (SELECT FROM vehicles WHERE vehicle_id = %(vehicle_id)s) AS known,
+        OR EXISTS (SELECT 1 FROM vehicles WHERE vehicle_id = %(vehicle_id)s) AS known,
     EXISTS (
-        SELECT FROM charging_sessions
+        SELECT 1 FROM charging_sessions
         WHERE vehicle_id = %(vehicle_id)s AND ended_at IS NULL) AS is_charging
 FROM (VALUES (1)) AS one
 LEFT JOIN vehicle_live_state AS live ON live.vehicle_id = %(vehicle_id)s

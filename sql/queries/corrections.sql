@@ -125,6 +125,23 @@ JOIN corrections ON corrections.number = piece.of
 CROSS JOIN jsonb_populate_recordset(NULL::{name}_corrected_readings, readings) AS brought_in
 WHERE "timestamp" >= from_micros(piece.first) AND "timestamp" < from_micros(piece.past)
 
+-- fragment: gather_pieces
+-- For sql/gathered.py: the sent readings of these pieces.
+INSERT INTO {gathered} ({columns})
+SELECT {columns}
+FROM {history}
+JOIN (
+    -- include: pieces
+) AS piece ON "timestamp" >= from_micros(first) AND "timestamp" < from_micros(past)
+WHERE {id} = %(device)s AND piece.of = 0
+ON CONFLICT DO NOTHING
+
+-- name: gather_meter
+-- include: gather_pieces of meter
+
+-- name: gather_vehicle
+-- include: gather_pieces of vehicle
+
 -- name: meter_first
 -- The first instant where a reading of these pieces stands now; null when none does.
 SELECT min(came + moved_by * interval '1 microsecond') AS at
@@ -183,7 +200,7 @@ CROSS JOIN LATERAL (
     FROM jsonb_populate_recordset(NULL::{name}_corrected_readings, readings)) AS reading
 WHERE "timestamp" >= from_micros(piece.first) AND "timestamp" < from_micros(piece.past)
     AND NOT EXISTS (
-        SELECT FROM retired_days
+        SELECT 1 FROM retired_days
         WHERE history = '{name}_telemetry_history' AND announced IS NULL AND day =
             (("timestamp" + moved_by * interval '1 microsecond') AT TIME ZONE 'UTC')::date)
 

@@ -24,9 +24,11 @@ WHERE NOT EXISTS (
         AND NOT inhdetachpending)
 
 -- name: hurry
--- In this transaction, neither waits for a lock nor a statement take longer.
-SELECT set_config('lock_timeout', %(lock_timeout)s, true),
-    set_config('statement_timeout', %(statement_timeout)s, true)
+-- In this transaction, neither waits for a lock nor a statement take longer; not on Citus' nodes
+-- either, which are told by SET alone.
+SET LOCAL citus.propagate_set_commands = 'local';
+SET LOCAL lock_timeout = {lock_timeout};
+SET LOCAL statement_timeout = {statement_timeout}
 
 -- name: lockers
 -- Who holds what keeps a history table from getting a partition, longest first: process id,
@@ -88,8 +90,10 @@ ORDER BY day, name
 ALTER TABLE {history} DETACH PARTITION {partition} CONCURRENTLY
 
 -- name: may_detach
--- Whether we own a history table: only its owner may detach CONCURRENTLY.
-SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = %(history)s::text::regclass
+-- Whether we own a history table: only its owner may detach CONCURRENTLY, and nobody where it is
+-- distributed.
+SELECT pg_has_role(relowner, 'USAGE') AND NOT is_distributed(oid)
+FROM pg_class WHERE oid = %(history)s::text::regclass
 
 -- name: detach_at_once
 -- For others than the owner; and PostgreSQL knows no other way while there is a DEFAULT partition. It
@@ -113,14 +117,19 @@ WITH whole AS (
 )
 UPDATE retired_days SET announced = NULL WHERE history = %(history)s AND day = %(day)s AND rows > 0
 
+-- name: vehicles
+-- All vehicles that may have readings or sessions.
+SELECT array_agg(vehicle_id)
+FROM (SELECT vehicle_id FROM vehicle_live_state UNION SELECT vehicle_id FROM charging_sessions) AS v
+
 -- name: log_day
 -- While it was announced, nothing was computed from the day's readings: that is to be made up for.
+-- Where the vehicles come from nodes, Citus would want a right on the sequence of the log's ids.
 INSERT INTO rollup_log (stream, devices, first, past)
-SELECT 'vehicle', array_agg(vehicle_id),
+SELECT 'vehicle', %(vehicles)s::text[],
     day AT TIME ZONE 'UTC', (day + interval '1 day') AT TIME ZONE 'UTC'
-FROM (SELECT vehicle_id FROM vehicle_live_state UNION SELECT vehicle_id FROM charging_sessions) AS v,
-    CAST(%(day)s::date AS timestamp) AS day
-GROUP BY day
+FROM CAST(%(day)s::date AS timestamp) AS day
+WHERE %(vehicles)s::text[] IS NOT NULL
 
 -- name: drop
 -- Waits for the last COPY into the table; returns how many rows it had, which retired_days keeps.
@@ -140,9 +149,9 @@ FROM pg_class WHERE oid = %(history)s::text::regclass
 -- try at the earliest. Notes how large all days are now.
 WITH days AS (
     SELECT part.space, part.name AS partition, part.day,
-        key.relname AS key, pg_relation_size(key.oid) AS key_bytes, n_tup_ins AS inserted
+        key.relname AS key, key_bytes, inserted
     FROM history_partitions(%(history)s) AS part
-    JOIN pg_stat_user_tables AS stat ON stat.relid = part.id
+    JOIN day_sizes(%(history)s) AS size USING (id)
     JOIN pg_index ON pg_index.indrelid = part.id AND pg_index.indisprimary
     JOIN pg_class AS key ON key.oid = pg_index.indexrelid AND key.relkind = 'i'
     WHERE NOT part.pending AND part.day < %(before)s::date
@@ -179,9 +188,10 @@ REINDEX INDEX CONCURRENTLY {key}
 VACUUM {partition}
 
 -- name: note_packed
-UPDATE packed_days SET key_bytes = pg_relation_size(%(key)s::text::regclass), failed = NULL
-WHERE history = %(history)s AND day = %(day)s
-RETURNING key_bytes
+UPDATE packed_days SET key_bytes = size.key_bytes, failed = NULL
+FROM day_sizes(%(history)s) AS size
+WHERE history = %(history)s AND day = %(day)s AND size.id = %(partition)s::text::regclass
+RETURNING packed_days.key_bytes
 
 -- name: note_failed
 UPDATE packed_days SET failed = %(why)s WHERE history = %(history)s AND day = %(day)s

@@ -282,9 +282,9 @@ count(*) FILTER (WHERE judgement = 'no_energy') AS no_energy,
 
 -- fragment: freshness
 (SELECT coalesce(min(logged_at), now()) FROM rollup_log) AS as_of,
-EXISTS (SELECT FROM rollup_log WHERE whole)
+EXISTS (SELECT 1 FROM rollup_log WHERE whole)
     OR EXISTS (
-        SELECT FROM rollup_state
+        SELECT 1 FROM rollup_state
         WHERE (energy_reading, edition) <> (%(energy_reading)s, %(edition)s)
             OR report_seconds IS DISTINCT FROM %(report_seconds)s
             OR max_plausible_kw IS DISTINCT FROM %(sane_kw)s)

@@ -205,12 +205,12 @@ LEFT JOIN (
 
 -- name: charger
 -- Whether the meter is registered or was ever heard of, where it is, and what the rollups have taken in.
-SELECT EXISTS (SELECT FROM meters WHERE meter_id = %(meter_id)s)
-        OR EXISTS (SELECT FROM meter_live_state WHERE meter_id = %(meter_id)s) AS known,
+SELECT EXISTS (SELECT 1 FROM meters WHERE meter_id = %(meter_id)s)
+        OR EXISTS (SELECT 1 FROM meter_live_state WHERE meter_id = %(meter_id)s) AS known,
     (SELECT location FROM meters WHERE meter_id = %(meter_id)s) AS location,
     -- include: freshness
 
 -- name: vehicle
-SELECT EXISTS (SELECT FROM vehicles WHERE vehicle_id = %(vehicle_id)s)
-        OR EXISTS (SELECT FROM vehicle_live_state WHERE vehicle_id = %(vehicle_id)s) AS known,
+SELECT EXISTS (SELECT 1 FROM vehicles WHERE vehicle_id = %(vehicle_id)s)
+        OR EXISTS (SELECT 1 FROM vehicle_live_state WHERE vehicle_id = %(vehicle_id)s) AS known,
     -- include: freshness

@@ -233,7 +233,7 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, false, false, NULL, NULL,
 -- fragment: is_corrected
 -- Whether corrections of span.device_id are in force.
 EXISTS (
-    SELECT FROM corrections
+    SELECT 1 FROM corrections
     WHERE stream = '{name}' AND corrections.device_id = span.device_id AND undone_at IS NULL)
 
 -- fragment: readings_of_span

@@ -53,8 +53,8 @@ GROUP BY hour
 -- were rejected whose time lies in [start, end), or corrected, and the readings around it as `vehicle`
 -- finds them.
 SELECT extract(epoch FROM pace)::integer AS pace_s, base, reach, is_enough,
-    EXISTS (SELECT FROM meters WHERE meter_id = %(meter_id)s)
-        OR EXISTS (SELECT FROM meter_live_state WHERE meter_id = %(meter_id)s) AS known,
+    EXISTS (SELECT 1 FROM meters WHERE meter_id = %(meter_id)s)
+        OR EXISTS (SELECT 1 FROM meter_live_state WHERE meter_id = %(meter_id)s) AS known,
     (SELECT count(*)
     FROM rejected_records
     WHERE resolved_at IS NULL AND reading_at >= %(start)s AND reading_at < %(end)s

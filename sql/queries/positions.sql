@@ -22,6 +22,26 @@ FROM ingest_offsets
 WHERE group_id = %(group_id)s
   AND (topic, partition) IN (SELECT * FROM unnest(%(topics)s::text[], %(partitions)s::int[]))
 
+-- name: lock_all
+-- Until the transaction ends no other moves a position; waits for those that did to commit, on Citus'
+-- nodes, too: the rows themselves are free before that.
+LOCK TABLE ingest_offsets IN SHARE MODE
+
+-- name: prepared
+-- How many transactions Citus has yet to end on a node. A node that does not answer is an error.
+SELECT sum(CASE WHEN success THEN result ELSE raise_not_answered(nodeid, result)::text END::integer)
+FROM run_command_on_all_nodes($$
+    SELECT count(*) FROM pg_prepared_xacts
+    WHERE starts_with(gid, 'citus_') AND database = current_database() $$)
+
+-- name: one_connection_a_node
+-- In this transaction each node is asked by one connection, which sees one snapshot.
+SET LOCAL citus.max_adaptive_executor_pool_size = 1
+
+-- name: look
+-- Asks every node.
+SELECT 1 FROM {live} LIMIT 1
+
 -- name: end_lock_holders
 -- End the workers' backends that have held one of these positions longer than a lock is waited
 -- for: the owner before us, frozen with its transaction open. Returns their process ids.

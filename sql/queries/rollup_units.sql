@@ -113,24 +113,28 @@ FROM (
     -- include: neighbours of vehicle
 ) AS neighbour
 
+-- fragment: changes
+-- What is taken of one stream and may touch others than its own hours.
+SELECT '{name}' AS stream, first, past, late, device, is_register, is_corrected, coalesce(pace, '1 minute') AS each
+FROM taken
+CROSS JOIN unnest(devices) AS device
+LEFT JOIN {devices} ON {devices}.{id} = device
+CROSS JOIN LATERAL (SELECT
+    -- include: {name}_like
+) AS is_like
+CROSS JOIN LATERAL (SELECT EXISTS (
+    SELECT 1 FROM corrections
+    WHERE corrections.stream = '{name}' AND device_id = device AND undone_at IS NULL)
+) AS changed (is_corrected)
+WHERE stream = '{name}' AND (is_register OR late
+    OR first - 3 * coalesce(pace, '1 minute') < date_bin('1 hour', first, 'epoch')
+    OR past + 3 * coalesce(pace, '1 minute') >= date_bin('1 hour', past - interval '1 microsecond', 'epoch')
+        + interval '1 hour')
+
 -- fragment: neighbours
-SELECT '{name}' AS stream, device, at
+SELECT stream, device, at
 FROM (
-    SELECT first, past, late, device, is_register, is_corrected, coalesce(pace, '1 minute') AS each
-    FROM taken
-    CROSS JOIN unnest(devices) AS device
-    LEFT JOIN {devices} ON {devices}.{id} = device
-    CROSS JOIN LATERAL (SELECT
-        -- include: {name}_like
-    ) AS is_like
-    CROSS JOIN LATERAL (SELECT EXISTS (
-        SELECT FROM corrections
-        WHERE corrections.stream = '{name}' AND device_id = device AND undone_at IS NULL)
-    ) AS changed (is_corrected)
-    WHERE stream = '{name}' AND (is_register OR late
-        OR first - 3 * coalesce(pace, '1 minute') < date_bin('1 hour', first, 'epoch')
-        OR past + 3 * coalesce(pace, '1 minute') >= date_bin('1 hour', past - interval '1 microsecond', 'epoch')
-            + interval '1 hour')
+    -- include: changes of {name}
     ) AS change
 CROSS JOIN LATERAL (
     SELECT array_agg(t ORDER BY t DESC) AS times, least(min(t), first - 3 * each) AS lower

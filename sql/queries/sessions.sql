@@ -121,36 +121,52 @@ WHERE (%(vehicle_id)s::text IS NULL OR vehicle_id = %(vehicle_id)s)
 ORDER BY started_at DESC, session_id DESC
 LIMIT %(limit)s
 
+-- fragment: idle
+-- Of `active` sessions those whose devices have been silent since before `silent_since`, and when they
+-- ended then: a microsecond after the last reading in them, or where they started when there is none.
+-- The live states are asked for these devices alone, wherever they lie.
+of_meter AS MATERIALIZED (
+    SELECT session_id, live."timestamp" AS meter_at
+    FROM active
+    JOIN meter_live_state AS live ON live.meter_id = active.meter_id
+),
+of_vehicle AS MATERIALIZED (
+    SELECT session_id, live."timestamp" AS vehicle_at
+    FROM active
+    JOIN vehicle_live_state AS live ON live.vehicle_id = active.vehicle_id
+),
+idle AS MATERIALIZED (
+    SELECT session_id, started_at, greatest(started_at, meter_at + interval '1 microsecond',
+        vehicle_at + interval '1 microsecond') AS ended_at
+    FROM active
+    LEFT JOIN of_meter USING (session_id)
+    LEFT JOIN of_vehicle USING (session_id)
+    WHERE greatest(started_at, meter_at, vehicle_at) < %(silent_since)s
+)
+
 -- name: idle_candidates
 -- Active sessions whose devices have both been silent since before `silent_since`.
-SELECT session_id
-FROM charging_sessions
-LEFT JOIN meter_live_state AS meter USING (meter_id)
-LEFT JOIN vehicle_live_state AS vehicle USING (vehicle_id)
-WHERE ended_at IS NULL
-    AND greatest(started_at, meter."timestamp", vehicle."timestamp") < %(silent_since)s
-ORDER BY started_at, session_id
+WITH active AS MATERIALIZED (
+    SELECT session_id, meter_id, vehicle_id, started_at FROM charging_sessions WHERE ended_at IS NULL
+),
+-- include: idle
+SELECT session_id FROM idle ORDER BY started_at, session_id
 
 -- name: lock_no_longer
 -- How long `lock` waits at most; somebody else's write may take long, or be frozen.
 SET LOCAL lock_timeout = '2s'
 
 -- name: end_idle
--- Ends that session, if it still is such a one, a microsecond after the last reading in it, or where
--- it started when there is none. An active session reaches to infinity: its last reading is its
--- devices' newest.
-UPDATE charging_sessions AS session
-SET ended_at = greatest(
-        session.started_at, heard.meter_at + interval '1 microsecond',
-        heard.vehicle_at + interval '1 microsecond'),
-    timed_out = true
-FROM (
-    SELECT session_id, meter."timestamp" AS meter_at, vehicle."timestamp" AS vehicle_at
+-- Ends that session, if it still is such a one. An active session reaches to infinity: its last reading
+-- is its devices' newest.
+WITH active AS MATERIALIZED (
+    SELECT session_id, meter_id, vehicle_id, started_at
     FROM charging_sessions
-    LEFT JOIN meter_live_state AS meter USING (meter_id)
-    LEFT JOIN vehicle_live_state AS vehicle USING (vehicle_id)
-    WHERE session_id = %(session_id)s) AS heard
-WHERE session.session_id = heard.session_id
-    AND session.ended_at IS NULL
-    AND greatest(session.started_at, heard.meter_at, heard.vehicle_at) < %(silent_since)s
+    WHERE session_id = %(session_id)s AND ended_at IS NULL
+),
+-- include: idle
+UPDATE charging_sessions AS session
+SET ended_at = idle.ended_at, timed_out = true
+FROM idle
+WHERE session.session_id = idle.session_id AND session.ended_at IS NULL
 RETURNING session.session_id, session.meter_id, session.vehicle_id, session.ended_at

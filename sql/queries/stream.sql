@@ -73,14 +73,15 @@ SELECT seq, state, left(message, 1000), violated FROM try_each_row('{staged}', $
         OR (live."timestamp" > now() AND EXCLUDED."timestamp" <= now())
 $store_one$)
 
--- name: insert_one
--- A row by itself, which one node gets: what it refuses comes with its own SQLSTATE.
-INSERT INTO {history} ({columns}) VALUES ({placeholders}) ON CONFLICT DO NOTHING
-
--- name: insert_one_live
--- The same into live state, whatever is there.
-INSERT INTO {live} ({columns}) VALUES ({placeholders})
-ON CONFLICT ({id}) DO UPDATE SET {changes}
+-- name: try_each_alone
+-- The same where rows go to nodes: each is sent to its own by itself, so that the SQLSTATE is the node's;
+-- the constraint is not known then.
+SELECT seq, state, left(message, 1000), violated FROM try_each_row('{staged}', $store_one$
+    SELECT write_alone('{staged}', $1, '{texts}', ARRAY[
+        $history$ INSERT INTO {history} ({columns}) VALUES ({literals}) ON CONFLICT DO NOTHING $history$,
+        $live$ INSERT INTO {live} ({columns}) VALUES ({literals})
+            ON CONFLICT ({id}) DO UPDATE SET {changes} $live$])
+$store_one$)
 
 -- name: select_newest
 -- The newest stored time of each of these devices that was ever heard of.
@@ -176,18 +177,12 @@ counted (place, room, until) AS (
         OFFSET %(most)s
         LIMIT 1))
     UNION ALL
-    SELECT piece.place, greatest(1, room - found), coalesce(beyond, until)
+    SELECT piece.place, greatest(1, room - readings),
+        CASE WHEN readings > room THEN last + moved_by ELSE until END
     FROM counted
     JOIN piece ON piece.place = counted.place + 1 AND first + moved_by < until
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS found, CASE WHEN count(*) > room THEN max(at) END AS beyond
-        FROM (
-            SELECT "timestamp" + moved_by AS at
-            FROM {history}
-            WHERE {id} = %(id)s AND "timestamp" >= first
-                AND "timestamp" < least(past, until - moved_by)
-            ORDER BY "timestamp"
-            LIMIT room + 1) AS near) AS sent
+    CROSS JOIN LATERAL sent_in(
+        '{name}', %(id)s, first, least(past, until - moved_by), room + 1) AS sent
 )
 SELECT until FROM counted ORDER BY place DESC LIMIT 1
 

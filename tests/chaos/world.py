@@ -73,7 +73,7 @@ class World:
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
-            brokers = len(self._stack.services) - 1 if self._stack else 1
+            brokers = len(self._stack.brokers()) if self._stack else 1
             self.environment = (
                 self._fresh(self._services)
                 if self._fresh

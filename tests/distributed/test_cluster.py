@@ -47,5 +47,5 @@ def test_a_worker_may_join_a_cluster_with_readings(stack: Stack) -> None:
         name = stack.add_worker(environment["DB_DATABASE"])
         connection.execute("SELECT rebalance_table_shards()")
         ports = [port for (port,) in connection.execute(PLACES)]
-        assert stack.service(name).port in ports and len(ports) == 3
+        assert stack.service(name).port in ports
         assert connection.execute(COUNT).fetchone() == (100,)

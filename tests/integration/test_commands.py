@@ -70,6 +70,16 @@ def test_status_of_a_database_without_a_schema(unmigrated: dict[str, str]) -> No
     assert {one["appliedAt"] for one in json.loads(done.stdout)} == {None}
 
 
+@pytest.mark.parametrize("words", ["distribute", "distribute --undo", "rebalance"])
+def test_without_citus_nothing_is_distributed(used: dict[str, str], words: str) -> None:
+    done = command(used, "sql", *words.split())
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: the database has no extension citus: it can be distributed once PostgreSQL has"
+        " Citus, see docs/citus.md\n"
+    )
+
+
 def test_lists_as_json(used: dict[str, str]) -> None:
     def listed(*words: str) -> Any:
         done = command(used, *words, "--json")

@@ -275,10 +275,10 @@ def test_a_table_that_takes_long_to_attach_is_not_tried_in_every_flush(
         f"CREATE TABLE {DAY} (LIKE {HISTORY}); INSERT INTO {DAY} SELECT 1,"
         " '2026-01-30Z'::timestamptz + n * interval '1 s', 1, 'A' FROM generate_series(1, 5) n"
     )
-    monkeypatch.setitem(known_days.LIMITS, "statement_timeout", "2s")
+    monkeypatch.setattr(known_days, "STATEMENT_TIMEOUT_S", 2)
     with pytest.raises(DaysUnavailableError, match="statement timeout"):
         sink.flush(parts(reading("A", 1)))
-    monkeypatch.setitem(known_days.LIMITS, "statement_timeout", "20s")
+    monkeypatch.setattr(known_days, "STATEMENT_TIMEOUT_S", 20)
     with pytest.raises(DaysUnavailableError, match="statement timeout"):
         sink.flush(parts(reading("A", 1)))
     ddl("DROP INDEX slow")

@@ -131,12 +131,14 @@ def test_a_step_that_is_killed_is_done_again(
 ) -> None:
     feed(reading("A", 8), reading("B", 8))
     database.execute("INSERT INTO vehicles (vehicle_id, energy_reading) VALUES ('A', 'interval')")
-    for name in rollups.QUERIES:
+    queries = rollups.queries(database)
+    for name in queries:
         if name in OF_NO_STEP:
             continue
         with monkeypatch.context() as patch, connect(own_environment) as doomed:
             die = "SELECT pg_terminate_backend(pg_backend_pid())"
-            patch.setattr(rollups, "QUERIES", rollups.QUERIES | {name: die})
+            changed = queries | {name: die}
+            patch.setattr(rollups, "queries", lambda _, changed=changed: changed)
             with pytest.raises(psycopg.OperationalError):
                 bring_up_to_date(doomed, settings_of(own_environment), NOW, 10)
         assert hours(database) == [] and backlog(database).entries == 2, name
@@ -260,7 +262,8 @@ def test_a_whole_history_is_the_hours_that_have_readings_or_had(
     )
     database.execute("CREATE TABLE redone (hour timestamptz, vehicle_id text)")
     note = "INSERT INTO redone SELECT * FROM units"
-    monkeypatch.setattr(rollups, "QUERIES", rollups.QUERIES | {"analyze_units": note})
+    changed = rollups.queries(database) | {"analyze_units": note}
+    monkeypatch.setattr(rollups, "queries", lambda _: changed)
     bring_up_to_date(database, settings_of(own_environment, energy_reading="register"), NOW, 10)
     redone = database.execute("SELECT to_char(hour, 'DD HH24') FROM redone ORDER BY hour")
     assert redone.fetchall() == [("20 08",), ("20 09",), ("30 09",)]

@@ -26,6 +26,9 @@ RELEASED = {
     "0018_rejected_groups.sql": "af02c81d71241fd5e51edd9fcc323ac61f88943ab2220829f88397dd28b010ed",
     "0019_alerts.sql": "bdce6d44016be51c5f2680d79d7e36c486b7787c80b0455d088d91095a6e56b4",
     "0020_alert_deliveries.sql": "af01fbc91b863046c1be40186abffd5b11fb726d642db78852488d04dba185ef",
+    "0021_days_on_nodes.sql": "73e450ed139b43474e3ed1900eaa834041036ca2411852935d8a4da07ed8734d",
+    "0022_rows_alone.sql": "294f1735a4f5b93a3fc303f663931dceae6eeffefb09446e3a0ab2e6f7cb5a7a",
+    "0023_gathering.sql": "61f847024cbb569907b2e103bd59834360b49d866ad79d118cf83f08b0529feb",
 }
 """The SHA-256 of each file. A new one adds its line; a line that is here is never changed again."""
 FIRST_THAT_STATES_IT = "0005"

@@ -90,6 +90,14 @@ def test_every_fragment_is_included() -> None:
     assert included == set(named._fragments())
 
 
+def test_gathered_statements_read_what_was_gathered() -> None:
+    plain = named.load("analytics")["sums"].as_string()
+    gathered = named.load("analytics", gathered=True)["sums"].as_string()
+    for stream in STREAMS.values():
+        assert stream.history_table in plain and f"gathered_{stream.name}" not in plain
+        assert stream.history_table not in gathered and f"gathered_{stream.name}" in gathered
+
+
 def test_the_hot_statements_of_meters() -> None:
     assert METER.row_columns[:3] == ("kwh_consumed_ac", "timestamp", "voltage")
     statements = {name: text.as_string() for name, text in named.load_for(METER).items()}
