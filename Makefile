@@ -25,8 +25,11 @@ demo: $(INSTALLED) ## the whole path on real services, with a live summary; SECO
 test: $(INSTALLED) ## the whole test suite, on real services
 	$(BIN)/python -m pytest -n $(WORKERS) --durations=10
 
-# What is run on a Citus cluster, too, beside what is only for one.
-ON_CITUS := tests/acceptance/test_exactly_once.py
+# What has to hold on a Citus cluster, too: the data path, figures against the reference, the campaign.
+ON_CITUS := $(addprefix tests/integration/test_, $(addsuffix .py, \
+	sink poison live_state late_days quarantine rejecting salvage retention idle_sessions rollups \
+	api_analytics api_corrections api_fleet corrected_meters figures fleet_figures)) \
+	tests/acceptance/test_exactly_once.py tests/chaos/test_campaign.py
 
 test-distributed: $(INSTALLED) ## the data path on a Citus cluster; says what it needs
 	$(BIN)/python -m pytest -n $(WORKERS) --citus tests/distributed $(ON_CITUS) --durations=10

@@ -138,9 +138,10 @@ class CorrectedDevice:
         names = ("ofs", "firsts", "pasts", "moved_by", "was", "out_by")
         columns = _columns(rows, names)
         if has_citus(self._connection):
-            await self._connection.execute(GATHERED[f"make_{self._stream}"])
+            await self._connection.execute(GATHERED["begin"])
             gather = SQL[f"gather_{self._stream}"]
             await self._connection.execute(gather, self._device | columns)
+            await self._connection.execute(GATHERED["end"])
         row = await self._one(f"{self._stream}_{name}", columns)
         found: datetime | None = row and row["at"]
         return found

@@ -7,6 +7,17 @@ from bench.errors import BenchError
 from bench.lab import Environment, Lab
 from schemas.streams import STREAMS
 
+HAS_CITUS = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')"
+BYTES = """
+    SELECT sum(pg_total_relation_size(relid))::bigint
+    FROM pg_partition_tree('{table}') WHERE isleaf
+"""
+SPREAD_BYTES = """
+    SELECT sum(shard_size)::bigint
+    FROM pg_partition_tree('{table}') JOIN citus_shards ON table_name = relid WHERE isleaf
+"""
+"""On a cluster the coordinator's own tables are empty."""
+
 
 def check_books(
     lab: Lab, environment: Environment, *, read: int, stored: int, duplicate: int = 0
@@ -35,12 +46,8 @@ def history_bytes(lab: Lab, environment: Environment) -> dict[str, float]:
     sizes = {}
     for name, stream in STREAMS.items():
         table = stream.history_table
-        size = one_value(
-            lab,
-            environment,
-            "SELECT sum(pg_total_relation_size(relid))::bigint"
-            f" FROM pg_partition_tree('{table}') WHERE isleaf",
-        )
+        query = SPREAD_BYTES if one_value(lab, environment, HAS_CITUS) else BYTES
+        size = one_value(lab, environment, query.format(table=table))
         sizes[name] = (size, one_value(lab, environment, f"SELECT count(*) FROM {table}"))
     total = sum(size for size, _ in sizes.values()) / sum(rows for _, rows in sizes.values())
     return {"row_bytes": total} | {

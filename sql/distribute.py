@@ -29,8 +29,10 @@ SHARDS_A_NODE = 2
 in each: few are faster. But a shard is the least that can be moved to another node: with two of
 them the nodes can be doubled."""
 MOST_SHARDS = 64
-FREE_AGAIN_WITHIN_S = 30.0
-"""So long we try to remove local rows from a table that somebody reads."""
+LET_READERS_END_S = 30.0
+"""So long we try to remove the old rows of a table that somebody reads."""
+KEEP_WRITERS_S = 10.0
+"""So long at most while nobody can write to it."""
 QUERIES = load("distribution")
 _COPIED = re.compile(r"Copied (\d+) rows")
 _MOVING = re.compile(r"moving the data of .*")
@@ -102,8 +104,11 @@ def distribute(connection: Connection, shards: int) -> dict[str, int]:
             rows[table.name] = _spread(connection, table, beside, shards)
             beside = table.name if beside == "none" else beside
     for one in look(connection):
-        if one.row_bytes:
-            _empty_here(connection, one.name)
+        if one.row_bytes and (who := _empty_here(connection, one.name, LET_READERS_END_S)):
+            raise DistributionError(
+                f"{one.name} is on the nodes, but its old rows still take room here, since {who}"
+                " reads them: run this again later"
+            )
     return rows
 
 
@@ -151,6 +156,8 @@ def _spread(connection: Connection, table: SpreadTable, beside: str, shards: int
         with _told(connection, f"distributing {table.name}", before):
             connection.execute(QUERIES["spread"], wanted)
         _same(connection, table, before)
+        # Also keeps readers away until all nodes have committed: the coordinator does so first.
+        _empty_here(connection, table.name, KEEP_WRITERS_S)
     return before
 
 
@@ -215,21 +222,18 @@ def _told(connection: Connection, what: str, total: int) -> Iterator[None]:
     progress.close()
 
 
-def _empty_here(connection: Connection, name: str) -> None:
-    """Remove the rows that were copied; readers from before may still look at them for a while."""
-    deadline = time.monotonic() + FREE_AGAIN_WITHIN_S
+def _empty_here(connection: Connection, name: str, within_s: float) -> str | None:
+    """Remove the rows that were copied; returns who still reads them when that is too long."""
+    deadline = time.monotonic() + within_s
     while True:
         try:
             with connection.transaction():
                 connection.execute(QUERIES["hurry"])
                 connection.execute(QUERIES["empty_here"], {"table": name})
-            return
+            return None
         except errors.LockNotAvailable:
             reader = connection.execute(QUERIES["readers"], {"table": name}).fetchone()
-            who = reader[0] if reader else "somebody"
+            who = str(reader[0]) if reader else "somebody"
             if time.monotonic() > deadline:
-                raise DistributionError(
-                    f"{name} is on the nodes, but its old rows still take room here, since"
-                    f" {who} reads them: run this again later"
-                ) from None
-            say(f"waiting for {who}, who still reads the old rows of {name}")
+                return who
+            say(f"waiting for {who}, who still reads {name}")

@@ -69,14 +69,13 @@ def gathering(
     `reach_end`, as statements have them.
     """
     wanted = {"before": before, "within": within, "after": after, "hours": hours}
-    yield QUERIES["push"], ("on",)
+    yield QUERIES["begin"], None
     for stream, of_stream in spans.items():
-        yield QUERIES[f"make_{stream.name}"], {}
         for where, most in wanted.items():
             if of_stream and most:
                 parameters = {**bounds, "most": most, **_columns(of_stream)}
                 yield QUERIES[f"{stream.name}_{where}"], parameters
-    yield QUERIES["push"], ("off",)
+    yield QUERIES["end"], None
 
 
 def _columns(spans: Sequence[Span]) -> dict[str, Any]:

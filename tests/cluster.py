@@ -4,11 +4,13 @@ import os
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from devstack.citus import WORKERS, CitusStack
 from devstack.citus_build import VERSION, wheel_with_citus
 from devstack.citus_nodes import Node
 from devstack.postgres import PASSWORD, SUPERUSER
+from devstack.stack import Stack
 
 SOURCE = "CITUS_SOURCE"
 DEFAULTS = {
@@ -25,6 +27,7 @@ HOW = f"""Tests on a Citus cluster need one. Set one of these in the environment
     and the superuser, who has the same password on all nodes. Tests make databases on it. Those
     that kill nodes are left out: they take {SOURCE}.
 """
+PREPARED = "SELECT count(*) FROM pg_prepared_xacts"
 KNOWN_WORKERS = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid <> 0 AND isactive"
 
 
@@ -43,9 +46,26 @@ def has_source() -> bool:
     return bool(os.environ.get(SOURCE))
 
 
+def can_run(item: pytest.Item) -> bool:
+    """Whether a test can be run on the cluster: it does not want what Citus refuses, nor to break
+    nodes that are not ours."""
+    if item.get_closest_marker("no_citus"):
+        return False
+    return has_source() or "breakable_stack" not in getattr(item, "fixturenames", ())
+
+
 def own_stack() -> CitusStack:
     """A stack with a cluster, not started yet. Raises DevstackError when it can't be built."""
     return CitusStack(wheel_with_citus(Path(os.environ[SOURCE])))
+
+
+def prepared(stack: Stack) -> list[int]:
+    """How many transactions lie prepared on each worker of its cluster, if that is what it has."""
+    counts = []
+    for node in stack.nodes.workers if isinstance(stack, CitusStack) else []:
+        with node.connected() as connection:
+            counts += [count for (count,) in connection.execute(PREPARED)]
+    return counts
 
 
 def named_cluster() -> dict[str, str]:

@@ -54,9 +54,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupSc
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("citus") and not cluster.has_source():
-        out = [item for item in items if "breakable_stack" in getattr(item, "fixturenames", ())]
-        items[:] = [item for item in items if item not in out]
+    if config.getoption("citus"):
+        out = [item for item in items if not cluster.can_run(item)]
+        items[:] = [item for item in items if cluster.can_run(item)]
         config.hook.pytest_deselected(items=out)
     if services_of_the_controller(config):
         longest_first(items)

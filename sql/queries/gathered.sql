@@ -8,16 +8,18 @@
 CREATE TEMP TABLE IF NOT EXISTS {gathered} (LIKE {history}, PRIMARY KEY ({id}, "timestamp"))
     ON COMMIT DELETE ROWS
 
--- name: make_meter
+-- name: begin
+-- Makes the tables of the connection, unless they are there. Has Citus take the statements below to the
+-- nodes, LIMIT and all: each is of one device.
 -- include: gathered_table of meter
-
--- name: make_vehicle
+;
 -- include: gathered_table of vehicle
+;
+SET LOCAL citus.subquery_pushdown = on
 
--- name: push
--- Has Citus take the statements below to the nodes, LIMIT and all: each is of one device. Off again
--- after them: with it, Citus joins no distributed table with others.
-SELECT set_config('citus.subquery_pushdown', %s, true)
+-- name: end
+-- With it, Citus joins no distributed table with others.
+SET LOCAL citus.subquery_pushdown = off
 
 -- fragment: spans
 INSERT INTO {gathered} ({columns})

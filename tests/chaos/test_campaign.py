@@ -23,7 +23,7 @@ def test_campaign(scene: Scene, stack: Stack) -> None:
     readings, kills, outages = (300_000, 30, 2) if world.long else (10_000, 2, 1)
     world.gateway.rate = 3_000
     world.start(3)
-    faults = ["worker"] * kills + ["postgres"] * outages + ["kafka"]
+    faults = ["worker"] * kills + [*stack.servers] * outages + ["kafka"]
     world.random.shuffle(faults)
     for number, fault in enumerate(faults, 1):
         has_sent(world, readings * number // (len(faults) + 1))

@@ -20,6 +20,7 @@ from devstack.stack import Stack
 from tests.chaos.gateway import Gateway
 from tests.chaos.proxy import LOOPBACK, Proxy
 from tests.chaos.report import CampaignFigures
+from tests.cluster import prepared
 from tests.conftest import fresh_environment
 from tests.connections import connect
 from tests.truth import Expected, Mix, all_read, assert_holds
@@ -226,13 +227,15 @@ class World:
         self.figures.held = True
 
     def catch_up(self) -> None:
-        """Stop sending; returns once all is read."""
+        """Stop sending; returns once all is read, and can be seen on the nodes of a cluster."""
         for gateway in self.gateways:
             gateway.finish()
         expected = self.expected
         wait_until(
             lambda: all_read(self.environment, expected), "all was read", patience_s=CATCH_UP_S
         )
+        if self._stack:
+            wait_until(lambda: not any(prepared(self.stack)), "nothing lies prepared")
 
     def _dismiss(self, worker: WorkerProcess) -> None:
         worker.__exit__(None, None, None)

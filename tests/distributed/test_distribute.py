@@ -5,9 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from itertools import count
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -22,6 +23,8 @@ from tests.settings import settings_of
 from tests.workers import ROOT, command, wait_until
 
 _numbers = count(1)
+_logs: dict[int, IO[bytes]] = {}
+MOST_SAID_BYTES = 1_000_000
 ALREADY = "the tables are distributed already: nothing was changed\n"
 ROWS = 30_000
 MANY_ROWS = 300_000
@@ -154,6 +157,18 @@ def test_rows_that_a_killed_run_left_here_go_with_the_next_one(plain: dict[str, 
     assert sums(plain) == before
 
 
+def test_who_still_reads_the_old_rows_is_waited_for(plain: dict[str, str]) -> None:
+    before = sums(plain)
+    with connect(plain) as connection, connection.transaction():
+        connection.execute("SELECT count(*) FROM meter_live_state")
+        distributing = started("sql", "distribute", environment=plain)
+        wait_until(lambda: "who still reads meter_live_state" in said(distributing), "it waits")
+        assert distributing.poll() is None
+    wait_until(lambda: distributing.poll() is not None, "it ends")
+    assert distributing.returncode == 0, said(distributing)
+    assert sums(plain) == before
+
+
 def test_while_somebody_writes_nothing_is_done(plain: dict[str, str]) -> None:
     with connect_as(conninfo(settings_of(plain), Application.WORKER)):
         refused(plain, "energy-worker is connected (1 times, pid ", "stop the workers")
@@ -246,6 +261,21 @@ def test_status_is_not_content_with_half_of_the_tables(plain: dict[str, str]) ->
     assert done.stderr.startswith(
         "error: not all tables are distributed: `python -m sql distribute`"
     )
+
+
+def started(*words: str, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    """A command that runs, with what it says in a file."""
+    log = tempfile.TemporaryFile()  # noqa: SIM115
+    command = [sys.executable, "-m", *words]
+    process = subprocess.Popen(command, env={**os.environ, **environment}, cwd=ROOT, stderr=log)
+    _logs[process.pid] = log
+    return process
+
+
+def said(process: "subprocess.Popen[bytes]") -> str:
+    """What it has said so far."""
+    log = _logs[process.pid]
+    return os.pread(log.fileno(), MOST_SAID_BYTES, 0).decode()
 
 
 def refused(environment: dict[str, str], *parts: str) -> None:

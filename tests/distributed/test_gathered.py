@@ -92,4 +92,9 @@ def test_a_transaction_leaves_nothing_for_the_next_one(
 ) -> None:
     assert of(connection, hour("M-1"), hour("M-2")) != []
     assert of(connection) == []
-    assert connection.execute("SHOW citus.subquery_pushdown").fetchone() == ("off",)
+
+
+def test_the_statements_after_it_are_planned_as_ever(connection: psycopg.Connection[Any]) -> None:
+    with connection.transaction():
+        gather(connection, {METER: [hour("M-1")]}, BOUNDS)
+        assert connection.execute("SHOW citus.subquery_pushdown").fetchone() == ("off",)

@@ -1,7 +1,7 @@
 """Nodes of a cluster die, also between the two phases of a commit: nothing is lost or doubled.
 
-What a transaction has prepared on a node lies there until Citus finds out that it was committed,
-or was not: until then its rows are in no answer.
+What a transaction has prepared on a node lies there until Citus finds out whether it was committed:
+until then its rows are in no answer, and stay locked.
 """
 
 from collections.abc import Iterator
@@ -9,10 +9,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from devstack.citus import CitusNode, CitusStack
+from devstack.citus import CitusStack
 from devstack.citus_nodes import Node
 from devstack.stack import Stack
 from tests.chaos.world import World
+from tests.cluster import prepared
 from tests.conftest import mend
 from tests.truth import Mix
 from tests.workers import wait_until
@@ -20,19 +21,6 @@ from tests.workers import wait_until
 READINGS = 200_000
 MIX = Mix(bad=0.005, clocks=0.005, conflicts=0.005, duplicates=0.10, late=0.02)
 SENT_IN_S = 300.0
-WORKERS = ("worker-1", "worker-2")
-PREPARED = "SELECT count(*) FROM pg_prepared_xacts"
-
-
-def prepared(stack: Stack) -> list[int]:
-    """How many transactions lie prepared on each worker."""
-    counts = []
-    for name in WORKERS:
-        server = stack.service(name)
-        assert isinstance(server, CitusNode)
-        with server.connect() as connection:
-            counts += [count for (count,) in connection.execute(PREPARED)]
-    return counts
 
 
 @contextmanager
@@ -55,13 +43,6 @@ def _configure(node: Node, statement: str) -> None:
         connection.execute("SELECT pg_reload_conf()")
 
 
-def settle(world: World) -> None:
-    """Compare everything, once nothing lies prepared."""
-    world.catch_up()
-    wait_until(lambda: not any(prepared(world.stack)), "nothing lies prepared")
-    world.settle()
-
-
 def has_sent(world: World, readings: int) -> None:
     """Wait until the gateway has sent so many readings."""
     wait_until(lambda: world.gateway.readings > readings, "were sent", patience_s=SENT_IN_S)
@@ -80,7 +61,7 @@ def test_what_lay_prepared_when_a_node_died_is_committed_once_it_is_back(
             if node == "postgres":
                 world.start_service(node)
         mend(stack)
-        settle(world)
+        world.settle()
 
 
 def test_every_node_killed_on_the_path_of_200_000_readings(stack: Stack) -> None:
@@ -94,4 +75,4 @@ def test_every_node_killed_on_the_path_of_200_000_readings(stack: Stack) -> None
             world.wait(0, 3)
             world.start_service(name)
         has_sent(world, READINGS)
-        settle(world)
+        world.settle()

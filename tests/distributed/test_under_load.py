@@ -71,7 +71,7 @@ def test_an_api_answers_while_its_database_is_distributed(
                     lambda: connection.execute(KNOWS_CITUS, began).fetchone() == (True,),
                     "the API has no connection left from before",
                 )
-        assert wrong == []
+        assert wrong == [], api.log[-6000:]
         assert {path: api.http.get(path).json() for path in wanted} == wanted
 
 

@@ -164,6 +164,7 @@ def test_pieces_of_a_refused_batch_are_told_apart(
     assert len(history(database)) == 3
 
 
+@pytest.mark.no_citus
 def test_a_trigger_that_raises_refuses_its_row(
     sink: Sink, database: psycopg.Connection[Any]
 ) -> None:
@@ -281,6 +282,7 @@ def test_many_may_create_the_same_day_at_once(
     assert count[0] >= 60
 
 
+@pytest.mark.no_citus
 def test_a_constraint_that_waits_for_commit_refuses_its_row_too(
     sink: Sink, database: psycopg.Connection[Any]
 ) -> None:
