@@ -37,6 +37,7 @@ from bench.messages import say
 from bench.options import Options, parse
 from devstack.errors import DevstackError, Interrupted
 from devstack.interrupt import INTERRUPTED_STATUS, Interrupt
+from reporting.command import run
 
 Part = Callable[[Lab, Options], dict[str, Any]]
 
@@ -62,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the parts that are asked for; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["model"]:
-        return model_command.main(arguments[1:])
+        return run(lambda: model_command.main(arguments[1:]))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     texts = {name: text for name, (_, text) in PARTS.items()}
     names, options = parse(arguments, texts, BY_NAME)

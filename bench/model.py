@@ -11,12 +11,15 @@ from typing import NamedTuple
 
 from bench.errors import BenchError
 from bench.model_figures import Figures
+from ingest_worker.housekeeping.rounds import ROLLUP_BUDGET_S, ROLLUP_INTERVAL_S
 
 DAY_S = 86_400
 MB, GB, TB = 1e6, 1e9, 1e12
 STREAMS = 2
 LEAST_WORKERS, LEAST_BROKERS = 2, 3
 """One may be away; and three brokers are a quorum."""
+ROLLUP_SHARE = ROLLUP_BUDGET_S / (ROLLUP_BUDGET_S + ROLLUP_INTERVAL_S)
+"""Of its time that housekeeping sums hours. Each round takes what came in since the last one."""
 STEP = 6
 """Partitions come in multiples of this: two, three or six workers have as many each."""
 OPEN_DAYS = 2
@@ -45,8 +48,10 @@ class Plan:
     coordinator_cores: float
     """Of the coordinator of one cluster of all nodes; 0 with one node."""
     clusters: int
+    rollup_cores: float
+    """Of one connection, which works ROLLUP_SHARE of the time, if every vehicle is in a session."""
     wal_mb_s: float
-    """Of all nodes together; so are the next two."""
+    """Of all nodes together."""
     written_mb_s: float
     disk_tb: float
     day_tb: float
@@ -104,6 +109,7 @@ def plan(devices: int, interval_s: float, figures: Figures) -> Plan:
         partitions=_partitions(max(LEAST_WORKERS, _most(workers))),
         coordinator_cores=coordinator,
         clusters=max(1, math.ceil(coordinator / f["node_cores"])),
+        rollup_cores=rate / STREAMS * f["rollup_us"] / 1e6,
         wal_mb_s=wal,
         written_mb_s=written,
         disk_tb=disk_tb,

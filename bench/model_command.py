@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.model import Bill, Need, Plan, bills, limit, plan, rate_on_one_machine
+from bench.model import ROLLUP_SHARE, Bill, Need, Plan, bills, limit, plan, rate_on_one_machine
 from bench.model_figures import Figures, figures
 from bench.options import OUT
 from bench.report import Parts, load
@@ -64,6 +64,7 @@ def needed(found: Plan, known: Figures) -> list[str]:
         *lines,
         _row("standbys", str(each + found.coordinators if standby else 0), "copies"),
         _row("connections", str(connections), "of all workers and API processes, at most"),
+        _row("rollups, cores", _short(found.rollup_cores), _rollups(found)),
         _row("WAL, MB/s", _short(found.wal_mb_s), f"{_short(found.wal_mb_s / each)} a node"),
         _row(
             "written, MB/s",
@@ -131,6 +132,11 @@ def _compares(one: dict[str, float], other: dict[str, float]) -> bool:
 
 def _row(what: str, number: str, why: str) -> str:
     return f"{what:<22}{number:>12}  {why}"
+
+
+def _rollups(found: Plan) -> str:
+    text = f"of the {ROLLUP_SHARE:.2f} that housekeeping takes at most"
+    return text if found.rollup_cores <= ROLLUP_SHARE else f"{text}: figures of many fall behind"
 
 
 def _why(needs: list[Need], *, at_least: int) -> str:

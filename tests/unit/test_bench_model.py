@@ -21,6 +21,7 @@ ROUND = {
     "postgres_us": 4,
     "node_us": 4,
     "coordinator_us": 2,
+    "rollup_us": 100,
     "wal_bytes": 200,
     "day_bytes": 150,
     "packed_bytes": 100,
@@ -55,7 +56,7 @@ def test_one_machine_carries_a_small_fleet() -> None:
     assert max(need.machines for need in found.nodes) < 1
 
 
-def test_ten_million_devices_a_minute_as_reckoned_by_hand() -> None:
+def test_six_million_devices_a_minute_as_reckoned_by_hand() -> None:
     found = plan(6_000_000, 60, of())
     assert found.rate == 100_000
     # 100,000 x 5 us = 0.5 cores, half of each; 3,000,000 of a stream / 400,000
@@ -74,6 +75,8 @@ def test_ten_million_devices_a_minute_as_reckoned_by_hand() -> None:
     assert (limit(found.nodes).resource, found.node_count) == ("disk", 18)
     # coordinator: 100,000 x 2 us / 0.5
     assert (found.coordinator_cores, found.coordinators, found.clusters) == (0.4, 1, 1)
+    # every vehicle once a minute: 50,000 x 100 us
+    assert found.rollup_cores == pytest.approx(5)
     # Kafka: 100,000 x 100 B x 3 x 360,000 s = 10.8 TB / 0.5 TB a broker
     assert found.kafka_tb == pytest.approx(10.8)
     assert found.broker_count == 22
@@ -81,7 +84,8 @@ def test_ten_million_devices_a_minute_as_reckoned_by_hand() -> None:
 
 def test_twice_the_devices_take_twice_of_all_that_grows() -> None:
     one, two = plan(6_000_000, 60, of()), plan(12_000_000, 60, of())
-    for name in ("rate", "wal_mb_s", "written_mb_s", "disk_tb", "kafka_tb", "coordinator_cores"):
+    sums = ("wal_mb_s", "written_mb_s", "disk_tb", "kafka_tb", "coordinator_cores", "rollup_cores")
+    for name in ("rate", *sums):
         assert getattr(two, name) == pytest.approx(2 * getattr(one, name))
     for kind in ("workers", "nodes"):
         halves = [2 * need.machines for need in getattr(one, kind)]
