@@ -19,6 +19,8 @@ DEFAULTS = {
     "CITUS_PASSWORD": PASSWORD,
 }
 HOST = "CITUS_HOST"
+OF_OWN_NODES = {"breakable_stack", "own_wheel"}
+"""The fixtures of tests that start nodes of their own."""
 HOW = f"""Tests on a Citus cluster need one. Set one of these in the environment:
   {SOURCE}: the source of Citus {VERSION}, a folder or a git directory, as of
       git clone --branch v{VERSION} https://github.com/citusdata/citus
@@ -51,12 +53,17 @@ def can_run(item: pytest.Item) -> bool:
     nodes that are not ours."""
     if item.get_closest_marker("no_citus"):
         return False
-    return has_source() or "breakable_stack" not in getattr(item, "fixturenames", ())
+    return has_source() or OF_OWN_NODES.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def own_stack() -> CitusStack:
     """A stack with a cluster, not started yet. Raises DevstackError when it can't be built."""
-    return CitusStack(wheel_with_citus(Path(os.environ[SOURCE])))
+    return CitusStack(own_wheel())
+
+
+def own_wheel() -> Path:
+    """The programs of nodes of our own. Raises DevstackError when they can't be built."""
+    return wheel_with_citus(Path(os.environ[SOURCE]))
 
 
 def prepared(stack: Stack) -> list[int]:

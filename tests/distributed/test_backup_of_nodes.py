@@ -1,6 +1,5 @@
 """The drill of docs/backup.md for a cluster: all of it is lost, and comes back as of one point."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,10 +11,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from devstack.citus import WORKERS, CitusNode, CitusStack
-from devstack.citus_build import wheel_with_citus
 from devstack.ports import LOOPBACK
 from devstack.postgres import PASSWORD, SUPERUSER
-from tests import cluster
 from tests.backups import machine
 from tests.chaos.gateway import Gateway
 from tests.conftest import fresh_environment
@@ -39,9 +36,9 @@ class Archived(CitusNode):
 class ArchivedStack(CitusStack):
     """A cluster of such nodes."""
 
-    def __init__(self, archive: Path) -> None:
-        self.wheel = wheel_with_citus(Path(os.environ[cluster.SOURCE]))
-        super().__init__(self.wheel)
+    def __init__(self, archive: Path, wheel: Path) -> None:
+        super().__init__(wheel)
+        self.wheel = wheel
         self.archive = archive
 
     def make_server(self, name: str, port: int) -> Archived:
@@ -62,9 +59,11 @@ def safe() -> Iterator[Path]:
         yield path
 
 
-def test_a_lost_cluster_comes_back_as_of_one_point_of_all_its_nodes(safe: Path) -> None:
+def test_a_lost_cluster_comes_back_as_of_one_point_of_all_its_nodes(
+    safe: Path, own_wheel: Path
+) -> None:
     with ExitStack() as undo:
-        stack = undo.enter_context(ArchivedStack(safe))
+        stack = undo.enter_context(ArchivedStack(safe, own_wheel))
         environment = fresh_environment(stack.environment)
         nodes = [node for node in stack.services.values() if isinstance(node, Archived)]
         gateway = undo.enter_context(Gateway(environment, rate=RATE, seed=1))
