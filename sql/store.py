@@ -187,8 +187,6 @@ def store_staged(connection: Connection, stream: Stream, rows: Sequence[Row]) ->
     """
     queries = load_for(stream)
     with carrying_rows(connection), connection.cursor(binary=True) as cursor:
-        if has_citus(connection):
-            commit_in_two_phases(connection, stream)
         _copy_staged(cursor, stream, rows)
         new_keys = set(cursor.execute(queries["insert_staged"]).fetchall())
         times = [row[TIME] for row in rows]
@@ -207,17 +205,6 @@ def store_staged(connection: Connection, stream: Stream, rows: Sequence[Row]) ->
     conflicts = {seq: tuple(values) for seq, _, *values in found if seq not in new}
     log_changes(connection, stream, [[rows[seq]] for seq in stored], late=True)
     return Staged(stored, conflicts)
-
-
-def commit_in_two_phases(connection: Connection, stream: Stream) -> None:
-    """Have the transaction commit on its nodes as the coordinator does, and only then.
-
-    Citus does so by itself once several nodes are written to, or by COPY. Else it commits on the
-    one node first: killed right then, it has rows stored that no books know of. So this copies
-    nothing.
-    """
-    with connection.cursor() as cursor, cursor.copy(load_for(stream)["copy_nothing"]):
-        pass
 
 
 def _copy_staged(cursor: psycopg.Cursor[Any], stream: Stream, rows: Sequence[Row]) -> None:

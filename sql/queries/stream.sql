@@ -23,9 +23,6 @@ COPY {staged} FROM STDIN (FORMAT binary)
 -- Straight into one day partition: routing through the parent costs a twentieth of the rate.
 COPY {{day_partition}} ({columns}) FROM STDIN (FORMAT binary)
 
--- name: copy_nothing
-COPY {live} FROM STDIN
-
 -- name: insert_staged
 -- Of several rows with one key the first to arrive stays. Returns the keys that were new.
 INSERT INTO {history} ({columns})
