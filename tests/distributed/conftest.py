@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import cluster
+from devstack.citus import CitusStack
+from devstack.stack import Stack
+from tests import cluster as clusters
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -15,4 +17,11 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def own_wheel() -> Path:
     """The programs of nodes that a test starts itself."""
-    return cluster.own_wheel()
+    return clusters.own_wheel()
+
+
+@pytest.fixture
+def cluster(stack: Stack) -> CitusStack:
+    """A cluster of this process's own, whose nodes are stopped and to which some are added."""
+    assert isinstance(stack, CitusStack)
+    return stack

@@ -1,5 +1,6 @@
 """A plain database on a cluster's coordinator, filled as workers would, and what is in it."""
 
+import json
 from typing import Any
 
 from psycopg import sql
@@ -9,6 +10,7 @@ from devstack.postgres import SUPERUSER
 from schemas.streams import METER, STREAMS, VEHICLE
 from sql.migrate import migrate
 from tests.connections import connect
+from tests.workers import command
 
 DAYS, DEVICES = 3, 100
 FIRST_DAY = "2026-01-10"
@@ -105,3 +107,10 @@ def _words(stream: Any) -> dict[str, sql.Identifier]:
         "id": sql.Identifier(stream.id_column),
         "energy": sql.Identifier(energy),
     }
+
+
+def placement(environment: dict[str, str]) -> dict[str, Any]:
+    """What `sql status` says."""
+    found: dict[str, Any] = json.loads(command(environment, "sql", "status", "--json").stdout)
+    assert all(one["appliedAt"] for one in found["migrations"])
+    return found

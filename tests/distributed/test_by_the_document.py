@@ -19,14 +19,14 @@ from tests import cluster
 from tests.api_process import ApiProcess
 from tests.conftest import create_topics
 from tests.connections import connect
-from tests.distributed.by_document import DATABASE, ROLES, Servers, block, write_passwords
-from tests.distributed.filled import TABLES, fill, on_nodes, sums
-from tests.distributed.test_under_load import (
+from tests.distributed.all_the_while import (
     HISTORY,
     STATE,
     asked_all_the_while,
     sent_all_the_while,
 )
+from tests.distributed.by_document import DATABASE, ROLES, Servers, block, write_passwords
+from tests.distributed.filled import TABLES, fill, on_nodes, sums
 from tests.workers import WorkerProcess, books, counted, wait_until
 
 READINGS = int(os.environ.get("READINGS", "200000"))

@@ -1,6 +1,5 @@
 """`python -m sql distribute`: every row gets onto the nodes, or everything stays as it was."""
 
-import json
 import os
 import subprocess
 import sys
@@ -14,12 +13,11 @@ from typing import Any
 import pytest
 
 from devstack.citus import CitusStack
-from devstack.stack import Stack
 from reporting.applications import Application
 from sql.connect import connect as connect_as
 from sql.connect import conninfo
 from tests.connections import connect
-from tests.distributed.filled import TABLES, add_nodes, create_plain, on_nodes, sums
+from tests.distributed.filled import TABLES, add_nodes, create_plain, on_nodes, placement, sums
 from tests.settings import settings_of
 from tests.workers import ROOT, command, wait_until
 
@@ -63,13 +61,6 @@ FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prokind <> 'a'
     AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
 ORDER BY 1, 2, 3
 """
-
-
-@pytest.fixture
-def cluster(stack: Stack) -> CitusStack:
-    """A cluster of this process's own, whose nodes are stopped and to which some are added."""
-    assert isinstance(stack, CitusStack)
-    return stack
 
 
 @pytest.fixture
@@ -304,12 +295,6 @@ def refused(environment: dict[str, str], *parts: str) -> None:
     assert all(part in last for part in parts), done.stderr
     assert on_nodes(environment) == []
     assert sums(environment) == before
-
-
-def placement(environment: dict[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(command(environment, "sql", "status", "--json").stdout)
-    assert all(one["appliedAt"] for one in found["migrations"])
-    return found
 
 
 def catalog(environment: dict[str, str]) -> list[Any]:

@@ -6,11 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from itertools import count
-from threading import Event, Thread
-from typing import Any
 
 import pytest
 
@@ -18,18 +14,16 @@ from devstack.citus import CitusStack
 from tests.api_process import ApiProcess
 from tests.conftest import create_topics
 from tests.connections import connect
-from tests.distributed.filled import FIRST_DAY, add_nodes, create_plain
-from tests.distributed.test_distribute import cluster as cluster
-from tests.distributed.test_distribute import placement
-from tests.kafka import send
-from tests.readings import meter_value
+from tests.distributed.all_the_while import (
+    HISTORY,
+    STATE,
+    asked_all_the_while,
+    sent_all_the_while,
+)
+from tests.distributed.filled import add_nodes, create_plain, placement
 from tests.workers import ROOT, WorkerProcess, books, command, counted, wait_until
 
 ROWS = 60_000
-DEVICES = 50
-AT_ONCE = 200
-HISTORY = f"/v1/telemetry/meters/D-5/history?startTime={FIRST_DAY}T00:00:00Z&limit=50"
-STATE = "/v1/devices/meters/D-5/state"
 KNOWS_CITUS = """
 SELECT bool_and(backend_start > %s) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = 'energy-api'
@@ -132,51 +126,3 @@ def test_nothing_is_moved_before_all_is_distributed(
     done = command(filled, "sql", "rebalance")
     assert done.returncode == 1
     assert "error: not all tables are distributed: `python -m sql distribute`\n" in done.stderr
-
-
-@contextmanager
-def asked_all_the_while(api: ApiProcess, wanted: dict[str, Any]) -> Iterator[list[Any]]:
-    """Ask in a thread; what was answered otherwise than wanted, but for 503."""
-    ended, wrong = Event(), list[Any]()
-
-    def ask() -> None:
-        while not ended.is_set():
-            for path, body in wanted.items():
-                answer = api.http.get(path)
-                if answer.status_code != 503 and answer.json() != body:
-                    wrong.append((answer.status_code, answer.text[:200]))
-
-    thread = Thread(target=ask)
-    thread.start()
-    try:
-        yield wrong
-    finally:
-        ended.set()
-        thread.join()
-
-
-@contextmanager
-def sent_all_the_while(environment: dict[str, str]) -> Iterator[list[int]]:
-    """Send readings of meters in a thread; how many, by record batch."""
-    ended, sent = Event(), list[int]()
-    began = datetime.now(UTC) - timedelta(hours=6)
-
-    def produce() -> None:
-        while not ended.is_set():
-            numbers = range(len(sent) * AT_ONCE, (len(sent) + 1) * AT_ONCE)
-            send(
-                environment,
-                *(
-                    meter_value(f"M{n % DEVICES}", began + timedelta(milliseconds=n))
-                    for n in numbers
-                ),
-            )
-            sent.append(AT_ONCE)
-
-    thread = Thread(target=produce)
-    thread.start()
-    try:
-        yield sent
-    finally:
-        ended.set()
-        thread.join()
