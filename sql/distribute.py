@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import psycopg
 from psycopg import errors, sql
 from psycopg.errors import Diagnostic
 from psycopg.rows import class_row
@@ -19,12 +18,12 @@ from psycopg.rows import class_row
 from reporting.command import say
 from reporting.progress import Progress
 from schemas.streams import STREAMS
-from schemas.text import one_line
 from sql import locks
 from sql.connect import Connection
 from sql.day_tables import day_tables
 from sql.errors import DistributionError
 from sql.named import load
+from sql.node_functions import share_functions
 
 SHARDS_A_NODE = 2
 """By default. A statement about many devices asks every shard, and each day of a history is a table
@@ -100,7 +99,7 @@ def distribute(connection: Connection, shards: int) -> dict[str, int]:
     """
     found = {table.name: table for table in look(connection)}
     beside = next((name for name, table in found.items() if table.spread_by), "none")
-    _share_functions(connection)
+    share_functions(connection)
     rows = {}
     for table in spread_tables():
         if not found[table.name].spread_by:
@@ -144,29 +143,6 @@ def imbalance(connection: Connection) -> int:
             if table.state != "attached" and table.announced:  # retention counts it later
                 kept += _count(connection, table.identifier)
     return int(stored) - kept
-
-
-def _share_functions(connection: Connection) -> None:
-    """Have the nodes know the functions that statements call: those older than the extension.
-
-    One that calls another can be made there only after that one.
-    """
-    left = connection.execute(QUERIES["functions_here_alone"], {}).fetchall()
-    while left:
-        failed = []
-        for function, by_owner in left:
-            try:
-                with connection.transaction():
-                    connection.execute(QUERIES["share_function"], {"function": function})
-                    if by_owner:
-                        name = sql.SQL(function)
-                        connection.execute(QUERIES["keep_to_owner"].format(function=name))
-            except psycopg.Error as error:
-                failed.append((function, by_owner))
-                why = error
-        if len(failed) == len(left):
-            raise DistributionError(f"the nodes cannot have {failed[0][0]}: {one_line(why)}")
-        left = failed
 
 
 def _spread(connection: Connection, table: SpreadTable, beside: str, shards: int) -> int:
