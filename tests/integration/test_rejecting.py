@@ -170,6 +170,7 @@ def test_the_size_of_the_quarantine_is_known_after_a_restart(
     restarted.close()
 
 
+@pytest.mark.no_citus
 def test_rows_that_a_trigger_swallows_are_refused_whichever_way_they_go(
     sink: Sink, database: Database
 ) -> None:
@@ -197,6 +198,7 @@ def test_rows_that_a_trigger_swallows_are_refused_whichever_way_they_go(
     assert balanced(database)
 
 
+@pytest.mark.no_citus
 @pytest.mark.parametrize(
     "change",
     [
@@ -241,6 +243,7 @@ def test_an_id_that_cannot_be_handed_over_rejects_its_row_alone(
     assert len(history(database)) == 19
 
 
+@pytest.mark.no_citus
 def test_what_a_trigger_says_at_length_is_kept_in_short(sink: Sink, database: Database) -> None:
     database.execute(
         """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
