@@ -109,26 +109,28 @@ def backlog(connection: Connection) -> Backlog:
 def _note_rules(connection: Connection, settings: Settings) -> None:
     """When the deployment's settings or the rules are others than before, all is to be redone."""
     rules = (settings.energy_reading, settings.report_seconds, settings.max_plausible_kw, EDITION)
+    run = queries(connection)
     with connection.transaction():
-        row = connection.execute(queries(connection)["made_by"]).fetchone()
+        row = connection.execute(run["made_by"]).fetchone()
         if row == rules:
             return
         if row is not None:
             log.warning("rollups are redone: they were made by %s, now %s", row, rules)
-            connection.execute(queries(connection)["log_everything"])
-        connection.execute(queries(connection)["set_made_by"], rules)
+            connection.execute(run["log_everything"])
+        connection.execute(run["set_made_by"], rules)
 
 
 def _step(connection: Connection, limits: dict[str, Any], deployment: dict[str, Any]) -> bool:
     """Take in some entries; false when there is none."""
+    run = queries(connection)
     with connection.transaction():
-        row: Any = connection.execute(queries(connection)["oldest_day"], limits).fetchone()
+        row: Any = connection.execute(run["oldest_day"], limits).fetchone()
         limits = limits | {"oldest": row[0]}
-        rows = connection.execute(queries(connection)["entries"], limits).fetchall()
+        rows = connection.execute(run["entries"], limits).fetchall()
         if not rows:
             return False
-        connection.execute(queries(connection)["say_edition"], {"edition": EDITION})
-        connection.execute(queries(connection)["begin"])
+        connection.execute(run["say_edition"], {"edition": EDITION})
+        connection.execute(run["begin"])
         taken = _take(connection, [Entry(*row) for row in rows], limits)
         window = _find_units(connection, deployment, taken)
         if window is not None:
@@ -177,10 +179,10 @@ def _find_units(
     touched = _touched(connection)
     if touched is None:
         return None
-    connection.execute(queries(connection)["find_sessions"], touched._asdict())
-    connection.execute(queries(connection)["index_sessions"])
-    connection.execute(queries(connection)["find_units"])
-    connection.execute(queries(connection)["analyze_units"])
+    connection.execute(run["find_sessions"], touched._asdict())
+    connection.execute(run["index_sessions"])
+    connection.execute(run["find_units"])
+    connection.execute(run["analyze_units"])
     return _touched(connection)
 
 
@@ -200,9 +202,9 @@ def _sum(connection: Connection, window: Window, deployment: dict[str, Any]) -> 
     connection.execute(run["make_vehicle_hours"])
     _replace(connection, "vehicle_hours", "units")
     for name in ("make_charger_hours", "delete_charger_rows", "write_charger_rows"):
-        connection.execute(queries(connection)[name])
-    connection.execute(queries(connection)["find_unit_days"])
-    connection.execute(queries(connection)["make_vehicle_days"])
+        connection.execute(run[name])
+    connection.execute(run["find_unit_days"])
+    connection.execute(run["make_vehicle_days"])
     _replace(connection, "vehicle_days", "unit_days")
     connection.execute(MARK_SESSIONS, deployment | {"recent": JUDGED_FOR})
 
