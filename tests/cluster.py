@@ -1,12 +1,14 @@
 """The Citus cluster that tests run on with `--citus`: one that is named, or their own."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from devstack.citus import WORKERS, CitusStack
+from devstack.citus import WORKERS, CitusStack, nodes_of
 from devstack.citus_build import VERSION, wheel_with_citus
 from devstack.citus_nodes import Node
 from devstack.postgres import PASSWORD, SUPERUSER
@@ -30,6 +32,7 @@ HOW = f"""Tests on a Citus cluster need one. Set one of these in the environment
     that kill nodes are left out: they take {SOURCE}.
 """
 PREPARED = "SELECT count(*) FROM pg_prepared_xacts"
+MAKING_LOCK = 7_226_902
 KNOWN_WORKERS = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid <> 0 AND isactive"
 
 
@@ -73,6 +76,21 @@ def prepared(stack: Stack) -> list[int]:
         with node.connected() as connection:
             counts += [count for (count,) in connection.execute(PREPARED)]
     return counts
+
+
+@contextmanager
+def one_at_a_time(services: dict[str, str]) -> Iterator[None]:
+    """Around making a database: Citus updates what all of a server's databases share.
+
+    Two at once fail with `tuple concurrently updated`. Of one PostgreSQL nobody waits.
+    """
+    nodes = nodes_of(services)
+    if nodes is None:
+        yield
+        return
+    with nodes.coordinator.connected() as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (MAKING_LOCK,))
+        yield
 
 
 def named_cluster() -> dict[str, str]:

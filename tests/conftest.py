@@ -102,7 +102,8 @@ def fresh_environment(services: dict[str, str], *, replicas: int = 1) -> dict[st
             migrate(connection)
         return environment
     if nodes_of(services):  # the database's nodes cannot be copied
-        return migrated_by_owner(empty_environment(services, replicas=replicas))
+        with cluster.one_at_a_time(services):
+            return migrated_by_owner(empty_environment(services, replicas=replicas))
     copy = f"TEMPLATE {_migrated_database(services)} OWNER {OWNER}"
     return copied_by_owner(empty_environment(services, replicas=replicas, form=copy))
 

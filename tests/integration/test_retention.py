@@ -8,7 +8,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from devstack.citus import nodes_of
 from ingest_worker.errors import DutyFailedError
 from ingest_worker.housekeeping.days_ahead import make_days
 from ingest_worker.housekeeping.reindexing import pack_day
@@ -22,7 +21,6 @@ from tests.rights import WORKER
 from tests.settings import settings_of
 from tests.workers import WorkerProcess, books, command, counted, wait_until
 
-AT_ONCE = "Citus detaches at once, or not at all"
 NOW = datetime.now(UTC)
 EVENING = NOW.replace(hour=23, minute=59)
 """Of the same day, an hour or more after it began: readings of the day before have run out."""
@@ -100,9 +98,8 @@ def test_what_corrections_brought_in_goes_with_its_day(filled: dict[str, str]) -
         assert connection.execute(left).fetchall() == [((NOW - timedelta(days=2)).date(),)]
 
 
+@pytest.mark.no_citus
 def test_a_detach_that_was_interrupted_is_finished(filled: dict[str, str]) -> None:
-    if nodes_of(filled):
-        pytest.skip(AT_ONCE)
     partition = f"meter_telemetry_history_{day(6)}"
     with connect(filled) as reader, connect(filled) as connection:
         reader.execute("BEGIN")
@@ -133,13 +130,13 @@ def test_an_announced_day_that_was_not_dropped_is_counted_and_dropped(
 
 
 @pytest.mark.parametrize("retention_days", [0, 30])
-@pytest.mark.parametrize("step", ["announced", "pending", "detached"])
+@pytest.mark.parametrize(
+    "step", ["announced", pytest.param("pending", marks=pytest.mark.no_citus), "detached"]
+)
 def test_a_day_that_is_to_be_kept_after_all_comes_back(
     filled: dict[str, str], step: str, retention_days: int
 ) -> None:
     """The retention was interrupted, and then RETENTION_DAYS became longer, or 0."""
-    if step == "pending" and nodes_of(filled):
-        pytest.skip(AT_ONCE)
     with connect(filled) as reader, connect(filled) as connection:
         connection.execute("INSERT INTO vehicles (vehicle_id) VALUES ('V')")
         connection.execute("INSERT INTO vehicle_live_state VALUES (1, now(), now(), 50, 20, 'V')")
@@ -241,6 +238,7 @@ def test_partitions_of_no_day_stop_nothing(filled: dict[str, str]) -> None:
         assert row.fetchone() == (3,)
 
 
+@pytest.mark.no_citus
 def test_writing_goes_on_while_a_day_is_retired(filled: dict[str, str]) -> None:
     partition = f"meter_telemetry_history_{day(6)}"
     with connect(filled) as writer, connect(filled) as connection:
