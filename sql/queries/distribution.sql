@@ -67,8 +67,10 @@ WHERE partmethod = 'h'
 
 -- name: push_down
 -- Lets nodes look up what a statement's CTEs say in laterals with a LIMIT: such a limit is for each of
--- the outer rows, and the rows of a device are on one node.
-SET citus.subquery_pushdown = on
+-- the outer rows, and the rows of a device are on one node. And a transaction takes one connection a
+-- node, not one a shard: each has to be prepared and committed, which costs more than it saves.
+SET citus.subquery_pushdown = on;
+SET citus.max_adaptive_executor_pool_size = 1
 
 -- name: tables
 -- Each of these tables: if it is spread, by which column, with which others, over how many shards; how
