@@ -33,13 +33,12 @@ from reporting.applications import Application
 from schemas.settings import Settings
 from schemas.streams import STREAMS
 from sql.connect import connect, conninfo
-from sql.distribute import distribute
+from sql.distribute import SHARDS_A_NODE, distribute
 from sql.migrate import migrate
 
 MOST_NODES = 3
 MIN_READINGS = 600_000
 """A group takes seconds to form: a smaller backlog would be drained by then."""
-SHARDS_A_NODE = 2
 HOLDS_READINGS = "SELECT citus_set_node_property(%s, %s, 'shouldhaveshards', true)"
 HOW = (
     "name a Citus cluster by CITUS_HOST, CITUS_PORT, CITUS_USERNAME, CITUS_PASSWORD and"

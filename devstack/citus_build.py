@@ -27,7 +27,7 @@ UNKNOWN_TO_GCC = ("-Wmissing-variable-declarations", "-Wshadow=compatible-local"
 """Options of the wheel's own compiler, clang, that its Makefile hands on."""
 FOUND_BESIDE_ITSELF = "rpathdir=$$ORIGIN"
 """Where citus.so looks for libpq, as make wants it said: the build is moved, and copied."""
-MAKE = ("make", f"-j{2}", FOUND_BESIDE_ITSELF)
+MAKE = ("make", "-j2", FOUND_BESIDE_ITSELF)
 NICE = ("nice", "-n", "10")
 LOG_TAIL_LINES = 15
 

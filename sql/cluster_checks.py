@@ -33,6 +33,7 @@ NO_CITUS = (
     " docs/citus.md"
 )
 WHO_AM_I = "SELECT current_user"
+OF_NODE = QUERIES["of_node"].as_string()
 
 
 class Node(NamedTuple):
@@ -69,20 +70,27 @@ def nodes(connection: Connection) -> list[Node]:
 
 def shard_nodes(connection: Connection) -> list[Node]:
     """The nodes that rows can lie on."""
-    return [node for node in nodes(connection) if node.active and node.takes_shards]
+    return _takers(nodes(connection))
+
+
+def _takers(known: Iterable[Node]) -> list[Node]:
+    return [node for node in known if node.active and node.takes_shards]
+
+
+def _answers(connection: Connection, statement: str) -> list[tuple[int, bool, str]]:
+    """What each node answers: its nodeid, whether it could, and the answer or the error."""
+    return connection.execute(QUERIES["ask_nodes"], {"statement": statement}).fetchall()
 
 
 def of_cluster(connection: Connection, *, logical: bool = False) -> list[str]:
     """What is wrong with the nodes. `logical`: shards are to be moved while they are written to."""
     known = nodes(connection)
-    if not any(node.active and node.takes_shards for node in known):
+    if not _takers(known):
         return ["no node takes shards: SELECT citus_add_node('HOST', PORT) makes one known"]
     if idle := [node.address for node in known if not node.active]:
         return [f"{address} is not active: SELECT citus_activate_node(...)" for address in idle]
     names = {node.nodeid: node.address for node in known} | {0: "the coordinator"}
-    asked = connection.execute(
-        QUERIES["ask_nodes"], {"statement": QUERIES["of_node"].as_string()}
-    ).fetchall()
+    asked = _answers(connection, OF_NODE)
     if away := [(names[node], why) for node, success, why in asked if not success]:
         return [f"{address} does not answer: {one_line(why)}" for address, why in away]
     answers = {names[node]: json.loads(answer) for node, _, answer in asked}
@@ -121,12 +129,9 @@ def of_writers(connection: Connection) -> list[str]:
 def room(connection: Connection, needed: int) -> list[str]:
     """Which nodes have less room than their share of what is `needed`, in bytes."""
     takers = {node.nodeid: node.address for node in shard_nodes(connection)}
-    answers = connection.execute(
-        QUERIES["ask_nodes"], {"statement": QUERIES["of_node"].as_string()}
-    ).fetchall()
     share = needed // len(takers)
     lines = []
-    for node, success, answer in answers:
+    for node, success, answer in _answers(connection, OF_NODE):
         free = json.loads(answer)["free"] if success else None
         if node in takers and free is not None and free < share:
             lines.append(f"{takers[node]} has {gigabytes(free)} left, and needs {gigabytes(share)}")
@@ -166,7 +171,7 @@ def _of_roles(connection: Connection, answers: Mapping[str, Mapping[str, Any]]) 
         try:
             with connection.transaction():
                 connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
-                told = connection.execute(QUERIES["ask_nodes"], {"statement": WHO_AM_I}).fetchall()
+                told = _answers(connection, WHO_AM_I)
         except errors.InsufficientPrivilege:
             continue  # who is no superuser cannot try it
         except psycopg.Error as error:

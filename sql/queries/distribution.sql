@@ -58,13 +58,6 @@ WHERE pg_class.oid = to_regclass(%(table)s)
 -- What is made in this transaction from here on is no concern of the nodes.
 SET LOCAL citus.enable_ddl_propagation = off
 
--- name: spread_tables
--- Which of these tables are spread.
-SELECT relname
-FROM unnest(%(tables)s::text[]) AS wanted (relname)
-JOIN pg_dist_partition ON logicalrelid = to_regclass(relname)
-WHERE partmethod = 'h'
-
 -- name: push_down
 -- Lets nodes look up what a statement's CTEs say in laterals with a LIMIT: such a limit is for each of
 -- the outer rows, and the rows of a device are on one node. And a transaction takes one connection a

@@ -1,7 +1,7 @@
 """Days on a cluster are made, packed and dropped on every node, by roles that own nothing."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +9,6 @@ import psycopg
 import pytest
 
 from devstack.citus import nodes_of
-from devstack.citus_nodes import Node
 from ingest_worker.errors import DutyFailedError
 from ingest_worker.housekeeping.days_ahead import DAYS_AHEAD, make_days
 from ingest_worker.housekeeping.reindexing import OVER_SINCE, pack_day
@@ -48,23 +47,12 @@ def on_nodes(environment: dict[str, str]) -> Iterator[list[psycopg.Connection[An
     """Their superuser's connections to the workers' databases, where shards are to be seen."""
     nodes = nodes_of(administrator(environment))
     assert nodes
-    opened = [_direct(node, environment["DB_DATABASE"]) for node in nodes.workers]
-    yield opened
-    for connection in opened:
-        connection.close()
-
-
-def _direct(node: Node, database: str) -> psycopg.Connection[Any]:
-    connection = psycopg.connect(
-        host=node.host,
-        port=node.port,
-        user=node.username,
-        password=node.password,
-        dbname=database,
-        autocommit=True,
-    )
-    connection.execute("SET citus.override_table_visibility = off")
-    return connection
+    with ExitStack() as opened:
+        database = environment["DB_DATABASE"]
+        connections = [opened.enter_context(node.connected(database)) for node in nodes.workers]
+        for connection in connections:
+            connection.execute("SET citus.override_table_visibility = off")
+        yield connections
 
 
 def named_on(connection: psycopg.Connection[Any], pattern: str) -> set[str]:
